@@ -1,0 +1,152 @@
+"""What an experiment and a protocol may say. Unknown keys are refused; every value is checked on loading."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# A variant's id names a folder, so it stays plain; its label may hold any text.
+Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
+Scale = Literal[2, 3, 4]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Variant(Strict):
+    """A network and what is overridden in its configuration.
+
+    The id under which it stands in an experiment names its runs, so the same id means the same network
+    in every experiment.
+    """
+
+    label: str
+    model: str
+    config: dict[str, Any] = {}
+    published: str | None = Field(None, description="the method's name in the published table")
+    note: str | None = None
+
+
+class Experiment(Strict):
+    """What to compare, and how the comparison is laid out."""
+
+    title: str
+    source: str = Field(description="where the paper has it")
+    kind: Literal["table", "curve"]
+    x: str | None = Field(None, description="for a curve: the configuration key on the horizontal axis")
+    published: str | None = Field(None, description="file name under results/published")
+    caption: str
+    label: str = Field(description="LaTeX label")
+    scales: list[Scale] = Field(min_length=1)
+    datasets: list[str] = Field(min_length=1, description="the paper's test sets, in its order")
+    reference: Id
+    variants: dict[Id, Variant] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        if self.reference not in self.variants:
+            raise ValueError(f"reference {self.reference!r} is not one of the variants {list(self.variants)}")
+        if self.kind == "curve":
+            if self.x is None:
+                raise ValueError("a curve needs `x`, the configuration key on its horizontal axis")
+            for name, variant in self.variants.items():
+                value = variant.config.get(self.x)
+                if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                    raise ValueError(f"variant {name!r} gives no number for {self.x!r} in its config")
+        return self
+
+
+class Schedule(Strict):
+    """Learning rate over the iterations; `learning_rate` of the training is its peak."""
+
+    kind: Literal["constant", "milestones", "one-cycle"]
+    milestones: list[Positive] = []
+    factor: float = Field(0.5, gt=0, le=1)
+    warmup: float = Field(0.3, gt=0, lt=1, description="one-cycle: share of the iterations that rise")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Schedule:
+        if (self.kind == "milestones") != bool(self.milestones):
+            raise ValueError(
+                "`milestones` (a list of iterations) belongs to kind: milestones, and only there"
+            )
+        if sorted(set(self.milestones)) != self.milestones:
+            raise ValueError(f"milestones must rise: {self.milestones}")
+        return self
+
+
+class Validation(Strict):
+    """A look at quality on the way. It never decides anything."""
+
+    data: str
+    every: Positive
+    images: Positive | None = Field(None, description="only the first so many images of the set")
+
+
+class Training(Strict):
+    """Budget, optimiser and data of a training."""
+
+    data: str
+    lr_patch: Positive
+    batch_size: Positive
+    iterations: Positive
+    learning_rate: float = Field(gt=0)
+    schedule: Schedule
+    loss: Literal["l1"] = "l1"
+    optimiser: Literal["adam"] = "adam"
+    betas: tuple[float, float] = (0.9, 0.999)
+    augment: bool = True
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    gradient_clip: float | None = Field(None, gt=0, description="largest global norm of the gradient")
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights that are kept")
+    compile: bool = False
+    warm_start: Scale | None = Field(None, description="begin from the same variant's run at this scale")
+    workers: int = Field(0, ge=0)
+    checkpoint_every: Positive
+    validation: Validation | None = None
+
+
+class Evaluation(Strict):
+    """Test sets, and the conventions of PSNR and SSIM under which each image is measured."""
+
+    datasets: list[str] = Field(min_length=1)
+    conventions: list[str] = Field(["rcan"], min_length=1)
+
+
+class Cost(Strict):
+    """How latency and memory are taken. Parameters and MACs need no choice."""
+
+    latency_lr: tuple[Positive, Positive] | None = Field(
+        None, description="LR height and width; without it, the size whose output is 1280x720"
+    )
+    repeats: Positive = 10
+    warmup: Positive = 2
+    memory: bool = True
+
+
+class Protocol(Strict):
+    """How to train and evaluate."""
+
+    title: str
+    summary: str = Field(description="what its numbers may be used for; printed with every number")
+    cost: str = Field(description="what a run of Table 2 costs")
+    expect: str = Field(description="what to expect of the result")
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(min_length=1)
+    training: Training
+    evaluation: Evaluation
+    costing: Cost = Cost()
+
+
+class Decision(Strict):
+    """A row of the ledger: where the paper and the official code differ, and what is done here."""
+
+    id: Id
+    question: str
+    paper: str
+    code: str
+    here: str
+    switch: str | None = Field(None, description="how to choose otherwise")

@@ -1,0 +1,35 @@
+"""What all tests share: where the optional shared material lies, and a cache of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def golden_folder() -> Path:
+    """Golden cases of the published networks; tests that need them are skipped where they are not."""
+    folder = SHARED / "golden"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/golden (golden cases of the published networks)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mirror_folder() -> Path:
+    """The offline mirror of benchmark images and checkpoints."""
+    folder = SHARED / "mirror"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/mirror (benchmark images and published checkpoints)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def isolated_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache, and none reaches the network by accident."""
+    monkeypatch.setenv("SPINBENCH_DATA", str(tmp_path_factory.getbasetemp() / "data"))
+    mirror = SHARED / "mirror"
+    monkeypatch.setenv("SPINBENCH_MIRROR", str(mirror if mirror.is_dir() else tmp_path_factory.getbasetemp()))
