@@ -71,9 +71,7 @@ class Schedule(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Schedule:
         if (self.kind == "milestones") != bool(self.milestones):
-            raise ValueError(
-                "`milestones` (a list of iterations) belongs to kind: milestones, and only there"
-            )
+            raise ValueError("`milestones` (a list of iterations) belongs to kind: milestones, and only there")
         if sorted(set(self.milestones)) != self.milestones:
             raise ValueError(f"milestones must rise: {self.milestones}")
         return self

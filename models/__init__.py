@@ -1,0 +1,99 @@
+"""The networks: built by name, described, and loaded from published weights.
+
+A network takes RGB in [0, 1], (N, 3, H, W), and gives (N, 3, scale·H, scale·W), not clamped. It never changes its
+input. Registering one is one line in `_REGISTRY`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from torch import nn
+
+from models import spin
+from models.info import ModelInfo
+from models.weights import WeightsError, read_weights, with_published_names
+
+__all__ = [
+    "SCALES",
+    "ModelInfo",
+    "WeightsError",
+    "build",
+    "configuration",
+    "describe",
+    "load_published",
+    "names",
+]
+
+SCALES = (2, 3, 4)
+_REGISTRY: dict[str, ModelInfo] = {info.name: info for info in [spin.INFO]}
+
+
+def names() -> list[str]:
+    """Names of all networks."""
+    return list(_REGISTRY)
+
+
+def describe(name: str) -> ModelInfo:
+    """Paper, venue, repository, published parameter counts, smallest input. Raises ValueError: unknown name."""
+    if name not in _REGISTRY:
+        raise ValueError(f"unknown network {name!r}; {_nearest(name, names())}")
+    return _REGISTRY[name]
+
+
+def configuration(name: str, **config: Any) -> dict[str, Any]:
+    """A network's full configuration: its defaults and what is overridden.
+
+    Raises ValueError naming the key: one that the network does not have, or a value that it cannot take.
+    """
+    return dataclasses.asdict(_configure(name, config))
+
+
+def build(name: str, scale: int, **config: Any) -> nn.Module:
+    """A network with PyTorch's default initialisation, on the CPU, in training mode.
+
+    `config` overrides fields of its configuration. Raises ValueError: unknown name, scale or key.
+    """
+    if scale not in SCALES:
+        raise ValueError(f"scale must be 2, 3 or 4, not {scale!r}")
+    return describe(name).network(scale, _configure(name, config))
+
+
+def load_published(name: str, scale: int, source: str | Path | Mapping[str, Any]) -> nn.Module:
+    """A network with published weights, in evaluation mode.
+
+    `source` is a checkpoint's path, or a mapping of published names to tensors or arrays. Every parameter must be
+    there and none more; buffers may be missing. Raises WeightsError naming what differs; nothing in a
+    file is ever executed.
+    """
+    model = build(name, scale)
+    state = read_weights(source) if isinstance(source, str | Path) else dict(source)
+    label = str(source) if isinstance(source, str | Path) else "the given state"
+    model.load_state_dict(with_published_names(model, describe(name).published_names(model), state, label))
+    return model.eval()
+
+
+def _configure(name: str, config: Mapping[str, Any]) -> Any:
+    schema = describe(name).configuration
+    known = [field.name for field in dataclasses.fields(schema)]
+    for key in config:
+        if key not in known:
+            raise ValueError(f"{name} has no configuration {key!r}; {_nearest(key, known)}")
+    try:
+        return TypeAdapter(schema).validate_python(dict(config))
+    except ValidationError as error:
+        mistakes = (
+            f"{'.'.join(map(str, detail['loc']))}: {detail['msg']} (found {detail['input']!r})"
+            for detail in error.errors(include_url=False)
+        )
+        raise ValueError(f"{name}: {'; '.join(mistakes)}") from None
+
+
+def _nearest(wrong: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+    return (f"did you mean {close[0]!r}? " if close else "") + f"known: {', '.join(known)}"

@@ -1,0 +1,47 @@
+"""Layers that several networks share. Token layout is (batch, tokens, channels)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """softmax(scale · query keyᵀ) · value over the last two dimensions.
+
+    query (..., L, D), key (..., S, D), value (..., S, E) -> (..., L, E). On a CPU the fused kernel needs
+    D == E, so the narrower side is padded with zeros, which changes no product; elsewhere (and on the meta
+    device, where MACs are counted) the true widths are used.
+    """
+    width, depth = query.shape[-1], value.shape[-1]
+    if query.device.type != "cpu" or width == depth:
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)
+    if width < depth:
+        query, key = F.pad(query, (0, depth - width)), F.pad(key, (0, depth - width))
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)
+    value = F.pad(value, (0, width - depth))
+    return F.scaled_dot_product_attention(query, key, value, scale=scale)[..., :depth]
+
+
+def project(x: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+    """x (..., C) times several weights (D_i, C) as one matrix product -> each (..., D_i).
+
+    On a CPU all parts are padded with zero rows to the widest, so that `attention` finds equal widths
+    without a copy.
+    """
+    if x.device.type == "cpu":
+        widest = max(weight.shape[0] for weight in weights)
+        weights = tuple(F.pad(weight, (0, 0, 0, widest - weight.shape[0])) for weight in weights)
+    widths = [weight.shape[0] for weight in weights]
+    return F.linear(x, torch.cat(weights)).split(widths, dim=-1)
+
+
+def to_map(tokens: Tensor, height: int, width: int) -> Tensor:
+    """(B, H·W, C) -> (B, C, H, W) in channels-last memory, without a copy."""
+    return tokens.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+
+
+def to_tokens(features: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, H·W, C), without a copy if the memory is channels-last."""
+    return features.permute(0, 2, 3, 1).flatten(1, 2)

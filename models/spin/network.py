@@ -1,0 +1,175 @@
+"""SPIN: Super-Pixel token Interaction Network.
+
+Zhang, Ren, Liu, Cao: Lightweight Image Super-Resolution with Superpixel Token Interaction, ICCV 2023.
+497,275 / 569,475 / 555,035 parameters at x2 / x3 / x4. Where the paper and the official code differ, the
+ledger (ablations/ledger.yaml) says which is followed; its switches are fields of `Configuration`.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.layers import to_map, to_tokens
+from models.spin.attention import (
+    IntraSuperpixelAttention,
+    LocalAttention,
+    SuperpixelCrossAttention,
+    Superpixels,
+)
+from models.spin.quantisation import associate_globally
+from models.spin.superpixels import Form, associate, grid
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """SPIN and its variants. The defaults are the published network."""
+
+    blocks: int = 8
+    spca: bool = True
+    ispa: bool = True
+    arrangement: Literal["sequential", "parallel"] = "sequential"
+    reach: Literal["neighbours", "all"] = "neighbours"  # superpixels that a pixel sees; all: SVQ
+    association: Form = "softmax"
+    association_gradient: bool = False
+    superpixel_sizes: tuple[int, ...] = (12, 16, 20, 24)  # cell edges in pixels, repeated over the blocks
+    channels: int = 40
+    attention_width: int = 24  # of query and key
+    hidden: int = 72  # of the FFN
+
+    def __post_init__(self) -> None:
+        if self.blocks < 1:
+            raise ValueError(f"blocks must be at least 1, not {self.blocks}")
+        if not self.superpixel_sizes or min(self.superpixel_sizes) < 3:
+            raise ValueError(f"superpixel_sizes must be 3 or more each, not {self.superpixel_sizes}")
+        if self.arrangement == "parallel" and not (self.spca and self.ispa):
+            raise ValueError("arrangement 'parallel' needs both spca and ispa")
+
+    @property
+    def smallest_input(self) -> int:
+        """Least height and width of an input: no superpixel or window may exceed the image."""
+        return max(self.size(block) for block in range(self.blocks))
+
+    def size(self, block: int) -> int:
+        """Superpixel and window size of a block."""
+        return self.superpixel_sizes[block % len(self.superpixel_sizes)]
+
+
+class FeedForward(nn.Module):
+    """LayerNorm, channel attention beside pixel attention, and two linear layers (Section 3.2, last paragraph)."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        squeezed = channels // 8
+        self.norm = nn.LayerNorm(channels, eps=1e-6)
+        self.channel_squeeze = nn.Linear(channels, squeezed)
+        self.channel_excite = nn.Linear(squeezed, channels)
+        self.pixel_squeeze = nn.Linear(channels, squeezed)
+        self.pixel_excite = nn.Linear(squeezed, 1)
+        self.expand = nn.Linear(2 * channels, hidden)
+        self.reduce = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, N, C) -> (B, N, C)."""
+        x = self.norm(x)
+        channel_gate = self.channel_excite(F.gelu(self.channel_squeeze(x.mean(1)))).sigmoid()  # (B, C)
+        pixel_gate = self.pixel_excite(F.gelu(self.pixel_squeeze(x))).sigmoid()  # (B, N, 1)
+        # W [g x; p x] = (W₁ diag g) x + W₂ (p x): the channel gate goes into the weights, nothing is concatenated.
+        of_channels, of_pixels = self.expand.weight.split(x.shape[-1], dim=1)  # (hidden, C) each
+        gated = of_channels * channel_gate[:, None]  # (B, hidden, C)
+        wide = torch.baddbmm(self.expand.bias.to(x.dtype), x, gated.transpose(1, 2).to(x.dtype))
+        wide = wide + F.linear(x * pixel_gate, of_pixels)
+        return self.reduce(F.gelu(wide))
+
+
+class Block(nn.Module):
+    """Superpixel interaction block (Eq. 2; ledger `residual`: a residual around every part)."""
+
+    def __init__(self, config: Configuration, size: int) -> None:
+        super().__init__()
+        self.config, self.size = config, size
+        channels, width = config.channels, config.attention_width
+        if config.spca:
+            self.spca = SuperpixelCrossAttention(channels, width)
+            self.spca_ffn = FeedForward(channels, config.hidden)
+        if config.ispa:
+            self.ispa = IntraSuperpixelAttention(channels, width)
+            self.ispa_ffn = FeedForward(channels, config.hidden)
+        self.local = LocalAttention(channels, width, size)
+        self.local_ffn = FeedForward(channels, config.hidden)
+
+    def associate(self, x: Tensor, height: int, width: int) -> Superpixels:
+        """Superpixels of the block's input; without gradient unless the configuration asks for it."""
+        cells = grid(height, width, self.size, x.device)
+        find = associate if self.config.reach == "neighbours" else associate_globally
+        with nullcontext() if self.config.association_gradient else torch.no_grad():
+            return find(x, cells, self.config.association)
+
+    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
+        """x (B, H·W, C) -> (B, H·W, C)."""
+        config, start = self.config, x
+        if config.spca or config.ispa:
+            superpixels = self.associate(x, height, width)
+        if config.spca:
+            x = x + _gain(start, self.spca_ffn, self.spca(start, superpixels))
+        if config.ispa:
+            source = start if config.arrangement == "parallel" else x
+            x = x + _gain(source, self.ispa_ffn, self.ispa(source, superpixels.top(self.size**2)))
+        return x + _gain(x, self.local_ffn, self.local(x, height, width))
+
+
+def _gain(x: Tensor, ffn: FeedForward, update: Tensor) -> Tensor:
+    """What an attention module and the FFN after it add to x."""
+    return update + ffn(x + update)
+
+
+class Upsampler(nn.Sequential):
+    """Convolution, pixel shuffle and LeakyReLU: once at x2 and x3, twice at x4."""
+
+    def __init__(self, channels: int, scale: int) -> None:
+        steps = {2: [2], 3: [3], 4: [2, 2]}[scale]
+        layers: list[nn.Module] = []
+        for step in steps:
+            layers += [
+                nn.Conv2d(channels, channels * step**2, 3, padding=1),
+                nn.PixelShuffle(step),
+                nn.LeakyReLU(0.1, inplace=True),
+            ]
+        super().__init__(*layers)
+
+
+class SPIN(nn.Module):
+    """RGB in [0, 1], (B, 3, H, W) -> (B, 3, scale·H, scale·W), not clamped (Section 3, Fig. 2).
+
+    Raises ValueError where H or W is smaller than the largest superpixel (24 in the published network).
+    """
+
+    def __init__(self, scale: int, config: Configuration) -> None:
+        super().__init__()
+        self.scale, self.config = scale, config
+        channels = config.channels
+        self.first_conv = nn.Conv2d(3, channels, 3, padding=1)
+        self.blocks = nn.ModuleList(Block(config, config.size(i)) for i in range(config.blocks))
+        self.mid_convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(config.blocks))
+        self.upsampler = Upsampler(channels, scale)
+        self.last_conv = nn.Conv2d(channels, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        if min(height, width) < self.config.smallest_input:
+            raise ValueError(
+                f"SPIN needs an input of at least {self.config.smallest_input} pixels in height and width, "
+                f"not {height}x{width}"
+            )
+        tokens = to_tokens(self.first_conv(x))  # (B, N, C)
+        for block, mid_conv in zip(self.blocks, self.mid_convs, strict=True):
+            mixed = to_map(block(tokens, height, width), height, width)
+            tokens = tokens + to_tokens(mid_conv(mixed))
+        features = to_map(tokens, height, width)
+        residual = self.last_conv(self.upsampler(features))
+        return residual + F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)

@@ -1,0 +1,87 @@
+"""Reading published checkpoints: tensors only, nothing in a file is ever executed."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+# Keys under which published checkpoints keep the parameters.
+_WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params")
+
+
+class WeightsError(Exception):
+    """Weights that cannot be used; the message names the file and what differs."""
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Tensors of a checkpoint (.safetensors, or PyTorch's own format) by their published names, on the CPU.
+
+    Unwraps the usual containers and the `module.` prefix of DataParallel. Raises WeightsError: no such file,
+    damaged, or holding anything but tensors and plain containers.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = safetensors.torch.load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(f"{path}: not a readable checkpoint ({first})") from error
+    for wrapper in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise WeightsError(f"{path}: expected a mapping of names to tensors")
+    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def with_published_names(
+    model: nn.Module, names: Mapping[str, str], state: Mapping[str, Any], label: str
+) -> dict[str, Tensor]:
+    """A state dict for `model` from values under published names; `names` maps ours to the published ones.
+
+    A 1x1 convolution's weight fits a linear layer. Buffers that the state lacks keep their values. Raises
+    WeightsError listing names that are missing, unexpected or of another shape.
+    """
+    own = model.state_dict()
+    missing = [published for published in names.values() if published not in state]
+    unexpected = sorted(set(state) - set(names.values()))
+    if missing or unexpected:
+        raise WeightsError(
+            f"{label} does not fit {type(model).__name__}: "
+            f"{_listed('missing', missing)}; {_listed('unexpected', unexpected)}"
+        )
+    wrong = []
+    for name, published in names.items():
+        value = torch.as_tensor(np.asarray(state[published]))
+        shape = own[name].shape
+        if _without_trailing_ones(value.shape) != _without_trailing_ones(shape):
+            wrong.append(f"{published} is {tuple(value.shape)} instead of {tuple(shape)}")
+        else:
+            own[name] = value.reshape(shape)
+    if wrong:
+        raise WeightsError(f"{label} does not fit {type(model).__name__}: {_listed('shapes', wrong)}")
+    return own
+
+
+def _without_trailing_ones(shape: torch.Size) -> tuple[int, ...]:
+    dims = list(shape)
+    while dims and dims[-1] == 1:
+        dims.pop()
+    return tuple(dims)
+
+
+def _listed(what: str, names: list[str], limit: int = 5) -> str:
+    shown = ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+    return f"{len(names)} {what}" + (f" ({shown})" if names else "")
