@@ -31,7 +31,7 @@ import ablations
 
 ROOT = Path(__file__).parent
 PUBLISHED = ROOT / "published"
-STAGES = ("train", "evaluate", "cost")
+STAGES = {"train": "weights.safetensors", "evaluate": "quality.csv", "cost": "cost.json"}  # in order; what each leaves
 BASELINE = "bicubic"
 COLUMNS = [
     "experiment", "protocol", "variant", "source", "scale", "seed", "ensemble",
@@ -107,12 +107,25 @@ class Run:
         for stage in (name for name in STAGES if name in stages):
             record = recorded.get(stage)
             if record is not None and record["hash"] == digest(stages[stage]):
+                if not self.path(STAGES[stage]).is_file():
+                    pending.append(stage)
                 continue
             pending.append(stage)
             if record is not None or (stage in stored and digest(stored[stage]) != digest(stages[stage])):
                 changes = differences(stored.get(stage, {}), stages[stage])
                 reasons.append(f"{stage}: {'; '.join(changes) or 'run.yaml was edited by hand'}")
         return RunState(tuple(pending), tuple(reasons))
+
+    def set_aside(self) -> Path:
+        """Move a stale run's folder out of the way, so that nothing stored is lost. Returns its new place."""
+        age = (self.description() or {}).get("hash", "unknown")[:8]
+        place = self.folder.parent / "stale" / f"{self.name}-{age}"
+        number = 1
+        while place.exists():
+            number += 1
+            place = place.with_name(f"{self.name}-{age}-{number}")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return self.folder.rename(place)
 
     def describe(self, header: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]]) -> None:
         """Write run.yaml."""

@@ -56,14 +56,12 @@ class GlobalAssociation:
     def top(self, count: int) -> Tensor:
         """Pixels of highest log-odds (`exp`: of smallest distance) of each superpixel: (B, M, count) long.
 
-        The first three lines of a pixel's odds (largest logit, its superpixel, and the logsumexp of the others)
-        are taken once; then a few superpixels at a time are ranked over all pixels.
+        What the log-odds need of all superpixels is taken once per pixel; then a few superpixels at a time are
+        ranked over all pixels.
         """
         batch, pixels, _ = self.tokens.shape
         cells = self.centroids.shape[1]
         everyone = torch.arange(pixels, device=self.tokens.device)
-        if cells == 1:
-            return everyone[:count].expand(batch, 1, count)
         rest = self._rest() if self.form == "softmax" else None
         step = max(1, CHUNK // (batch * pixels))
         chosen = []

@@ -105,9 +105,6 @@ class Association:
         Equal scores go to the lower pixel index (ledger `ties`).
         """
         cells, grid = self.grid.cells, self.grid
-        if cells == 1:  # every association is 1
-            everyone = torch.arange(count, device=self.scores.device)
-            return everyone.expand(self.scores.shape[0], 1, count)
         # Neighbour j of cell m sees m as its own neighbour 8 - j.
         opposite = torch.arange(8, -1, -1, device=self.scores.device)
         seen = (grid.neighbours * 9 + opposite).flatten()  # (M·9)
@@ -176,7 +173,7 @@ def starting_centroids(tokens: Tensor, grid: Grid) -> Tensor:
 def log_odds(logits: Tensor, dim: int) -> Tensor:
     """log A - log(1 - A) for A = softmax(logits), without forming A: it neither underflows nor saturates.
 
-    That is each logit minus the logsumexp of the others. Where there are no others the result is not finite.
+    That is each logit minus the logsumexp of the others; +inf where there are no others (A is 1 then).
     """
     largest, winner = logits.max(dim, keepdim=True)
     share = (logits - largest).exp()

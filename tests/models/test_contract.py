@@ -1,0 +1,152 @@
+"""What holds for every network of the registry."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import models
+
+SCALES = models.SCALES
+
+
+@pytest.fixture(scope="module", params=models.names())
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def network(name: str, scale: int) -> nn.Module:
+    torch.manual_seed(0)
+    return models.build(name, scale).eval()
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@torch.no_grad()
+def test_output_shape_for_any_size(name: str, scale: int) -> None:
+    least = models.describe(name).smallest_input
+    model = network(name, scale)
+    for height, width in [(least, least), (least + 1, least + 6), (least + 13, least + 4)]:
+        assert model(torch.rand(1, 3, height, width)).shape == (1, 3, scale * height, scale * width)
+
+
+@torch.no_grad()
+def test_too_small_an_input_is_refused(name: str) -> None:
+    least = models.describe(name).smallest_input
+    if least == 1:
+        return
+    with pytest.raises(ValueError, match=rf"{least}.*not {least - 1}x{least}"):
+        network(name, 4)(torch.rand(1, 3, least - 1, least))
+
+
+@torch.no_grad()
+def test_input_stays_as_it_was(name: str) -> None:
+    x = torch.rand(2, 3, 50, 51)
+    before = x.clone()
+    network(name, 4)(x)
+    assert torch.equal(x, before)
+
+
+@torch.no_grad()
+def test_a_batch_equals_its_images(name: str) -> None:
+    model, x = network(name, 2), torch.rand(3, 3, 37, 50)
+    together = model(x)
+    for image, result in zip(x, together, strict=True):
+        torch.testing.assert_close(model(image[None])[0], result, rtol=0, atol=2e-5)
+
+
+@torch.no_grad()
+def test_double_precision_agrees(name: str) -> None:
+    model, x = network(name, 3), torch.rand(1, 3, 48, 49)
+    single = model(x)
+    torch.testing.assert_close(model.double()(x.double()).float(), single, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_results_repeat_to_the_bit(name: str) -> None:
+    model, x = network(name, 4), torch.rand(1, 3, 48, 49)
+    assert torch.equal(model(x), model(x))
+
+
+def test_every_parameter_learns(name: str) -> None:
+    model = network(name, 4).train()
+    (model(torch.rand(1, 3, 48, 49)) - 0.5).abs().mean().backward()
+    silent = [key for key, value in model.named_parameters() if value.grad is None or not value.grad.any()]
+    assert not silent
+
+
+@torch.no_grad()
+def test_state_survives_a_file(name: str) -> None:
+    model, x = network(name, 2), torch.rand(1, 3, 48, 49)
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    file.seek(0)
+    torch.manual_seed(1)
+    other = models.build(name, 2).eval()
+    other.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(other(x), model(x))
+
+
+def published(name: str, scale: int) -> dict[str, np.ndarray]:
+    model = network(name, scale)
+    names = models.describe(name).published_names(model)
+    return {names[key]: value.detach().numpy() for key, value in model.named_parameters()}
+
+
+@torch.no_grad()
+def test_published_weights_load(name: str, tmp_path: Path) -> None:
+    state, x = published(name, 4), torch.rand(1, 3, 48, 49)
+    expected = network(name, 4)(x)
+    assert torch.equal(models.load_published(name, 4, state)(x), expected)
+    wrapped = {"epoch": 3, "model_state_dict": {f"module.{key}": torch.from_numpy(v) for key, v in state.items()}}
+    torch.save(wrapped, tmp_path / "checkpoint.pth")
+    assert torch.equal(models.load_published(name, 4, tmp_path / "checkpoint.pth")(x), expected)
+
+
+def test_weights_that_do_not_fit_are_named(name: str) -> None:
+    state = published(name, 4)
+    first = next(iter(state))
+    without = {key: value for key, value in state.items() if key != first}
+    with pytest.raises(models.WeightsError, match=rf"1 missing \({first}\)"):
+        models.load_published(name, 4, without)
+    with pytest.raises(models.WeightsError, match=r"1 unexpected \(surplus\)"):
+        models.load_published(name, 4, {**state, "surplus": np.zeros(1)})
+    with pytest.raises(models.WeightsError, match=rf"1 shapes \({first} is \(7,\) instead of"):
+        models.load_published(name, 4, {**state, first: np.zeros(7)})
+
+
+def test_the_descriptor_is_true(name: str) -> None:
+    info = models.describe(name)
+    assert info.name == name
+    for scale, printed in info.published_parameters.items():
+        count = sum(p.numel() for p in models.build(name, scale).parameters())
+        assert abs(count - printed) <= 500, (scale, count)  # published in thousands
+
+
+class Bomb:
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (Path("executed"),))
+
+
+def test_a_checkpoint_is_never_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weight": Bomb()}, "bomb.pth")
+    Path("empty.pth").write_bytes(b"")
+    Path("noise.pth").write_bytes(bytes(range(256)) * 8)
+    Path("noise.safetensors").write_bytes(bytes(range(256)) * 8)
+    torch.save([1, 2], "list.pth")
+    for file in ("bomb.pth", "empty.pth", "noise.pth", "noise.safetensors", "list.pth", "absent.pth"):
+        with pytest.raises(models.WeightsError, match=file):
+            models.load_published("spin", 4, file)
+    assert not Path("executed").exists()
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(ValueError, match="did you mean 'spin'"):
+        models.build("spim", 4)
+    with pytest.raises(ValueError, match="scale must be 2, 3 or 4, not 5"):
+        models.build("spin", 5)
