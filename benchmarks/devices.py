@@ -11,6 +11,7 @@ import torch
 def device(name: str) -> torch.device:
     """Return the device for "auto" (the GPU where there is one), "cpu" or "cuda".
 
+    On a GPU float32 means float32 from then on: PyTorch's default of TF32 in convolutions is switched off.
     Raises ValueError for another name, and for "cuda" where PyTorch sees no GPU.
     """
     if name not in ("auto", "cpu", "cuda"):
@@ -19,7 +20,10 @@ def device(name: str) -> torch.device:
     if name == "cuda" and not available:
         build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
         raise ValueError(f"device 'cuda' asked for, but PyTorch {torch.__version__} ({build}) sees no GPU")
-    return torch.device("cuda" if name != "cpu" and available else "cpu")
+    if name == "cpu" or not available:
+        return torch.device("cpu")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    return torch.device("cuda")
 
 
 def describe(where: torch.device) -> dict[str, str | int]:

@@ -7,6 +7,7 @@ An upscaler is a function from an LR image, uint8 (h, w, 3), to its SR image, fl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -35,8 +36,9 @@ def evaluate(
     scale: int,
     conventions: Sequence[str] = ("rcan",),
     progress: Progress | None = None,
+    limit: int | None = None,
 ) -> pd.DataFrame:
-    """Upscale every image of a set once and judge it under each of the conventions.
+    """Upscale every image of a set, or the first `limit`, once and judge it under each of the conventions.
 
     Returns a row per image and convention: dataset, lr_origin, convention, image, psnr (dB, infinite for
     identical images) and ssim. Images that `dataset.missing(scale)` lists have no row; whoever shows a mean
@@ -49,8 +51,9 @@ def evaluate(
     for convention in conventions:
         find_convention(convention)
     total = len(dataset.hr_names()) - len(dataset.missing(scale))
+    total = total if limit is None else min(limit, total)
     rows: list[tuple[str, str, str, str, float, float]] = []
-    for done, pair in enumerate(dataset.pairs(scale), start=1):
+    for done, pair in enumerate(islice(dataset.pairs(scale), limit), start=1):
         try:
             scores = _scores(upscale, pair, scale, conventions)
         except Exception as error:

@@ -1,0 +1,82 @@
+"""All runs of an experiment, one after the other: what is finished is kept, a failing run does not stop the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from ablations import Protocol
+from benchmarks.data import datasets
+from benchmarks.data.images import DataError
+from benchmarks.executors import execute
+from benchmarks.plan import Job
+from benchmarks.progress import RunProgress
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run went; `error` is None unless it failed."""
+
+    job: Job
+    word: str  # done, already finished, failed
+    error: str | None = None
+
+
+def prepare(protocol: Protocol, scales: Sequence[int], console: Console) -> tuple[str, ...]:
+    """Fetch the data that a protocol needs, before hours are spent, and return the test sets at hand.
+
+    A test set of which nothing can be had is named and left out. Raises DataError if training or validation data
+    cannot be had, or no test set at all.
+    """
+    needed = [protocol.training.data]
+    if protocol.training.validation:
+        needed.append(protocol.training.validation.data)
+    for name in needed:
+        for scale in scales:
+            datasets.get(name).fetch_all(scale)
+    found = at_hand(protocol.evaluation.datasets, scales)
+    for name in protocol.evaluation.datasets:
+        if name not in found:
+            console.print(f"{name} is left out: none of its images can be had", markup=False, highlight=False)
+    if not found:
+        raise DataError(f"none of the test sets {', '.join(protocol.evaluation.datasets)} can be had")
+    for name in found:
+        for scale in scales:
+            if not datasets.get(name).missing(scale):
+                datasets.get(name).fetch_all(scale)
+    return found
+
+
+def at_hand(names: Sequence[str], scales: Sequence[int]) -> tuple[str, ...]:
+    """The sets of which some image is on this machine or can be downloaded, at every one of the scales."""
+    found = []
+    for name in names:
+        try:
+            dataset = datasets.get(name)
+        except DataError:  # a set that the user has to provide
+            if name not in datasets.SETS:
+                raise
+            continue
+        if all(len(dataset.missing(scale)) < len(dataset.hr_names()) for scale in scales):
+            found.append(name)
+    return tuple(found)
+
+
+def carry_out(jobs: Sequence[Job], console: Console) -> list[Outcome]:
+    """Finish every job that can be finished, with progress on the console. KeyboardInterrupt passes through."""
+    outcomes = []
+    with RunProgress(len(jobs), console) as progress:
+        for job in jobs:
+            name = job.run.name
+            try:
+                worked = execute(job, progress.stage, progress.line)
+            except Exception as error:  # one failing run must not take the others with it
+                message = " ".join(f"{type(error).__name__}: {error}".split())
+                outcomes.append(Outcome(job, "failed", message))
+                progress.done(f"{name} failed: {message}")
+                continue
+            outcomes.append(Outcome(job, "done" if worked else "already finished"))
+            progress.done(f"{name} {outcomes[-1].word}")
+    return outcomes

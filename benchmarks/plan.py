@@ -1,0 +1,149 @@
+"""From an experiment and a protocol to the runs they ask for, each with its resolved configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import models
+from ablations import AblationError, Experiment, Protocol, Variant, nearest
+from benchmarks.data import datasets
+from benchmarks.quality import find_convention
+from results import BASELINE, ROOT, Run, digest
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, and what determines each of its stages: the content of run.yaml."""
+
+    run: Run
+    variant: Variant
+    protocol: Protocol
+    device: torch.device
+    sets: tuple[str, ...]  # test sets at hand
+    stages: Mapping[str, Mapping[str, Any]]
+    start: Run | None = None  # the run whose weights this one begins from
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What run.yaml says before the stages."""
+        return {
+            "protocol": self.run.protocol,
+            "variant": self.run.variant,
+            "label": self.variant.label,
+            "scale": self.run.scale,
+            "seed": self.run.seed,
+        }
+
+
+def plan(
+    experiment: Experiment,
+    protocol_name: str,
+    protocol: Protocol,
+    *,
+    only: Sequence[str] = (),
+    scales: Sequence[int] = (),
+    seeds: Sequence[int] = (),
+    device: torch.device,
+    sets: Collection[str],
+    root: Path = ROOT,
+) -> list[Job]:
+    """The jobs of an experiment, in the order in which they can be carried out; bicubic first.
+
+    `only`, `scales` and `seeds` narrow or replace what experiment and protocol say; `sets` are the test sets at hand.
+    A scale that another one starts from is added before it. Raises AblationError naming what is unknown.
+    """
+    for name in only:
+        if name not in experiment.variants:
+            raise AblationError(f"unknown variant {name!r}; {nearest(name, experiment.variants)}")
+    for scale in scales:
+        if scale not in models.SCALES:
+            raise AblationError(f"scale must be one of {models.SCALES}, not {scale}")
+    for convention in protocol.evaluation.conventions:
+        try:
+            find_convention(convention)
+        except ValueError as error:
+            raise AblationError(str(error)) from error
+    chosen = {name: variant for name, variant in experiment.variants.items() if not only or name in only}
+    wanted = _with_starts(list(scales or experiment.scales), protocol.training.warm_start)
+    name = Path(protocol_name).stem
+    planner = _Planner(name, protocol, device, tuple(s for s in protocol.evaluation.datasets if s in sets), root)
+    jobs = [planner.baseline(scale) for scale in wanted]
+    for variant_name, variant in chosen.items():
+        for seed in seeds or protocol.seeds:
+            jobs += [planner.job(variant_name, variant, scale, seed) for scale in wanted]
+    return jobs
+
+
+def _with_starts(scales: list[int], start: int | None) -> list[int]:
+    """The scales, each once, with the one they start from in front."""
+    return list(dict.fromkeys([start, *scales] if start is not None else scales))
+
+
+@dataclass(frozen=True)
+class _Planner:
+    name: str
+    protocol: Protocol
+    device: torch.device
+    sets: tuple[str, ...]
+    root: Path
+
+    def job(self, variant_name: str, variant: Variant, scale: int, seed: int) -> Job:
+        try:
+            config = models.configuration(variant.model, **variant.config)
+        except ValueError as error:
+            raise AblationError(f"variant {variant_name!r}: {error}") from error
+        training = self.protocol.training
+        network = {"model": variant.model, "config": config, "scale": scale}
+        train: dict[str, Any] = {
+            **network,
+            "seed": seed,
+            "training": training.model_dump(mode="json"),
+            "data": datasets.get(training.data).checksum(scale),
+            **self._machine(training.precision),
+        }
+        start = None
+        if training.warm_start is not None and training.warm_start != scale:
+            first = self.job(variant_name, variant, training.warm_start, seed)
+            start, train["start"] = first.run, digest(first.stages["train"])
+        stages = {
+            "train": train,
+            "evaluate": {"weights": digest(train), **self._evaluation(scale)},
+            "cost": {
+                **network,
+                "costing": self.protocol.costing.model_dump(mode="json"),
+                **self._machine("float32"),
+            },
+        }
+        run = Run(self.name, variant_name, scale, seed, self.root)
+        return Job(run, variant, self.protocol, self.device, self.sets, stages, start)
+
+    def baseline(self, scale: int) -> Job:
+        """Bicubic interpolation, measured like a network but neither trained nor costed."""
+        run = Run(self.name, BASELINE, scale, 0, self.root)
+        stages = {"evaluate": {"model": BASELINE, "scale": scale, **self._evaluation(scale)}}
+        variant = Variant(label="Bicubic", model=BASELINE)
+        return Job(run, variant, self.protocol, self.device, self.sets, stages)
+
+    def _evaluation(self, scale: int) -> dict[str, Any]:
+        sets = {name: datasets.get(name) for name in self.sets}
+        return {
+            "conventions": self.protocol.evaluation.conventions,
+            "data": {name: dataset.checksum(scale) for name, dataset in sets.items()},
+            "images": {name: len(dataset.hr_names()) for name, dataset in sets.items()},
+            "missing": {name: missing for name, dataset in sets.items() if (missing := dataset.missing(scale))},
+            **self._machine("float32"),
+        }
+
+    def _machine(self, dtype: str) -> dict[str, Any]:
+        return {"device": self.device.type, "dtype": dtype, "threads": torch.get_num_threads()}
+
+
+def without_stages(job: Job, keep: Collection[str]) -> Job:
+    """The same job with some of its stages only."""
+    return dataclasses.replace(job, stages={name: stage for name, stage in job.stages.items() if name in keep})

@@ -1,0 +1,82 @@
+"""On what, with what and from which source a stage was carried out."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import devices
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+_SOURCES = ("models", "benchmarks")  # what can change a result
+_LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pillow", "scikit-image", "fvcore", "spin-bench")
+
+
+def collect(started: datetime, device: torch.device) -> dict[str, Any]:
+    """Versions, machine, commit, digest of the sources, and times (UTC), for provenance.json."""
+    finished = datetime.now(UTC)
+    return {
+        "started": started.isoformat(timespec="seconds"),
+        "finished": finished.isoformat(timespec="seconds"),
+        "seconds": round((finished - started).total_seconds(), 1),
+        "device": devices.describe(device),
+        "system": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "commit": commit(),
+        "source": source_digest(),
+    }
+
+
+def flags(record: dict[str, dict[str, Any]]) -> list[str]:
+    """How this installation differs from the one that made a run's stages. It is worth knowing, but no reason to
+    run them again."""
+    found = []
+    for stage, made in record.items():
+        if made["source"] != source_digest():
+            found.append(f"{stage}: other sources ({made['source'][:8]}, now {source_digest()[:8]})")
+        if made["versions"]["torch"] != versions()["torch"]:
+            found.append(f"{stage}: other torch ({made['versions']['torch']}, now {versions()['torch']})")
+    return found
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Python and the libraries that take part in a result."""
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        found[name] = importlib.metadata.version(name)
+    return found
+
+
+@cache
+def commit() -> str | None:
+    """Git commit of the checkout, with `+changes` if files differ from it; None outside git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(CHECKOUT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+@cache
+def source_digest() -> str:
+    """SHA-256 over the source files that can change a result."""
+    total = hashlib.sha256()
+    for path in sorted(path for folder in _SOURCES for path in (CHECKOUT / folder).rglob("*.py")):
+        total.update(path.relative_to(CHECKOUT).as_posix().encode() + b"\0")
+        total.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return total.hexdigest()

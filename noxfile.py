@@ -1,0 +1,77 @@
+"""Every job of spin-bench is a session; all share one environment. Arguments after `--` reach the command."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+HERE = Path(__file__).parent
+ENVIRONMENT = HERE / ".nox" / "environment"
+BIN = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
+
+nox.options.sessions = ["tests"]
+nox.options.default_venv_backend = "none"
+
+
+def prepare(session: nox.Session) -> None:
+    """Create the shared environment, or bring it up to date if what it is made from has changed."""
+    made_from = [sys.version, *((HERE / name).read_text() for name in ("pyproject.toml", "constraints.txt"))]
+    fingerprint = hashlib.sha256("\n".join(made_from).encode()).hexdigest()
+    stamp = ENVIRONMENT / "fingerprint"
+    if stamp.is_file() and stamp.read_text() == fingerprint:
+        return
+    session.run(sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT))
+    constraints = ("--constraint", "constraints.txt")
+    pip = (str(BIN / "python"), "-m", "pip")
+    session.run(*pip, "install", "--quiet", *constraints, "pip")
+    session.run(*pip, "install", "--quiet", *constraints, "--editable", ".", "--group", "dev")
+    stamp.write_text(fingerprint)
+
+
+def run(session: nox.Session, command: str, *arguments: str) -> None:
+    session.run(str(BIN / command), *arguments, *session.posargs, external=True)
+
+
+@nox.session(name="reproduce-table2")
+def reproduce_table2(session: nox.Session) -> None:
+    """Train, evaluate and cost the ablation of Table 2, and render the report."""
+    prepare(session)
+    run(session, "spinbench", "run", "table2")
+
+
+@nox.session(name="reproduce-fig7")
+def reproduce_fig7(session: nox.Session) -> None:
+    """The same for the depths of Fig. 7."""
+    prepare(session)
+    run(session, "spinbench", "run", "fig7")
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Render the report from stored results."""
+    prepare(session)
+    run(session, "spinbench", "report")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the test suite."""
+    prepare(session)
+    run(session, "python", "-m", "pytest")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types and the direction of imports."""
+    prepare(session)
+    for command in (
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy",),
+        ("lint-imports",),
+    ):
+        session.run(str(BIN / command[0]), *command[1:], external=True)

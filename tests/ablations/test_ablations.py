@@ -1,0 +1,126 @@
+"""Definitions: those that ship are valid and consistent, wrong ones are explained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import ablations
+import models
+
+
+@pytest.fixture
+def definition() -> dict[str, Any]:
+    return yaml.safe_load((ablations.PROTOCOLS / "quick.yaml").read_text(encoding="utf-8"))
+
+
+def reload(content: Any, folder: Path) -> ablations.Protocol:
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return ablations.load_protocol(str(path))
+
+
+def test_what_ships_is_valid() -> None:
+    assert {"table2", "fig7"} <= set(ablations.experiment_names())
+    assert set(ablations.protocol_names()) == {"quick", "cpu", "paper"}
+    for name in ablations.protocol_names():
+        ablations.load_protocol(name)
+    for name in ablations.experiment_names():
+        for variant in ablations.load_experiment(name).variants.values():
+            models.configuration(variant.model, **variant.config)
+
+
+def test_an_id_means_the_same_network_everywhere() -> None:
+    seen: dict[str, tuple[str, dict[str, Any]]] = {}
+    for name in ablations.experiment_names():
+        for id_, variant in ablations.load_experiment(name).variants.items():
+            resolved = (variant.model, models.configuration(variant.model, **variant.config))
+            assert seen.setdefault(id_, resolved) == resolved, (name, id_)
+
+
+def test_every_file_says_first_what_it_costs() -> None:
+    for path in [*ablations.FOLDER.glob("*.yaml"), *ablations.PROTOCOLS.glob("*.yaml")]:
+        assert path.read_text(encoding="utf-8").startswith("# "), path
+
+
+def test_the_ledger_decides_every_point_once() -> None:
+    ids = [decision.id for decision in ablations.ledger()]
+    assert len(ids) == len(set(ids))
+    assert {"lr", "assoc", "grad", "ties", "home", "tokens", "metric-q", "select"} <= set(ids)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"trainig": {}}, r"mine.yaml: unknown key 'trainig'; did you mean 'training'"),
+        ({"seeds": []}, r"seeds: .*at least 1 item"),
+        ({"seeds": [-1]}, r"seeds.0: .*greater than or equal to 0 \(found -1\)"),
+        ({"title": None}, r"title: .*valid string \(found None\)"),
+    ],
+)
+def test_mistakes_at_the_top_are_explained(
+    definition: dict[str, Any], tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ablations.AblationError, match=words):
+        reload({**definition, **change}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("bach_size", 4, r"unknown key 'training.bach_size'; did you mean 'batch_size'"),
+        ("batch_size", 0, r"training.batch_size: .*greater than 0 \(found 0\)"),
+        ("learning_rate", float("nan"), r"training.learning_rate: .*finite"),
+        ("schedule", {"kind": "milestones"}, r"training.schedule: `milestones`"),
+        ("schedule", {"kind": "milestones", "milestones": [9, 3]}, r"milestones must rise: \[9, 3\]"),
+        ("schedule", {"kind": "cosine"}, r"training.schedule.kind: .*'one-cycle'.*\(found 'cosine'\)"),
+        ("validation", {"data": "Set5", "evry": 3}, r"'training.validation.evry'; did you mean 'every'"),
+        ("precision", "fp8", r"training.precision: .*'bfloat16'"),
+        ("warm_start", 5, r"training.warm_start"),
+    ],
+)
+def test_mistakes_inside_are_explained(
+    definition: dict[str, Any], tmp_path: Path, key: str, value: Any, words: str
+) -> None:
+    definition["training"][key] = value
+    with pytest.raises(ablations.AblationError, match=words):
+        reload(definition, tmp_path)
+
+
+def test_files_that_are_no_definitions(tmp_path: Path) -> None:
+    for content, words in [
+        ("a: [1", "not valid YAML"),
+        ("title: x\ntitle: y\n", "the key 'title' stands twice"),
+        ("!!python/object/apply:os.system ['touch executed']", "not valid YAML"),
+        ("- 1\n", "valid dictionary"),
+        ("\x00", "not valid YAML"),
+    ]:
+        path = tmp_path / "mine.yaml"
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(ablations.AblationError, match=words):
+            ablations.load_protocol(str(path))
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ablations.AblationError, match="cannot be read"):
+        ablations.load_protocol(str(path))
+    with pytest.raises(ablations.AblationError, match="no such protocol file"):
+        ablations.load_protocol(str(tmp_path / "absent.yaml"))
+    with pytest.raises(ablations.AblationError, match="unknown protocol 'quik'; did you mean 'quick'"):
+        ablations.load_protocol("quik")
+
+
+def test_experiments_must_be_consistent(tmp_path: Path) -> None:
+    content = yaml.safe_load((ablations.FOLDER / "fig7.yaml").read_text(encoding="utf-8"))
+    path = tmp_path / "mine.yaml"
+    for change, words in [
+        ({"reference": "absent"}, "reference 'absent' is not one of the variants"),
+        ({"x": None}, "a curve needs `x`"),
+        ({"x": "channels"}, "variant 'depth-10' gives no number for 'channels'"),
+        ({"variants": {**content["variants"], "../../etc": {"label": "x", "model": "spin"}}}, "pattern"),
+        ({"scales": [5]}, "scales.0"),
+    ]:
+        path.write_text(yaml.safe_dump({**content, **change}), encoding="utf-8")
+        with pytest.raises(ablations.AblationError, match=words):
+            ablations.load_experiment(str(path))
