@@ -1,0 +1,62 @@
+"""Unpacking zip archives that come from outside."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+
+from filelock import FileLock
+
+from benchmarks.data.fetch import cache_folder, download, inside
+from benchmarks.data.images import DataError
+
+LIMIT = 16 << 30  # bytes; the largest archive in use unpacks to 3.5 GB
+
+
+def archive_file(url: str) -> Path:
+    """Where an archive is stored, or is to be put by hand."""
+    return cache_folder() / "archives" / url.rpartition("/")[2]
+
+
+def unpacked(url: str, known_hash: str) -> Path:
+    """The folder with the members of a zip archive, which is downloaded, checked and unpacked where needed.
+
+    The folder appears under its name only when it is complete, and is trusted from then on. DataError for an
+    archive that cannot be had or has another checksum, and for members that are links, leave the folder or are
+    larger than `LIMIT` together.
+    """
+    archive = archive_file(url)
+    folder = archive.with_suffix("")
+    if folder.is_dir():
+        return folder
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.is_dir():
+            download(url, known_hash, archive, progress=True)
+            with tempfile.TemporaryDirectory(dir=archive.parent, prefix="unpacking-") as temporary:
+                content = Path(temporary) / "content"
+                _unpack(archive, content)
+                content.rename(folder)
+    return folder
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as members:
+            files = [member for member in members.infolist() if not member.is_dir()]
+            size = sum(member.file_size for member in files)  # zipfile never writes more than that
+            if size > LIMIT:
+                raise DataError(f"{archive}: unpacks to {size} bytes, expected at most {LIMIT}")
+            for member in files:
+                if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
+                    raise DataError(f"{archive}: member {member.filename!r} is a link or a device, expected a file")
+                target = inside(folder, member.filename)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with members.open(member) as source, target.open("wb") as sink:
+                    shutil.copyfileobj(source, sink)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{archive}: cannot be unpacked: {error}") from None

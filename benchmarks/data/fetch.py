@@ -1,0 +1,99 @@
+"""Fetching one published file: from a mirror folder, from the cache, or over the network.
+
+`SPINBENCH_MIRROR` is a folder, read in place and never written to, or a URL; either replaces
+`https://raw.githubusercontent.com/`. A folder also means that the machine is offline: nothing is downloaded.
+`SPINBENCH_DATA` is the cache folder, by default in the user's cache directory.
+A stored file with a wrong checksum is reported, never deleted or replaced.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from urllib.parse import quote
+
+import pooch
+
+from benchmarks.data.images import DataError
+
+ORIGIN = "https://raw.githubusercontent.com/"
+
+
+def cache_folder() -> Path:
+    """Where downloaded and decoded data are kept."""
+    return Path(os.environ.get("SPINBENCH_DATA") or pooch.os_cache("spin-bench"))
+
+
+def mirror_folder() -> Path | None:
+    """The folder that stands in for the network, or None. DataError if it does not exist."""
+    mirror = os.environ.get("SPINBENCH_MIRROR") or ORIGIN
+    if mirror.startswith(("https://", "http://")):
+        return None
+    if not Path(mirror).is_dir():
+        raise DataError(f"SPINBENCH_MIRROR={mirror}: expected an existing folder or a URL")
+    return Path(mirror)
+
+
+def fetch(path: str, sha256: str) -> Path:
+    """The file of the raw-file host with this relative path (slashes) and SHA-256, on this machine.
+
+    DataError for a path that leaves its folder, a file that cannot be had and one with another checksum.
+    """
+    folder = mirror_folder()
+    if folder is None:
+        base = os.environ.get("SPINBENCH_MIRROR") or ORIGIN
+        return download(f"{base.rstrip('/')}/{quote(path)}", sha256, inside(cache_folder(), path))
+    file = inside(folder, path)
+    if not file.is_file():
+        raise DataError(f"{path}: not in the mirror {folder}; put it there, or unset SPINBENCH_MIRROR to fetch it")
+    return verified(file, sha256)
+
+
+def download(url: str, known_hash: str, file: Path, progress: bool = False) -> Path:
+    """`file`, downloaded from `url` unless it is there. DataError as of `fetch`."""
+    if file.exists():
+        return verified(file, known_hash)
+    if mirror_folder() is not None:
+        raise DataError(f"{file}: not there; put {url} there, or unset SPINBENCH_MIRROR to fetch it")
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        # downloads to a temporary name, checks, then renames
+        pooch.retrieve(url, known_hash, fname=file.name, path=file.parent, progressbar=progress)
+    except OSError as error:  # also what `requests` raises
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise DataError(f"{url}: cannot be downloaded ({reason}); offline, set SPINBENCH_MIRROR to a folder") from None
+    except ValueError as error:
+        raise DataError(f"{url}: not the file expected, and not kept: {error}") from None
+    return file
+
+
+def inside(folder: Path, path: str) -> Path:
+    """folder / path, for a relative path from outside that must stay in the folder: else DataError."""
+    posix, windows = PurePosixPath(path), PureWindowsPath(path)
+    if not posix.parts or ".." in posix.parts or posix.is_absolute() or windows.anchor or "\\" in path or "\0" in path:
+        raise DataError(f"{path!r}: expected a relative path that stays inside {folder}")
+    return folder / posix
+
+
+def verified(file: Path, known_hash: str) -> Path:
+    """The file itself if its checksum (SHA-256, or `md5:...`) is the known one: else DataError."""
+    algorithm, _, digest = known_hash.rpartition(":")
+    found = file_hash(file, algorithm or "sha256")
+    if found != digest:
+        raise DataError(
+            f"{file}: damaged or another version: {algorithm or 'SHA-256'} is {found}, expected {digest}; "
+            "delete or move it and run again"
+        )
+    return file
+
+
+def file_hash(file: Path, algorithm: str = "sha256") -> str:
+    """Checksum of a file's content, computed once per process while the file is unchanged."""
+    status = file.stat()
+    return _hash(file, algorithm, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _hash(file: Path, algorithm: str, mtime_ns: int, size: int) -> str:
+    return str(pooch.file_hash(str(file), alg=algorithm))

@@ -1,0 +1,101 @@
+"""Where an image file comes from. Every source says whether it can be had, gives the file, and names its content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.data.archives import archive_file, unpacked
+from benchmarks.data.fetch import fetch, file_hash, inside, mirror_folder, verified
+from benchmarks.data.images import DataError
+from benchmarks.data.registry import Entry
+
+
+class Source(Protocol):
+    @property
+    def content(self) -> str:
+        """Determines the bytes of the file; known without fetching where the file is registered."""
+
+    def available(self) -> bool:
+        """Whether the file is at hand or, online, may be fetched."""
+
+    def locate(self) -> Path:
+        """The file on this machine, fetched and checked where needed. DataError if that fails."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file of the public raw-file host."""
+
+    path: str
+    content: str  # SHA-256
+
+    def available(self) -> bool:
+        folder = mirror_folder()
+        return folder is None or inside(folder, self.path).is_file()
+
+    def locate(self) -> Path:
+        return fetch(self.path, self.content)
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A file that ships inside an installed package."""
+
+    path: str  # begins with the package
+    content: str  # SHA-256
+
+    def _file(self) -> Path:
+        package, _, path = self.path.partition("/")
+        return Path(str(resources.files(package))) / path
+
+    def available(self) -> bool:
+        return self._file().is_file()
+
+    def locate(self) -> Path:
+        if not self.available():
+            raise DataError(f"{self._file()}: not in this version of the package; install the one of constraints.txt")
+        return verified(self._file(), self.content)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file of a zip archive, whose checksum covers it."""
+
+    archive: Entry
+    path: str
+
+    @property
+    def content(self) -> str:
+        return f"{self.archive.hash}/{self.path}"
+
+    def available(self) -> bool:
+        file = archive_file(self.archive.path)
+        if file.with_suffix("").is_dir():
+            return (file.with_suffix("") / self.path).is_file()
+        return mirror_folder() is None or file.is_file()
+
+    def locate(self) -> Path:
+        return unpacked(self.archive.path, self.archive.hash) / self.path
+
+
+@dataclass(frozen=True)
+class Local:
+    """A file of the user's."""
+
+    path: Path
+
+    @property
+    def content(self) -> str:
+        try:
+            return file_hash(self.path)
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be read: {error.strerror}") from None
+
+    def available(self) -> bool:
+        return self.path.is_file()
+
+    def locate(self) -> Path:
+        return self.path
