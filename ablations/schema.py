@@ -27,7 +27,7 @@ class Variant(Strict):
     label: str
     model: str
     config: dict[str, Any] = {}
-    published: str | None = Field(None, description="the method's name in the published table")
+    published: str | None = Field(default=None, description="the method's name in the published table")
     note: str | None = None
 
 
@@ -37,8 +37,8 @@ class Experiment(Strict):
     title: str
     source: str = Field(description="where the paper has it")
     kind: Literal["table", "curve"]
-    x: str | None = Field(None, description="for a curve: the configuration key on the horizontal axis")
-    published: str | None = Field(None, description="file name under results/published")
+    x: str | None = Field(default=None, description="for a curve: the configuration key on the horizontal axis")
+    published: str | None = Field(default=None, description="file name under results/published")
     caption: str
     label: str = Field(description="LaTeX label")
     scales: list[Scale] = Field(min_length=1)
@@ -65,8 +65,8 @@ class Schedule(Strict):
 
     kind: Literal["constant", "milestones", "one-cycle"]
     milestones: list[Positive] = []
-    factor: float = Field(0.5, gt=0, le=1)
-    warmup: float = Field(0.3, gt=0, lt=1, description="one-cycle: share of the iterations that rise")
+    factor: float = Field(default=0.5, gt=0, le=1)
+    warmup: float = Field(default=0.3, gt=0, lt=1, description="one-cycle: share of the iterations that rise")
 
     @model_validator(mode="after")
     def _consistent(self) -> Schedule:
@@ -82,7 +82,7 @@ class Validation(Strict):
 
     data: str
     every: Positive
-    images: Positive | None = Field(None, description="only the first so many images of the set")
+    images: Positive | None = Field(default=None, description="only the first so many images of the set")
 
 
 class Training(Strict):
@@ -99,11 +99,11 @@ class Training(Strict):
     betas: tuple[float, float] = (0.9, 0.999)
     augment: bool = True
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    gradient_clip: float | None = Field(None, gt=0, description="largest global norm of the gradient")
-    ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights that are kept")
+    gradient_clip: float | None = Field(default=None, gt=0, description="largest global norm of the gradient")
+    ema: float | None = Field(default=None, gt=0, lt=1, description="decay of the averaged weights that are kept")
     compile: bool = False
-    warm_start: Scale | None = Field(None, description="begin from the same variant's run at this scale")
-    workers: int = Field(0, ge=0)
+    warm_start: Scale | None = Field(default=None, description="begin from the same variant's run at this scale")
+    workers: int = Field(default=0, ge=0)
     checkpoint_every: Positive
     validation: Validation | None = None
 
@@ -112,14 +112,14 @@ class Evaluation(Strict):
     """Test sets, and the conventions of PSNR and SSIM under which each image is measured."""
 
     datasets: list[str] = Field(min_length=1)
-    conventions: list[str] = Field(["rcan"], min_length=1)
+    conventions: list[str] = Field(default=["rcan"], min_length=1)
 
 
 class Cost(Strict):
     """How latency and memory are taken. Parameters and MACs need no choice."""
 
     latency_lr: tuple[Positive, Positive] | None = Field(
-        None, description="LR height and width; without it, the size whose output is 1280x720"
+        default=None, description="LR height and width; without it, the size whose output is 1280x720"
     )
     repeats: Positive = 10
     warmup: Positive = 2
@@ -136,7 +136,7 @@ class Protocol(Strict):
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(min_length=1)
     training: Training
     evaluation: Evaluation
-    costing: Cost = Cost()
+    costing: Cost = Field(default_factory=Cost)
 
 
 class Decision(Strict):
@@ -147,4 +147,4 @@ class Decision(Strict):
     paper: str
     code: str
     here: str
-    switch: str | None = Field(None, description="how to choose otherwise")
+    switch: str | None = Field(default=None, description="how to choose otherwise")

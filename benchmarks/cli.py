@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 160)  # a file or a pipe has no width of its own
 
 ProtocolName = Annotated[str, typer.Option(help="A protocol's name, or the path of its YAML file.")]
 Folder = Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and report/.", file_okay=False)]

@@ -67,7 +67,9 @@ def network(job: Job, trained: bool = True) -> nn.Module:
 
 def _train(job: Job, advance: Advance) -> None:
     settings = job.protocol.training
-    run = job.run
+    run, fingerprint = job.run, digest(job.stages["train"])
+    if training.finished(run, fingerprint):  # killed after the last step, before it was recorded
+        return
     sampler = PatchSampler(
         datasets.get(settings.data), run.scale, settings.lr_patch, settings.batch_size, run.seed, settings.augment
     )
@@ -91,7 +93,7 @@ def _train(job: Job, advance: Advance) -> None:
         sampler,
         settings,
         device=job.device,
-        fingerprint=digest(job.stages["train"]),
+        fingerprint=fingerprint,
         validate=validate if settings.validation else None,
         initial=initial,
         on_step=lambda step: advance(step.iteration, settings.iterations, f"loss {step.loss:.2f}"),

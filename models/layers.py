@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -35,6 +37,13 @@ def project(x: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
         weights = tuple(F.pad(weight, (0, 0, 0, widest - weight.shape[0])) for weight in weights)
     widths = [weight.shape[0] for weight in weights]
     return F.linear(x, torch.cat(weights)).split(widths, dim=-1)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """A context in which operators keep the precision of their inputs, also where there is no autocast (meta)."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def to_map(tokens: Tensor, height: int, width: int) -> Tensor:

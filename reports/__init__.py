@@ -1,0 +1,1 @@
+"""What the results say: a page, LaTeX tables, CSV and figures, all from stored files and without torch."""

@@ -218,6 +218,8 @@ def write(path: Path, content: str | bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        os.umask(mask := os.umask(0))
+        Path(temporary).chmod(0o666 & ~mask)  # as any new file; mkstemp's are private
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

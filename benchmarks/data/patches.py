@@ -9,6 +9,7 @@ shared by all workers.
 from __future__ import annotations
 
 import hashlib
+import signal
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -79,8 +80,15 @@ def loader(sampler: PatchSampler, start: int, stop: int, workers: int = 0) -> It
         sampler=range(start, stop),
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
+        worker_init_fn=_leave_signals_to_the_parent,
         generator=torch.Generator(),  # else it would draw from the global one, and disturb training
     )
+
+
+def _leave_signals_to_the_parent(_worker: int) -> None:
+    """Ctrl-C and Slurm signal the whole group: a worker that died of it would end the step in progress."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _turned(patch: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.layers import without_autocast
 from models.spin.superpixels import EPSILON, ITERATIONS, Form, Grid, starting_centroids, top_pixels
 
 CHUNK = 2**23  # entries of the association that exist at a time
@@ -92,7 +93,7 @@ class GlobalAssociation:
 
 def associate_globally(tokens: Tensor, grid: Grid, form: Form = "softmax") -> GlobalAssociation:
     """Soft vector quantisation: soft k-means over all superpixels, (B, N, C) -> GlobalAssociation."""
-    with torch.autocast(tokens.device.type, enabled=False):
+    with without_autocast(tokens.device):
         tokens = tokens if tokens.dtype == torch.float64 else tokens.float()
         centre = tokens.mean(1, keepdim=True).detach()  # distances do not change, their rounding does
         centroids = starting_centroids(tokens, grid) - centre

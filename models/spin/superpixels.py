@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.layers import to_map, to_tokens
+from models.layers import to_map, to_tokens, without_autocast
 
 Form = Literal["softmax", "exp"]
 EPSILON = 1e-16  # in the denominator of a superpixel's mean
@@ -132,7 +132,7 @@ def associate(tokens: Tensor, grid: Grid, form: Form = "softmax") -> Association
 
     `softmax` of -d² over the nine (official code) or the bare `exp` of -d² (paper, Eq. 3).
     """
-    with torch.autocast(tokens.device.type, enabled=False):
+    with without_autocast(tokens.device):
         tokens = tokens if tokens.dtype == torch.float64 else tokens.float()
         start = starting_centroids(tokens, grid)  # (B, M, C)
         # Distances are taken relative to the home cell's start: |s|² - 2 x·s loses precision for large features.

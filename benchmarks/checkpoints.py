@@ -1,0 +1,99 @@
+"""Checkpoints: the whole state of a training, so that it goes on to the same bits.
+
+A checkpoint is a file of tensors and plain containers. Reading one executes nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import logging
+import random
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import results
+
+log = logging.getLogger(__name__)
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used; the message names the file."""
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Replace the checkpoint as a whole. `content` holds tensors, plain containers and its "fingerprint"."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    results.write(path, buffer.getvalue())
+
+
+def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    """Return the content of a checkpoint, its tensors on the CPU, or None where there is none.
+
+    A checkpoint with another fingerprint belongs to another training: it is renamed to
+    checkpoint-<first 8 of its fingerprint>.pt, which is logged as a warning, and None is returned.
+    Raises CheckpointError for a damaged file, which stays where it is.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if member := archive.testzip():  # torch.load does not look at checksums
+                raise zipfile.BadZipFile(f"the checksum of {member} is wrong")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        found = content["fingerprint"]
+        if not isinstance(found, str):
+            raise TypeError("its fingerprint is no text")
+    except Exception as error:  # a damaged file makes the readers raise almost anything
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise CheckpointError(
+            f"{path}: damaged checkpoint ({reason}); move it away to train from the beginning"
+        ) from error
+    if found == fingerprint:
+        return dict(content)
+    kept = _free_name(path, re.sub(r"[^0-9a-zA-Z]", "-", found[:8]))
+    path.rename(kept)
+    log.warning("%s: belongs to another configuration (fingerprint %.8s, expected %.8s); kept as %s, "
+                "training starts from the beginning", path, found, fingerprint, kept.name)  # fmt: skip
+    return None
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the global random generators of Python, NumPy and PyTorch; `seed` is below 2**32."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
+def generators(device: torch.device) -> dict[str, Any]:
+    """Return the states of the global random generators, as a checkpoint holds them."""
+    numpy: Any = np.random.get_state()  # noqa: NPY002
+    states = {
+        "python": random.getstate(),
+        "numpy": (numpy[0], torch.from_numpy(numpy[1].astype(np.int64)), *numpy[2:]),
+        "torch": torch.get_rng_state(),
+    }
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def set_generators(states: dict[str, Any], device: torch.device) -> None:
+    """Put the global random generators back to what `generators` returned."""
+    name, keys, *rest = states["numpy"]
+    random.setstate(states["python"])
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(states["torch"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
+def _free_name(path: Path, suffix: str) -> Path:
+    """A name beside `path` that no file has: nothing that was stored is overwritten."""
+    numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    names = (path.with_name(f"{path.stem}-{suffix}{number}{path.suffix}") for number in numbers)
+    return next(name for name in names if not name.exists())

@@ -1,0 +1,268 @@
+"""Multiply-adds of a network, by definition and by fvcore.
+
+One MAC is one multiply-add of a convolution, a linear layer, a matrix product or an attention (`HANDLERS`). All other
+operators count as zero and are named in `ZERO_OPERATORS`. One that is in neither is an error: nothing is skipped.
+The total is half the FLOPs of `torch.utils.flop_counter.FlopCounterMode`, but for products with a vector, which
+that leaves out.
+
+fvcore traces a copy of the network on torch's meta device, where tensors have a shape but no values: counting an output
+of 1280x720 costs neither arithmetic nor memory, and padding for the sake of one device's kernels is not counted.
+What never reaches the output is not counted either: the tracer drops it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+with warnings.catch_warnings():  # on import fvcore compiles losses that are not used here
+    warnings.filterwarnings("ignore", r"`torch\.jit\.script", DeprecationWarning)
+    from fvcore.nn.jit_analysis import JitModelAnalysis
+    from fvcore.nn.jit_handles import conv_flop_count, get_shape
+
+OUTPUT_SIZE = (720, 1280)  # H, W
+
+
+class CostError(Exception):
+    """A cost that cannot be measured; one line that names the network and the reason."""
+
+
+@dataclass(frozen=True)
+class Macs:
+    """Multiply-adds of one forward pass on one RGB image of `lr_size` (H, W).
+
+    by_module         every submodule's MACs with its descendants', by dotted name; "" is the network
+    by_operator       the counted operators' MACs
+    zero_operators    the operators that occurred and count as zero
+    uncalled_modules  those with parameters that never ran as modules: unused, or used through their parameters
+    activations       elements that the counted operators write
+    """
+
+    total: int
+    lr_size: tuple[int, int]
+    by_module: dict[str, int]
+    by_operator: dict[str, int]
+    zero_operators: tuple[str, ...]
+    uncalled_modules: tuple[str, ...]
+    activations: int
+
+
+def lr_size_for(scale: int) -> tuple[int, int]:
+    """(H, W) of the input for an output of 1280x720, rounded up: x2 (360, 640), x3 (240, 427), x4 (180, 320).
+
+    Raises ValueError for a scale below 1.
+    """
+    if scale < 1:
+        raise ValueError(f"scale is {scale}, expected 1 or more")
+    height, width = OUTPUT_SIZE
+    return math.ceil(height / scale), math.ceil(width / scale)
+
+
+def example(model: nn.Module, lr_size: tuple[int, int], device: torch.device) -> Tensor:
+    """A grey image (1, 3, H, W) in the dtype of the network's parameters."""
+    dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
+    return torch.full((1, 3, *lr_size), 0.5, dtype=dtype, device=device)
+
+
+def macs(model: nn.Module, lr_size: tuple[int, int]) -> Macs:
+    """Count `model` in eval mode on one image of `lr_size` (H, W). The model itself stays as it is.
+
+    Raises CostError for an operator that is neither counted nor known as zero, and for a network that asks for the
+    image's values (a branch, a number of elements) or has tensors that are neither parameters nor buffers.
+    """
+    kind = type(model).__name__
+    try:
+        twin = copy.deepcopy(model).to("meta").eval().requires_grad_(False)
+        analysis = JitModelAnalysis(twin, (example(twin, lr_size, torch.device("meta")),))
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        tally = _Tally()
+        analysis.set_op_handle(**tally.handlers())
+        with torch.no_grad(), _Traceable():
+            by_operator = analysis.by_operator()
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CostError(f"{kind} cannot be traced on the meta device: {reason}") from error
+    by_module = analysis.by_module()
+    for operator in analysis.unsupported_ops():
+        where = max((name for name in by_module if analysis.unsupported_ops(name)[operator]), key=len)
+        place = f"module {where!r}" if where else "the network itself"
+        raise CostError(f"{kind}: operator {operator} in {place} has no MAC handler and is no known zero operator")
+    uncalled = [name for name in analysis.uncalled_modules() if [*twin.get_submodule(name).parameters(False)]]
+    return Macs(
+        total=by_operator.total(),
+        lr_size=lr_size,
+        by_module=dict(by_module),
+        by_operator=dict(by_operator),
+        zero_operators=tuple(sorted(tally.zero_operators)),
+        uncalled_modules=tuple(sorted(uncalled)),
+        activations=tally.activations,
+    )
+
+
+Handler = Callable[[list[Any], list[Any]], int]  # inputs and outputs of an operator in the traced graph -> MACs
+
+
+class _Tally:
+    """fvcore's handlers of all operators; they note the elements written and the zero operators that occur."""
+
+    def __init__(self) -> None:
+        self.activations = 0
+        self.zero_operators: set[str] = set()
+
+    def handlers(self) -> dict[str, partial[Counter[str]]]:
+        counted = {f"aten::{operator}": partial(self._count, *entry) for operator, entry in HANDLERS.items()}
+        return counted | {f"aten::{operator}": partial(self._zero, operator) for operator in ZERO_OPERATORS}
+
+    def _count(self, name: str, handler: Handler, inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+        self.activations += math.prod(get_shape(outputs[0]))
+        return Counter({name: handler(inputs, outputs)})
+
+    def _zero(self, operator: str, inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+        self.zero_operators.add(operator)
+        return Counter()
+
+
+def _convolution(inputs: list[Any], outputs: list[Any]) -> int:
+    transposed = inputs[6].toIValue() is True  # _convolution_mode, never transposed, has its groups there
+    return int(conv_flop_count(*map(get_shape, (*inputs[:2], outputs[0])), transposed=transposed))
+
+
+def _product(inputs: list[Any], outputs: list[Any]) -> int:
+    return math.prod(get_shape(outputs[0])) * int(get_shape(inputs[0])[-1])
+
+
+def _added_product(inputs: list[Any], outputs: list[Any]) -> int:
+    return _product(inputs[1:], outputs)
+
+
+def _attention(inputs: list[Any], outputs: list[Any]) -> int:
+    query, key, value = map(get_shape, inputs[:3])  # (..., L, D)
+    return math.prod(get_shape(outputs[0])[:-1]) * int(key[-2] * (query[-1] + value[-1]))
+
+
+def _einsum(inputs: list[Any], outputs: list[Any]) -> int:
+    # torch chooses the order of an einsum's products, so it is asked for them
+    operands = [torch.empty(get_shape(value), device="meta") for value in inputs[1].node().inputs()]
+    with FlopCounterMode(display=False) as counter:
+        torch.einsum(inputs[0].toIValue(), *operands)
+    return counter.get_total_flops() // 2
+
+
+HANDLERS: dict[str, tuple[str, Handler]] = {
+    "_convolution": ("convolution", _convolution),
+    "_convolution_mode": ("convolution", _convolution),  # padding="same"
+    "linear": ("linear", _product),
+    "matmul": ("matmul", _product),
+    "mm": ("mm", _product),
+    "bmm": ("bmm", _product),
+    "addmm": ("addmm", _added_product),
+    "baddbmm": ("baddbmm", _added_product),
+    "einsum": ("einsum", _einsum),
+    "scaled_dot_product_attention": ("attention", _attention),
+}
+
+# None of these sums products over a shared axis. They take time all the same, which latency shows.
+_ZERO_GROUPS = (
+    # a few operations per element
+    """abs add add_ addcdiv addcmul bitwise_and bitwise_not bitwise_or bitwise_xor ceil clamp clamp_ clamp_max
+    clamp_min cos div div_ dropout elu eq erf exp expm1 floor floor_divide fmod ge gelu gt hardsigmoid hardswish
+    hardtanh le leaky_relu leaky_relu_ lerp log log1p log2 logical_and logical_not logical_or logical_xor logit lt
+    masked_fill masked_fill_ maximum minimum mish mul mul_ ne neg pow prelu reciprocal relu relu6 relu_ remainder
+    round rsqrt rsub sigmoid sigmoid_ sign silu silu_ sin softplus sqrt square sub sub_ tanh tanh_ true_divide trunc
+    where __and__ __iand__ __ilshift__ __ior__ __irshift__ __ixor__ __lshift__ __or__ __rshift__ __xor__""",
+    # reductions and normalisations
+    """all amax amin any argmax argmin batch_norm cumsum group_norm instance_norm layer_norm linalg_vector_norm
+    log_softmax logsumexp max mean min norm prod rms_norm softmax std std_mean sum var var_mean _weight_norm
+    _weight_norm_interface""",
+    # pooling and interpolation
+    """adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d avg_pool1d avg_pool2d grid_sampler max_pool1d
+    max_pool2d upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d upsample_nearest2d""",
+    # choosing, sorting and moving elements, and adding those that meet
+    """argsort broadcast_to cat channel_shuffle chunk clone col2im constant_pad_nd contiguous copy_ diagonal expand
+    expand_as fill_ flatten flip gather im2col index index_add index_add_ index_copy index_fill index_put index_put_
+    index_select meshgrid movedim narrow nonzero pad permute pixel_shuffle pixel_unshuffle reflection_pad1d
+    reflection_pad2d repeat repeat_interleave replication_pad2d reshape reshape_as roll rot90 scatter scatter_
+    scatter_add scatter_add_ scatter_reduce select slice sort split split_with_sizes squeeze stack swapaxes t
+    take_along_dim tile topk transpose tril triu unbind unflatten unfold unsqueeze unsqueeze_ view view_as zero_""",
+    # new tensors, types and sizes
+    """Bool Float Int ScalarImplicit alias arange detach empty empty_like eye full full_like lift_fresh linspace
+    new_empty new_full new_ones new_zeros numel ones ones_like scalar_tensor size to type_as zeros zeros_like""",
+)
+ZERO_OPERATORS = frozenset(operator for group in _ZERO_GROUPS for operator in group.split())
+
+
+class _Traceable(TorchFunctionMode):
+    """What torch's tracer needs to follow a network on the meta device, all of it before any operator runs.
+
+    Sizes are plain numbers. Convolutions go straight to the operator that the tracer records, which meta tensors
+    would bypass. Bits read as another type, which the tracer cannot express, become a conversion.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func in _SIZES:
+            size = func(*args, **(kwargs or {}))
+            return torch.Size(map(int, size)) if isinstance(size, torch.Size) else int(size)
+        if func is Tensor.view and isinstance(args[1], torch.dtype) and args[1].itemsize == args[0].dtype.itemsize:
+            return args[0].to(args[1])
+        return _RECORDED.get(func, func)(*args, **(kwargs or {}))
+
+
+Numbers = int | tuple[int, ...]
+
+
+def _convolve(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Numbers = 1,
+    padding: Numbers | str = 0,
+    dilation: Numbers = 1,
+    groups: int = 1,
+) -> Tensor:
+    if isinstance(padding, str):  # another operator, which is recorded
+        convolution = {3: torch.conv1d, 4: torch.conv2d, 5: torch.conv3d}[weight.dim()]
+        return convolution(input, weight, bias, stride, padding, dilation, groups)
+    sizes = _list(stride), _list(padding), _list(dilation)
+    return torch._convolution(input, weight, bias, *sizes, False, [0], groups, False, False, False, False)
+
+
+def _convolve_transposed(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Numbers = 1,
+    padding: Numbers = 0,
+    output_padding: Numbers = 0,
+    groups: int = 1,
+    dilation: Numbers = 1,
+) -> Tensor:
+    sizes = _list(stride), _list(padding), _list(dilation)
+    more = True, _list(output_padding), groups
+    return torch._convolution(input, weight, bias, *sizes, *more, False, False, False, False)
+
+
+def _list(numbers: Numbers) -> list[int]:
+    return [numbers] if isinstance(numbers, int) else list(numbers)
+
+
+_SIZES = {Tensor.size, Tensor.numel, torch.numel, Tensor.shape.__get__}  # type: ignore[attr-defined]
+_RECORDED = dict.fromkeys((torch.conv1d, torch.conv2d, torch.conv3d), _convolve) | dict.fromkeys(
+    (torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d), _convolve_transposed
+)

@@ -1,0 +1,101 @@
+"""What networks cost, from the cost.json of their runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from results import ResultsError, Run
+
+COLUMNS = [
+    "variant", "scale", "parameters", "macs", "macs_conditions", "zero_conditions", "activations",
+    "latency_s", "q1_s", "q3_s", "latency_conditions", "memory_bytes", "memory_conditions",
+]  # fmt: skip
+
+
+def costs(runs: Iterable[Run]) -> pd.DataFrame:
+    """A row per variant and scale, from its first run with a cost.json: seeds do not change what a network costs.
+
+    Numbers are in SI units (MACs are multiply-adds of one image) and NaN where they were not measured; the columns
+    `..._conditions` say in words how they were. Raises ResultsError for a value that is not a number.
+    """
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    for run in runs:
+        content = run.cost()
+        if content is None or (run.variant, run.scale) in rows:
+            continue
+        latency, macs = content.get("latency") or {}, content.get("macs") or {}
+        rows[run.variant, run.scale] = {
+            "variant": run.variant,
+            "scale": run.scale,
+            "parameters": _number(run, content, "parameters"),
+            "macs": _number(run, content, "macs", "total"),
+            "macs_conditions": _macs_conditions(macs),
+            "zero_conditions": ", ".join(sorted(macs.get("zero_operators") or [])),
+            "activations": _number(run, content, "activations"),
+            "latency_s": _number(run, content, "latency", "median_s"),
+            "q1_s": _number(run, content, "latency", "q1_s"),
+            "q3_s": _number(run, content, "latency", "q3_s"),
+            "latency_conditions": _latency_conditions(latency),
+            "memory_bytes": _number(run, content, "memory", "bytes"),
+            "memory_conditions": _memory_conditions(content.get("memory") or {}),
+        }
+    return pd.DataFrame(list(rows.values()), columns=COLUMNS)
+
+
+def conditions(table: pd.DataFrame, quantity: str) -> list[str]:
+    """How a quantity ("macs", "latency", "memory", or "zero" operators) was taken, and for whom if networks differ.
+
+    `table` is of `costs`, with a column `label`.
+    """
+    told = table[table[f"{quantity}_conditions"] != ""].groupby(f"{quantity}_conditions", sort=False).label.agg(list)
+    if len(told) == 1:
+        return list(told.index)
+    return [f"{text} ({', '.join(labels)})" for text, labels in told.items()]
+
+
+def _number(run: Run, content: Any, *keys: str) -> float:
+    value = content
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        place = f"{run.path('cost.json')}: {'.'.join(keys)}"
+        raise ResultsError(f"{place} is {value!r}, expected a number")
+    return value
+
+
+def _macs_conditions(macs: dict[str, Any]) -> str:
+    parts = [f"LR {_size(macs['lr_size'])}"] if macs.get("lr_size") else []
+    if macs.get("by_operator"):
+        parts.append(f"counted over {', '.join(sorted(macs['by_operator']))}")
+    return ", ".join(parts)
+
+
+def _latency_conditions(latency: dict[str, Any]) -> str:
+    parts = [
+        _device(latency),
+        f"{latency['threads']} CPU thread{'s' * (latency['threads'] != 1)}" if latency.get("threads") else "",
+        latency.get("dtype"),
+        f"LR {_size(latency['lr_size'])}" if latency.get("lr_size") else "",
+        f"median and quartiles of {latency['repeats']}" if latency.get("repeats") else "",
+    ]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _memory_conditions(memory: dict[str, Any]) -> str:
+    parts = [_device(memory), f"LR {_size(memory['lr_size'])}" if memory.get("lr_size") else "", memory.get("method")]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _device(content: dict[str, Any]) -> str:
+    return f"{content.get('device_name', 'unknown')} ({content['device']})" if content.get("device") else ""
+
+
+def _size(size: Any) -> str:
+    """Height x width, as everywhere in the suite."""
+    return "×".join(map(str, size))

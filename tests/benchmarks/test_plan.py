@@ -1,0 +1,85 @@
+"""From experiment and protocol to runs: what determines a run, and what does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import ablations
+from benchmarks.plan import Job, plan
+
+TINY = str(Path(__file__).parents[1] / "tiny.yaml")
+CPU = torch.device("cpu")
+
+
+def jobs(
+    experiment: str = "table2", root: Path = Path("unused"), changes: dict[str, Any] | None = None, **options: Any
+) -> list[Job]:
+    protocol = ablations.load_protocol(TINY)
+    training = protocol.training.model_copy(update=changes or {})
+    protocol = protocol.model_copy(update={"training": training})
+    definition = ablations.load_experiment(experiment)
+    return plan(definition, TINY, protocol, device=CPU, sets=["embedded-test"], root=root, **options)
+
+
+def names(jobs: list[Job]) -> list[str]:
+    return [job.run.name for job in jobs]
+
+
+def test_every_variant_once_and_bicubic_first() -> None:
+    variants = list(ablations.load_experiment("table2").variants)
+    assert names(jobs()) == ["bicubic-x4-s0", *(f"{variant}-x4-s0" for variant in variants)]
+    narrowed = jobs(only=["svq"], scales=[2, 3], seeds=[5, 6])
+    assert names(narrowed) == ["bicubic-x2-s0", "bicubic-x3-s0", "svq-x2-s5", "svq-x3-s5", "svq-x2-s6", "svq-x3-s6"]
+
+
+def test_experiments_share_runs() -> None:
+    full = {job.run.name: job for job in jobs("table2")}["full-x4-s0"]
+    depth = {job.run.name: job for job in jobs("fig7")}["full-x4-s0"]
+    assert (full.run, full.stages) == (depth.run, depth.stages)
+
+
+def test_a_warm_start_comes_first_and_is_part_of_the_hash(tmp_path: Path) -> None:
+    planned = jobs(only=["full"], root=tmp_path, changes={"warm_start": 2})
+    assert names(planned) == ["bicubic-x2-s0", "bicubic-x4-s0", "full-x2-s0", "full-x4-s0"]
+    assert planned[3].start == planned[2].run
+    assert "start" not in planned[2].stages["train"]
+    assert "start" in planned[3].stages["train"]
+
+
+def test_an_evaluation_depends_on_its_training_and_its_data_only() -> None:
+    first, longer = (jobs(only=["full"], changes={"iterations": n})[1].stages for n in (4, 5))
+    assert first["train"] != longer["train"]
+    assert first["evaluate"] != longer["evaluate"]  # other weights
+    assert first["cost"] == longer["cost"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"only": ["ful"]}, "unknown variant 'ful'; did you mean 'full'"),
+        ({"scales": [5]}, "scale must be one of"),
+    ],
+)
+def test_wrong_choices_are_explained(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ablations.AblationError, match=words):
+        jobs(**options)
+
+
+def test_wrong_overrides_name_the_variant(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = (ablations.FOLDER / "table2.yaml").read_text(encoding="utf-8")
+    path.write_text(text.replace("reach: all", "reech: all"), encoding="utf-8")
+    with pytest.raises(ablations.AblationError, match="variant 'svq': spin has no configuration 'reech'; did you mean"):
+        jobs(str(path))
+
+
+def test_an_unknown_convention_is_refused_before_any_training() -> None:
+    protocol = ablations.load_protocol(TINY)
+    evaluation = protocol.evaluation.model_copy(update={"conventions": ["rkan"]})
+    protocol = protocol.model_copy(update={"evaluation": evaluation})
+    with pytest.raises(ablations.AblationError, match="rkan"):
+        plan(ablations.load_experiment("table2"), TINY, protocol, device=CPU, sets=["embedded-test"])

@@ -1,0 +1,96 @@
+"""Stored results without a network: synthetic numbers, written as the suite writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import results
+from results import Run
+
+Store = Callable[..., Run]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A function that stores a finished run with images around a given PSNR and SSIM, below tmp_path."""
+
+    def run(
+        variant: str,
+        protocol: str = "quick",
+        seed: int = 0,
+        scale: int = 4,
+        psnr: float = 25.0,
+        ssim: float = 0.7,
+        datasets: Mapping[str, Iterable[str]] | None = None,
+        images: Mapping[str, int] | None = None,
+        conventions: Mapping[str, float] | None = None,
+        training: Mapping[str, Any] | None = None,
+        parameters: int = 555035,
+    ) -> Run:
+        datasets = datasets or {"embedded-test": ["a", "b", "c", "d"]}
+        conventions = conventions or {"rcan": 0.0, "float": 0.004}
+        made = Run(protocol, variant, scale, seed, tmp_path)
+        baseline = variant == results.BASELINE
+        train = {"seed": seed, **({"training": training} if training else {})}
+        evaluate = {"conventions": list(conventions), **({"images": dict(images)} if images else {})}
+        stages = {"evaluate": evaluate} if baseline else {"train": train, "evaluate": evaluate, "cost": {}}
+        made.describe({"protocol": protocol, "variant": variant, "scale": scale, "seed": seed}, stages)
+        rows = [
+            (name, "imresize-symmetric", convention, image, psnr + change + spread, ssim + spread / 100)
+            for name, pictures in datasets.items()
+            for image, spread in _spread(list(pictures))
+            for convention, change in conventions.items()
+        ]
+        columns = ["dataset", "lr_origin", "convention", "image", "psnr", "ssim"]
+        _write_csv(made, "quality.csv", pd.DataFrame(rows, columns=columns))
+        if not baseline:
+            iterations = np.arange(1, 41)
+            loss = 8 + 30 * np.exp(-iterations / (8 + len(variant))) + np.cos(iterations + seed)
+            curve = pd.DataFrame({"iteration": iterations, "loss": loss, "learning_rate": 1e-3, "seconds": iterations})
+            _write_csv(made, "training.csv", curve)
+            results.write(made.path("weights.safetensors"), b"")  # only its presence counts here
+            results.write(made.path("cost.json"), json.dumps(_cost(parameters)))
+        for position, stage in enumerate(stages):
+            facts = {
+                "started": f"2025-01-01T00:0{position}:00+00:00", "seconds": 12.5 + seed, "threads": 2,
+                "device": {"kind": "cpu", "name": "Synthetic CPU"}, "versions": {"torch": "2.13.0", "python": "3.12.1"},
+                "commit": "0" * 40, "source": "f" * 64,
+            }  # fmt: skip
+            made.record(stage, stages[stage], facts)
+        return made
+
+    return run
+
+
+def _spread(images: list[str]) -> list[tuple[str, float]]:
+    """Deviations of single images that cancel out in the mean."""
+    return list(zip(images, np.linspace(-2, 2, len(images)) if len(images) > 1 else [0.0], strict=True))
+
+
+def _write_csv(run: Run, name: str, table: pd.DataFrame) -> None:
+    results.write(run.path(name), table.to_csv(index=False, lineterminator="\n"))
+
+
+def _cost(parameters: int) -> dict[str, Any]:
+    return {
+        "parameters": parameters,
+        "macs": {
+            "total": 41_253_000_000,
+            "lr_size": [180, 320],
+            "by_operator": {"convolution": 30_000_000_000, "matmul": 11_253_000_000},
+            "zero_operators": ["add", "softmax"],
+        },
+        "activations": 812_000_000,
+        "latency": {
+            "median_s": 1.2345, "q1_s": 1.2, "q3_s": 1.3, "repeats": 3, "threads": 2, "device": "cpu",
+            "device_name": "Synthetic CPU", "dtype": "float32", "lr_size": [90, 160],
+        },
+        "memory": {"bytes": 734003200, "lr_size": [90, 160], "device": "cpu"},
+    }  # fmt: skip

@@ -1,0 +1,283 @@
+"""The report of all, some and no results: what it says, that it is safe, and that it is reproducible."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import ablations
+import results
+from reports.render import render
+
+EXPERIMENTS = ["table2", "fig7", "switches"]
+Store = Callable[..., results.Run]
+
+
+class Page(HTMLParser):
+    """The elements of a page, its text, and the rows of its tables as texts."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.rows: list[list[str]] = []
+        self.text = ""
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self.open:
+            return
+        self.text += f" {data}"
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] = f"{self.rows[-1][-1]} {data}".strip()
+
+    def row(self, label: str) -> list[str]:
+        return next(row for row in self.rows if row and row[0] == label)
+
+
+def store_table2(store: Store, protocol: str = "quick", sets: dict[str, list[str]] | None = None) -> None:
+    store("bicubic", protocol, psnr=27.0, datasets=sets, conventions={"rcan": 0.0, "float": 0.0})
+    for position, variant in enumerate(ablations.load_experiment("table2").variants):
+        store(variant, protocol, psnr=25 + position / 10, ssim=0.7 + position / 100, datasets=sets)
+
+
+def test_quick_says_what_it_is_and_compares_nothing(store: Store, tmp_path: Path) -> None:
+    store_table2(store)
+    page = Page(render(EXPERIMENTS, "quick", tmp_path))
+    plan = ablations.load_protocol("quick")
+    assert plan.summary.strip() in page.text
+    assert plan.expect in page.text
+    assert "All 6 variants are measured." in page.text
+    assert "nothing is compared with the paper" in page.text
+    full = page.row("Full")
+    assert full[1:4] == ["555,035", "41.25", "1,234.5"]
+    assert full[4] == "32.48  (best) 0.8983  (best)"
+    assert full[9] == "25.50  (second best) 0.7500  (best)"
+    assert page.row("Bicubic")[4:] == ["–"] * 5 + ["27.00  (best) 0.7000"]
+    assert "Synthetic CPU (cpu), 2 CPU threads, float32, LR 90×160" in page.text
+    assert page.row("float")[1:] == ["×4", "embedded-test", "+0.0040", "+0.0040 to +0.0040", "6"]
+    assert all(row.question in page.text and row.here in page.text for row in ablations.ledger())
+    assert "the paper's number, for 8 blocks, is of set5" in page.text.lower()
+    assert {"2.13.0", "f" * 64, "2025-01-01T00:00:00+00:00"} <= set(page.text.split())
+
+
+def test_differences_to_the_paper(store: Store, tmp_path: Path) -> None:
+    store_table2(store, "cpu", {"Set5": ["a", "b"], "BSDS100": ["c"]})
+    page = Page(render(EXPERIMENTS, "cpu", tmp_path))
+    assert "Full at ×4 on Set5: 25.50 dB measured, 32.48 dB published (−6.98 dB)." in page.text
+    assert page.row("Full")[9].endswith("−6.98 / −0.1483")
+    table = pd.read_csv(tmp_path / "report" / "table2.csv")
+    row = table.query("variant == 'full' and dataset == 'Set5' and metric == 'psnr'").iloc[0]
+    assert (row.experiment, row.protocol, row.published, row.measured) == ("table2", "cpu", 32.48, 25.5)
+    assert (row.n_images, row.n_seeds) == (2, 1)
+    assert row.difference == pytest.approx(-6.98)
+
+
+def test_some_variants_and_a_part_of_a_set(store: Store, tmp_path: Path) -> None:
+    for variant in ("full", "svq", "patch"):
+        store(variant, "cpu", datasets={"BSDS100": ["a", "b"]}, images={"BSDS100": 100})
+    page = Page(render(EXPERIMENTS, "cpu", tmp_path))
+    assert "3 of 6 variants are measured." in page.text
+    assert "BSDS100: † 2 of 100 images, LR imresize-symmetric." in page.text
+    assert page.row("Full")[-1].startswith("25.00  (best) †")
+    assert page.row("Parallel")[1:4] == ["–"] * 3
+    assert "published (" not in page.text  # no sentence with a difference
+
+
+def test_the_published_point_is_drawn_beside_the_whole_of_its_set_only(store: Store, tmp_path: Path) -> None:
+    figure = tmp_path / "report" / "fig7.svg"
+    for images, drawn in ((5, False), (2, True)):
+        for variant in ("depth-4", "full"):
+            store(variant, "cpu", datasets={"Set5": ["a", "b"]}, images={"Set5": images})
+        page = Page(render(["fig7"], "cpu", tmp_path))
+        assert (">published<" in figure.read_text(encoding="utf-8")) is drawn
+        assert ("The paper gives a number for 8 blocks only." in page.text) is drawn
+        assert ("Set5 (2 of 5 images)" in page.text) is not drawn
+
+
+def test_nothing_measured_yet(tmp_path: Path) -> None:
+    page = Page(render(EXPERIMENTS, "paper", tmp_path))
+    assert page.text.count("Nothing is measured yet under protocol paper.") == 2 * len(EXPERIMENTS)
+    assert "32.48" in page.row("Full")[5 - 4]
+    assert "No run is stored under protocol paper." in page.text
+    assert (tmp_path / "report" / "fig7.pdf").is_file()
+
+
+def test_several_seeds(store: Store, tmp_path: Path) -> None:
+    for seed in range(3):
+        store("full", seed=seed, psnr=25.0 + seed)
+        store("depth-4", seed=seed, psnr=24.0 + seed)
+    store("svq")
+    page = Page(render(EXPERIMENTS, "quick", tmp_path))
+    assert "26.00" in page.row("Full")[-1]
+    assert "± 1.00" in page.row("Full")[-1]
+    assert "Seeds per network: SVQ 1, Full 3; ± is their standard deviation." in page.text
+    assert "measured, mean of 3 seeds" in page.text
+    assert "2 of 7 networks, on embedded-test." in page.text
+
+
+def test_infinite_values_are_told(store: Store, tmp_path: Path) -> None:
+    store("full", psnr=float("inf"), conventions={"rcan": 0.0})
+    page = Page(render(["table2"], "quick", tmp_path))
+    assert page.row("Full")[-1].startswith("∞")
+    assert "Full on embedded-test: infinite PSNR (SR equal to HR), 4 times, left out of the mean." in page.text
+
+
+def test_settings_that_changed_since_are_told(store: Store, tmp_path: Path) -> None:
+    training = ablations.load_protocol("quick").training.model_dump(mode="json")
+    store("full", training=training | {"iterations": 7})
+    store("svq", training=training)
+    page = Page(render(["table2"], "quick", tmp_path))
+    assert "full-x4-s0: iterations: 7 -> 40" in page.text
+    assert "svq-x4-s0: " not in page.text
+
+
+HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(2)> 50%_& # $x$ ~ ^ \\ {} {{ 7*7 }} </style></svg>'
+
+
+@pytest.mark.filterwarnings("ignore:constrained_layout not applied")  # the axis label is absurdly long
+def test_text_from_data_stays_text(store: Store, tmp_path: Path) -> None:
+    text = json.dumps(HOSTILE)  # JSON strings are YAML
+    variants = f"full: {{label: {text}, note: {text}, model: spin, config: {{blocks: 8}}}}"
+    common = f"title: {text}\nsource: {text}\ncaption: {text}\nlabel: {text}\nscales: [4]\ndatasets: [{text}]\n"
+    for name, kind in (("table", "kind: table"), ("curve", "kind: curve\nx: blocks")):
+        (tmp_path / f"{name}.yaml").write_text(f"{common}{kind}\nreference: full\nvariants: {{{variants}}}\n")
+    store("full", datasets={HOSTILE: [HOSTILE]}, conventions={"rcan": 0.0, HOSTILE: 0.1})
+    run = results.Run("quick", "full", 4, 0, tmp_path)
+    cost = run.cost() or {}
+    cost["latency"]["device_name"] = cost["memory"]["method"] = HOSTILE
+    results.write(run.path("cost.json"), json.dumps(cost))
+    run.record("cost", {}, {"device": {"name": HOSTILE}, HOSTILE: HOSTILE})
+
+    page = Page(render([str(tmp_path / "table.yaml"), str(tmp_path / "curve.yaml")], "quick", tmp_path))
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "img", "iframe", "object", "link"}
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert " ".join(HOSTILE.split()) in " ".join(page.text.split())
+    assert "49" not in re.findall(r"\{\{ (.*?) \}\}|49 </style>", page.source)
+
+
+def test_the_page_needs_nothing_else(store: Store, tmp_path: Path) -> None:
+    store_table2(store)
+    page = Page(render(EXPERIMENTS, "quick", tmp_path))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in page.elements:
+        for name in ("src", "href", "xlink:href"):
+            target = attributes.get(name)
+            assert target is None or (target.startswith("#") and target[1:] in ids)
+    assert "@import" not in page.source
+    assert set(re.findall(r"url\((.)", page.source)) <= {"#"}
+    tables = [attributes for tag, attributes in page.elements if tag == "th"]
+    assert all(attributes.get("scope") for attributes in tables)
+    assert ("html", {"lang": "en"}) in page.elements
+    assert [tag for tag, _ in page.elements].count("h1") == 1
+    assert len(page.source) < 500_000
+
+
+def test_two_renders_are_equal_to_the_byte(store: Store, tmp_path: Path) -> None:
+    store_table2(store)
+    store("depth-4")
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        render(EXPERIMENTS, "quick", tmp_path, folder)
+    first, second = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
+    assert first == second
+    assert set(first) == {
+        "index.html", "table2.tex", "table2.csv", "switches.tex", "switches.csv",
+        "fig7.csv", "fig7.pdf", "fig7.png", "fig7.svg",
+    }  # fmt: skip
+
+
+def test_no_torch_and_in_time(store: Store, tmp_path: Path) -> None:
+    store_table2(store)
+    code = (
+        "import pathlib, sys; from reports.render import render; "
+        f"render({EXPERIMENTS}, 'quick', pathlib.Path({str(tmp_path)!r})); "
+        "assert not {'torch', 'models', 'benchmarks', 'matplotlib.pyplot'} & set(sys.modules)"
+    )
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("training.csv", "a,b\n1,2\n", "training.csv: not a table with iteration and loss"),
+        ("training.csv", "iteration,loss\n1,many\n", "training.csv: not a table with iteration and loss"),
+        ("cost.json", '{"parameters": "many"}', "cost.json: parameters is 'many', expected a number"),
+        ("quality.csv", "image,psnr\na,1\n", "quality.csv: not a table of quality"),
+    ],
+)
+def test_damaged_files_are_named(store: Store, tmp_path: Path, file: str, content: str, message: str) -> None:
+    run = store("full")
+    run.path(file).write_text(content)
+    with pytest.raises(results.ResultsError, match=re.escape(message)) as caught:
+        render(["table2"], "quick", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cost_without_latency_and_memory(store: Store, tmp_path: Path) -> None:
+    run = store("full")
+    results.write(run.path("cost.json"), json.dumps({"parameters": 1234, "memory": None}))
+    page = Page(render(["table2"], "quick", tmp_path))
+    assert ["Full", "×4", "1,234", "–", "–", "–", "– to –", "–"] in page.rows
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_browser_shows_the_page(store: Store, tmp_path: Path, dark: bool) -> None:
+    """Headless Chromium lays the page out without a script and in the reader's colours."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium")
+    from PIL import Image
+
+    store_table2(store)
+    index = render(EXPERIMENTS, "quick", tmp_path)
+    picture = tmp_path / "page.png"
+    subprocess.run(
+        [
+            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--blink-settings=preferredColorScheme={0 if dark else 1}", "--window-size=1300,900",
+            f"--screenshot={picture}", index.as_uri(),
+        ],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    with Image.open(picture) as image:
+        pixels = image.convert("L")
+        corner = pixels.getpixel((2, 2))
+        assert (corner < 60) if dark else (corner > 230)
+        assert len(pixels.getcolors(256) or []) > 50  # text and figures, not an empty page
