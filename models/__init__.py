@@ -32,6 +32,7 @@ __all__ = [
 
 SCALES = (2, 3, 4)
 _REGISTRY: dict[str, ModelInfo] = {info.name: info for info in [spin.INFO]}
+_RELATIVES: dict[str, ModelInfo] = {}  # can be built and loaded, but are no rows of a table
 
 
 def names() -> list[str]:
@@ -41,9 +42,10 @@ def names() -> list[str]:
 
 def describe(name: str) -> ModelInfo:
     """Paper, venue, repository, published parameter counts, smallest input. Raises ValueError: unknown name."""
-    if name not in _REGISTRY:
-        raise ValueError(f"unknown network {name!r}; {_nearest(name, names())}")
-    return _REGISTRY[name]
+    known = _REGISTRY | _RELATIVES
+    if name not in known:
+        raise ValueError(f"unknown network {name!r}; {_nearest(name, list(known))}")
+    return known[name]
 
 
 def configuration(name: str, **config: Any) -> dict[str, Any]:
@@ -59,9 +61,10 @@ def build(name: str, scale: int, **config: Any) -> nn.Module:
 
     `config` overrides fields of its configuration. Raises ValueError: unknown name, scale or key.
     """
-    if scale not in SCALES:
-        raise ValueError(f"scale must be 2, 3 or 4, not {scale!r}")
-    return describe(name).network(scale, _configure(name, config))
+    info = describe(name)
+    if scale not in info.scales:
+        raise ValueError(f"{name}: scale must be one of {', '.join(map(str, info.scales))}, not {scale!r}")
+    return info.network(scale, _configure(name, config))
 
 
 def load_published(name: str, scale: int, source: str | Path | Mapping[str, Any]) -> nn.Module:
@@ -74,7 +77,10 @@ def load_published(name: str, scale: int, source: str | Path | Mapping[str, Any]
     model = build(name, scale)
     state = read_weights(source) if isinstance(source, str | Path) else dict(source)
     label = str(source) if isinstance(source, str | Path) else "the given state"
-    model.load_state_dict(with_published_names(model, describe(name).published_names(model), state, label))
+    info = describe(name)
+    model.load_state_dict(
+        with_published_names(model, info.published_names(model), state, label, info.published_buffers)
+    )
     return model.eval()
 
 

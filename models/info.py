@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
 
 @dataclass(frozen=True)
+class Fixed:
+    """The configuration of a network in which nothing is to be chosen."""
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """Descriptor of a network: where it comes from, what was published of it, how it is built.
 
-    `published_parameters` are by scale, as printed (rounded). `smallest_input` is the least LR height and width.
-    `network(scale, configuration)` builds it; `published_names(model)` gives the published name of every
-    parameter by ours.
+    `published_parameters` are as printed (rounded), `counted_parameters` exact, both by scale;
+    `parameters_note` explains a difference. `smallest_input` is the least LR height and width.
+    `network(scale, configuration)` builds it. `published_names(model)` gives the published name of every
+    parameter (and of the buffers that are worth loading) by ours; `published_buffers` are regular expressions
+    of published names that may be in a checkpoint and are rebuilt instead of loaded.
     """
 
     name: str
@@ -26,8 +33,17 @@ class ModelInfo:
     repository: str
     licence: str
     published_parameters: Mapping[int, int]
+    counted_parameters: Mapping[int, int]
     smallest_input: int
     training: str
     network: Callable[[int, Any], nn.Module]
-    configuration: type
     published_names: Callable[[Any], dict[str, str]]
+    configuration: type = Fixed
+    parameters_note: str = ""
+    published_buffers: tuple[str, ...] = ()
+    scales: tuple[int, ...] = field(default=(2, 3, 4))
+
+
+def same_names(model: nn.Module) -> dict[str, str]:
+    """`published_names` of a network whose parameters bear their published names."""
+    return {name: name for name, _ in model.named_parameters()}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +48,24 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def with_published_names(
-    model: nn.Module, names: Mapping[str, str], state: Mapping[str, Any], label: str
+    model: nn.Module,
+    names: Mapping[str, str],
+    state: Mapping[str, Any],
+    label: str,
+    rebuilt: Sequence[str] = (),
 ) -> dict[str, Tensor]:
     """A state dict for `model` from values under published names; `names` maps ours to the published ones.
 
-    A 1x1 convolution's weight fits a linear layer. Buffers that the state lacks keep their values. Raises
-    WeightsError listing names that are missing, unexpected or of another shape.
+    A 1x1 convolution's weight fits a linear layer. Buffers that the state lacks keep their values; names that match
+    one of the regular expressions `rebuilt` are left alone. Raises WeightsError listing names that are missing, unexpected or of another shape.
     """
     own = model.state_dict()
+    buffers = {name for name, _ in model.named_buffers()}
+    names = {name: published for name, published in names.items() if name not in buffers or published in state}
     missing = [published for published in names.values() if published not in state]
-    unexpected = sorted(set(state) - set(names.values()))
+    unexpected = sorted(
+        name for name in set(state) - set(names.values()) if not any(re.fullmatch(rule, name) for rule in rebuilt)
+    )
     if missing or unexpected:
         raise WeightsError(
             f"{label} does not fit {type(model).__name__}: "
