@@ -56,8 +56,9 @@ def with_published_names(
 ) -> dict[str, Tensor]:
     """A state dict for `model` from values under published names; `names` maps ours to the published ones.
 
-    A 1x1 convolution's weight fits a linear layer. Buffers that the state lacks keep their values; names that match
-    one of the regular expressions `rebuilt` are left alone. Raises WeightsError listing names that are missing, unexpected or of another shape.
+    A 1x1 convolution's weight fits a linear layer. Buffers that the state lacks keep their values, and names that
+    match one of the regular expressions `rebuilt` are left alone. Raises WeightsError listing names that are
+    missing, unexpected or of another shape.
     """
     own = model.state_dict()
     buffers = {name for name, _ in model.named_buffers()}
