@@ -261,7 +261,12 @@ def list_() -> None:
 def _render(protocol: str, folder: Path) -> None:
     from reports.render import render
 
-    path = render(ablations.experiment_names(), protocol, folder)
+    def worth_showing(name: str) -> bool:
+        """The paper's experiments always; others once two of their variants can be compared."""
+        measured = {run.variant for run in results.runs(name, protocol, folder)} - {results.BASELINE}
+        return ablations.load_experiment(name).published is not None or len(measured) > 1
+
+    path = render([name for name in ablations.experiment_names() if worth_showing(name)], protocol, folder)
     _say(f"report: {path}")
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from results import ResultsError, Run
 
 COLUMNS = [
-    "variant", "scale", "parameters", "macs", "macs_conditions", "zero_conditions", "activations",
+    "variant", "scale", "parameters", "macs", "macs_conditions", "counted", "zeros", "activations",
     "latency_s", "q1_s", "q3_s", "latency_conditions", "memory_bytes", "memory_conditions",
 ]  # fmt: skip
 
@@ -34,7 +34,8 @@ def costs(runs: Iterable[Run]) -> pd.DataFrame:
             "parameters": _number(run, content, "parameters"),
             "macs": _number(run, content, "macs", "total"),
             "macs_conditions": _macs_conditions(macs),
-            "zero_conditions": ", ".join(sorted(macs.get("zero_operators") or [])),
+            "counted": tuple(macs.get("by_operator") or ()),
+            "zeros": tuple(macs.get("zero_operators") or ()),
             "activations": _number(run, content, "activations"),
             "latency_s": _number(run, content, "latency", "median_s"),
             "q1_s": _number(run, content, "latency", "q1_s"),
@@ -47,7 +48,7 @@ def costs(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def conditions(table: pd.DataFrame, quantity: str) -> list[str]:
-    """How a quantity ("macs", "latency", "memory", or "zero" operators) was taken, and for whom if networks differ.
+    """How a quantity ("macs", "latency" or "memory") was taken, and for whom if networks differ.
 
     `table` is of `costs`, with a column `label`.
     """
@@ -55,6 +56,11 @@ def conditions(table: pd.DataFrame, quantity: str) -> list[str]:
     if len(told) == 1:
         return list(told.index)
     return [f"{text} ({', '.join(labels)})" for text, labels in told.items()]
+
+
+def operators(table: pd.DataFrame, column: str) -> str:
+    """The operators of all networks together that were "counted", or are "zeros", in words."""
+    return ", ".join(sorted(set().union(*table[column])))
 
 
 def _number(run: Run, content: Any, *keys: str) -> float:
@@ -70,10 +76,7 @@ def _number(run: Run, content: Any, *keys: str) -> float:
 
 
 def _macs_conditions(macs: dict[str, Any]) -> str:
-    parts = [f"LR {_size(macs['lr_size'])}"] if macs.get("lr_size") else []
-    if macs.get("by_operator"):
-        parts.append(f"counted over {', '.join(sorted(macs['by_operator']))}")
-    return ", ".join(parts)
+    return f"LR {_size(macs['lr_size'])}" if macs.get("lr_size") else ""
 
 
 def _latency_conditions(latency: dict[str, Any]) -> str:

@@ -179,4 +179,4 @@ def _notes(table: pd.DataFrame) -> list[str]:
 
 def _cost_notes(costs: pd.DataFrame) -> list[str]:
     notes = [f"Latency: {text}." for text in conditions(costs, "latency")]
-    return notes + [f"MACs are multiply-adds of one image, {text}." for text in conditions(costs, "macs")]
+    return notes + [f"MACs: multiply-adds of one image, {text}." for text in conditions(costs, "macs")]

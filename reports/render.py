@@ -12,7 +12,7 @@ from markupsafe import Markup
 import ablations
 import results
 from reports import figures, latex, study
-from reports.costs import conditions, costs
+from reports.costs import conditions, costs, operators
 from reports.layout import shown, signed
 from reports.provenance import changed, provenance
 from reports.study import Study
@@ -48,6 +48,7 @@ def render(
         "runs": runs,
         "costs": costs(runs).assign(label=lambda table: table.variant.map(labels)),
         "conditions": conditions,
+        "operators": operators,
         "metrics": METRICS,
         "convention": CONVENTION,
         "departures": departures(_pooled(studies)),
