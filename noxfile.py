@@ -25,10 +25,8 @@ def prepare(session: nox.Session) -> None:
     if stamp.is_file() and stamp.read_text() == fingerprint:
         return
     session.run(sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT))
-    constraints = ("--constraint", "constraints.txt")
-    pip = (str(BIN / "python"), "-m", "pip")
-    session.run(*pip, "install", "--quiet", *constraints, "pip")
-    session.run(*pip, "install", "--quiet", *constraints, "--editable", ".", "--group", "dev")
+    install = (str(BIN / "python"), "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt")
+    session.run(*install, "--editable", ".[dev]")
     stamp.write_text(fingerprint)
 
 
