@@ -41,6 +41,13 @@ def reproduce_table2(session: nox.Session) -> None:
     run(session, "spinbench", "run", "table2")
 
 
+@nox.session(name="reproduce-table1")
+def reproduce_table1(session: nox.Session) -> None:
+    """Evaluate and cost the networks of Table 1 with published weights, and render the report."""
+    prepare(session)
+    run(session, "spinbench", "run", "table1", "--protocol", "published")
+
+
 @nox.session(name="reproduce-fig7")
 def reproduce_fig7(session: nox.Session) -> None:
     """The same for the depths of Fig. 7."""

@@ -25,10 +25,22 @@ class Variant(Strict):
     """
 
     label: str
-    model: str
+    model: str | None = Field(default=None, description="none: the row has published numbers only")
     config: dict[str, Any] = {}
+    weights: Literal["trained", "published"] = "trained"
+    ensemble: bool = Field(default=False, description="mean over the 8 symmetries of the square")
+    multiple: Positive = Field(default=1, description="LR is cropped to a multiple of this, as its authors did")
     published: str | None = Field(default=None, description="the method's name in the published table")
-    note: str | None = None
+    status: str | None = Field(default=None, description="why there is no measured value")
+    note: str | None = Field(default=None, description="what differs from the publication, for a footnote")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Variant:
+        if self.model is None and self.status is None:
+            raise ValueError("a variant without `model` needs `status`, which says why")
+        if self.weights == "published" and self.config:
+            raise ValueError("published weights belong to the published configuration: `config` must be empty")
+        return self
 
 
 class Experiment(Strict):
@@ -133,8 +145,8 @@ class Protocol(Strict):
     summary: str = Field(description="what its numbers may be used for; printed with every number")
     cost: str = Field(description="what a run of Table 2 costs")
     expect: str = Field(description="what to expect of the result")
-    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(min_length=1)
-    training: Training
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(default=[0], min_length=1)
+    training: Training | None = Field(default=None, description="without it only published weights are measured")
     evaluation: Evaluation
     costing: Cost = Field(default_factory=Cost)
 

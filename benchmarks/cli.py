@@ -55,8 +55,7 @@ def run(
     definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
     where = _device(devices, device, threads)
     scales = _integers(scale, "--scale") or list(definition.scales)
-    start = training.training.warm_start
-    sets = orchestrator.prepare(training, [*scales, *([start] if start else [])], console)
+    sets = orchestrator.prepare(training, scales, console)
     jobs = plan(
         definition,
         protocol,
@@ -120,8 +119,7 @@ def train(
 
     definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
     scales = _integers(scale, "--scale") or list(definition.scales)
-    start = training.training.warm_start
-    sets = orchestrator.prepare(training, [*scales, *([start] if start else [])], console)
+    sets = orchestrator.prepare(training, scales, console)
     jobs = plan(
         definition,
         protocol,

@@ -6,6 +6,7 @@ An upscaler is a function from an LR image, uint8 (h, w, 3), to its SR image, fl
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from itertools import islice
 
@@ -37,12 +38,14 @@ def evaluate(
     conventions: Sequence[str] = ("rcan",),
     progress: Progress | None = None,
     limit: int | None = None,
+    multiple: int = 1,
 ) -> pd.DataFrame:
     """Upscale every image of a set, or the first `limit`, once and judge it under each of the conventions.
 
     Returns a row per image and convention: dataset, lr_origin, convention, image, psnr (dB, infinite for
     identical images) and ssim. Images that `dataset.missing(scale)` lists have no row; whoever shows a mean
-    says so. `progress` is called after each image.
+    says so. LR images are cropped at bottom and right to a `multiple`, HR images with them. `progress` is called
+    after each image.
     Raises ValueError for an unknown convention or none; EvaluationError for an image that fails (its cause is
     chained); DataError for a damaged image, or if no image of the set is to be had.
     """
@@ -55,7 +58,7 @@ def evaluate(
     rows: list[tuple[str, str, str, str, float, float]] = []
     for done, pair in enumerate(islice(dataset.pairs(scale), limit), start=1):
         try:
-            scores = _scores(upscale, pair, scale, conventions)
+            scores = _scores(upscale, _cropped(pair, scale, multiple), scale, conventions)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise EvaluationError(f"{dataset.name} x{scale}, {pair.name}: {reason}") from error
@@ -64,6 +67,11 @@ def evaluate(
         if progress:
             progress(done, total, pair.name)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _cropped(pair: Pair, scale: int, multiple: int) -> Pair:
+    height, width = (size // multiple * multiple for size in pair.lr.shape[:2])
+    return dataclasses.replace(pair, lr=pair.lr[:height, :width], hr=pair.hr[: scale * height, : scale * width])
 
 
 def _scores(upscale: Upscale, pair: Pair, scale: int, conventions: Sequence[str]) -> list[tuple[float, float]]:
@@ -106,6 +114,21 @@ def network_upscale(model: nn.Module, device: torch.device, precision: str = "fl
         return sr[0].permute(1, 2, 0).float().cpu().numpy()
 
     return upscale
+
+
+def self_ensemble(upscale: Upscale) -> Upscale:
+    """The mean of an upscaler over the 8 symmetries of the square, taken before any rounding ("+" in tables)."""
+
+    def ensemble(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
+        total = np.zeros(1, np.float64)
+        for turns in range(4):
+            for flipped in (False, True):
+                turned = np.rot90(lr[:, ::-1] if flipped else lr, turns)
+                sr = np.rot90(upscale(np.ascontiguousarray(turned)), -turns)
+                total = total + (sr[:, ::-1] if flipped else sr)
+        return (total / 8).astype(np.float32)
+
+    return ensemble
 
 
 def bicubic_upscale(scale: int) -> Upscale:

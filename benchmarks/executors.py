@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
 import models
-from benchmarks import cost, evaluation, provenance, training
+from benchmarks import cost, evaluation, provenance, published, training
 from benchmarks.data import datasets
 from benchmarks.data.patches import PatchSampler
 from benchmarks.plan import Job
@@ -57,9 +57,11 @@ def execute(job: Job, watch: Watch, say: Callable[[str], None]) -> bool:
 
 
 def network(job: Job, trained: bool = True) -> nn.Module:
-    """The run's network on the CPU: with its trained weights, or freshly initialised from the run's seed."""
+    """The run's network on the CPU: with its weights, or freshly initialised from the run's seed."""
+    if job.variant.weights == "published":
+        return published.network(str(job.variant.model), job.run.scale)
     torch.manual_seed(job.run.seed)
-    model = models.build(job.variant.model, job.run.scale, **job.variant.config)
+    model = models.build(str(job.variant.model), job.run.scale, **job.variant.config)
     if trained:
         model.load_state_dict(read_weights(job.run.path("weights.safetensors")))
     return model
@@ -67,6 +69,7 @@ def network(job: Job, trained: bool = True) -> nn.Module:
 
 def _train(job: Job, advance: Advance) -> None:
     settings = job.protocol.training
+    assert settings is not None  # else the plan has no such stage
     run, fingerprint = job.run, digest(job.stages["train"])
     if training.finished(run, fingerprint):  # killed after the last step, before it was recorded
         return
@@ -107,21 +110,35 @@ def _evaluate(job: Job, advance: Advance) -> None:
         upscale = evaluation.bicubic_upscale(job.run.scale)
     else:
         upscale = evaluation.network_upscale(network(job), job.device)
-    frames = []
+    if job.variant.ensemble:
+        upscale = evaluation.self_ensemble(upscale)
+    # Each set is kept as soon as it is measured: a long evaluation resumes with the next one.
+    partial = job.run.path(f"evaluate-{digest(job.stages['evaluate'])[:8]}")
     for name in job.sets:
+        if (partial / f"{name}.csv").is_file():
+            continue
 
         def progress(done: int, total: int, image: str, name: str = name) -> None:
             advance(done, total, f"{name} {image}")
 
-        conventions = job.protocol.evaluation.conventions
-        frames.append(evaluation.evaluate(upscale, datasets.get(name), job.run.scale, conventions, progress))
-    write(job.run.path("quality.csv"), pd.concat(frames).to_csv(index=False, lineterminator="\n"))
+        rows = evaluation.evaluate(
+            upscale,
+            datasets.get(name),
+            job.run.scale,
+            job.protocol.evaluation.conventions,
+            progress,
+            multiple=job.variant.multiple,
+        )
+        write(partial / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
+    parts = [(partial / f"{name}.csv").read_text(encoding="utf-8").splitlines(keepends=True) for name in job.sets]
+    write(job.run.path("quality.csv"), "".join([parts[0][0], *(line for part in parts for line in part[1:])]))
+    shutil.rmtree(partial)
 
 
 def _cost(job: Job, advance: Advance) -> None:
     settings = job.protocol.costing
     measured = cost.measure(
-        job.variant.model,
+        str(job.variant.model),
         job.run.scale,
         job.variant.config,
         job.device,

@@ -30,9 +30,12 @@ def prepare(protocol: Protocol, scales: Sequence[int], console: Console) -> tupl
     A test set of which nothing can be had is named and left out. Raises DataError if training or validation data
     cannot be had, or no test set at all.
     """
-    needed = [protocol.training.data]
-    if protocol.training.validation:
-        needed.append(protocol.training.validation.data)
+    training = protocol.training
+    if training and training.warm_start:
+        scales = [*scales, training.warm_start]
+    needed = [training.data] if training else []
+    if training and training.validation:
+        needed.append(training.validation.data)
     for name in needed:
         for scale in scales:
             datasets.get(name).fetch_all(scale)

@@ -12,6 +12,8 @@ import torch
 
 import models
 from ablations import AblationError, Experiment, Protocol, Variant, nearest
+from ablations.schema import Training
+from benchmarks import published
 from benchmarks.data import datasets
 from benchmarks.quality import find_convention
 from results import BASELINE, ROOT, Run, digest
@@ -29,15 +31,21 @@ class Job:
     stages: Mapping[str, Mapping[str, Any]]
     start: Run | None = None  # the run whose weights this one begins from
 
+    status: str | None = None  # why it is not evaluated
+
     @property
     def header(self) -> dict[str, Any]:
         """What run.yaml says before the stages."""
+        trained = "baseline" if self.variant.model == BASELINE else "run"
         return {
             "protocol": self.run.protocol,
             "variant": self.run.variant,
             "label": self.variant.label,
             "scale": self.run.scale,
             "seed": self.run.seed,
+            "source": "published weights" if self.variant.weights == "published" else trained,
+            "ensemble": self.variant.ensemble,
+            "status": self.status,
         }
 
 
@@ -70,13 +78,19 @@ def plan(
         except ValueError as error:
             raise AblationError(str(error)) from error
     chosen = {name: variant for name, variant in experiment.variants.items() if not only or name in only}
-    wanted = _with_starts(list(scales or experiment.scales), protocol.training.warm_start)
+    start = protocol.training.warm_start if protocol.training else None
+    wanted = _with_starts(list(scales or experiment.scales), start)
     name = Path(protocol_name).stem
     planner = _Planner(name, protocol, device, tuple(s for s in protocol.evaluation.datasets if s in sets), root)
     jobs = [planner.baseline(scale) for scale in wanted]
     for variant_name, variant in chosen.items():
-        for seed in seeds or protocol.seeds:
-            jobs += [planner.job(variant_name, variant, scale, seed) for scale in wanted]
+        if variant.model is None:
+            continue
+        if variant.weights == "published":
+            jobs += [planner.published(variant_name, variant, scale) for scale in scales or experiment.scales]
+        elif protocol.training is not None:
+            for seed in seeds or protocol.seeds:
+                jobs += [planner.job(variant_name, variant, protocol.training, scale, seed) for scale in wanted]
     return jobs
 
 
@@ -93,13 +107,8 @@ class _Planner:
     sets: tuple[str, ...]
     root: Path
 
-    def job(self, variant_name: str, variant: Variant, scale: int, seed: int) -> Job:
-        try:
-            config = models.configuration(variant.model, **variant.config)
-        except ValueError as error:
-            raise AblationError(f"variant {variant_name!r}: {error}") from error
-        training = self.protocol.training
-        network = {"model": variant.model, "config": config, "scale": scale}
+    def job(self, variant_name: str, variant: Variant, training: Training, scale: int, seed: int) -> Job:
+        network = self._network(variant_name, variant, scale)
         train: dict[str, Any] = {
             **network,
             "seed": seed,
@@ -109,19 +118,36 @@ class _Planner:
         }
         start = None
         if training.warm_start is not None and training.warm_start != scale:
-            first = self.job(variant_name, variant, training.warm_start, seed)
+            first = self.job(variant_name, variant, training, training.warm_start, seed)
             start, train["start"] = first.run, digest(first.stages["train"])
         stages = {
             "train": train,
             "evaluate": {"weights": digest(train), **self._evaluation(scale)},
-            "cost": {
-                **network,
-                "costing": self.protocol.costing.model_dump(mode="json"),
-                **self._machine("float32"),
-            },
+            "cost": self._cost(network),
         }
         run = Run(self.name, variant_name, scale, seed, self.root)
         return Job(run, variant, self.protocol, self.device, self.sets, stages, start)
+
+    def published(self, variant_name: str, variant: Variant, scale: int) -> Job:
+        """A network with published weights; costed only where its checkpoint is not at hand."""
+        network = self._network(variant_name, variant, scale)
+        source = published.checkpoint(str(variant.model), scale)
+        stages = {"cost": self._cost(network)}
+        status = variant.status
+        if status is None and source is None:
+            status = "no published checkpoint is registered"
+        elif status is None and source is not None and not source.available():
+            status = f"its checkpoint is not in the mirror ({Path(source.path).name})"
+        if status is None and source is not None:
+            stages["evaluate"] = {
+                **network,
+                "weights": source.content,
+                "ensemble": variant.ensemble,
+                "multiple": variant.multiple,
+                **self._evaluation(scale),
+            }
+        run = Run(self.name, variant_name, scale, 0, self.root)
+        return Job(run, variant, self.protocol, self.device, self.sets, stages, status=status)
 
     def baseline(self, scale: int) -> Job:
         """Bicubic interpolation, measured like a network but neither trained nor costed."""
@@ -129,6 +155,16 @@ class _Planner:
         stages = {"evaluate": {"model": BASELINE, "scale": scale, **self._evaluation(scale)}}
         variant = Variant(label="Bicubic", model=BASELINE)
         return Job(run, variant, self.protocol, self.device, self.sets, stages)
+
+    def _network(self, variant_name: str, variant: Variant, scale: int) -> dict[str, Any]:
+        try:
+            config = models.configuration(str(variant.model), **variant.config)
+        except ValueError as error:
+            raise AblationError(f"variant {variant_name!r}: {error}") from error
+        return {"model": variant.model, "config": config, "scale": scale}
+
+    def _cost(self, network: dict[str, Any]) -> dict[str, Any]:
+        return {**network, "costing": self.protocol.costing.model_dump(mode="json"), **self._machine("float32")}
 
     def _evaluation(self, scale: int) -> dict[str, Any]:
         sets = {name: datasets.get(name) for name in self.sets}

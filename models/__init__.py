@@ -15,7 +15,25 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from models import spin
+from models import (
+    awsrn_m,
+    bsrn,
+    carn,
+    edsr_baseline,
+    elan_light,
+    espcn,
+    fsrcnn,
+    hpinet_m,
+    imdn,
+    lapar_a,
+    latticenet,
+    rcan,
+    rfdn,
+    smsr,
+    spin,
+    srcnn,
+    vdsr,
+)
 from models.info import ModelInfo
 from models.weights import WeightsError, read_weights, with_published_names
 
@@ -31,8 +49,31 @@ __all__ = [
 ]
 
 SCALES = (2, 3, 4)
-_REGISTRY: dict[str, ModelInfo] = {info.name: info for info in [spin.INFO]}
-_RELATIVES: dict[str, ModelInfo] = {}  # can be built and loaded, but are no rows of a table
+_REGISTRY: dict[str, ModelInfo] = {
+    info.name: info
+    for info in [
+        carn.INFO,
+        imdn.INFO,
+        awsrn_m.INFO,
+        lapar_a.INFO,
+        rfdn.INFO,
+        latticenet.INFO,
+        smsr.INFO,
+        elan_light.INFO,
+        spin.INFO,
+        bsrn.INFO,
+        hpinet_m.INFO,
+        carn.CARN_M,
+        srcnn.INFO,
+        fsrcnn.INFO,
+        espcn.INFO,
+        vdsr.INFO,
+        edsr_baseline.INFO,
+        rcan.INFO,
+    ]
+}
+# can be built and loaded, but are no rows of a table
+_RELATIVES: dict[str, ModelInfo] = {info.name: info for info in [carn.CARN_SINGLE, rfdn.RFDN_AIM]}
 
 
 def names() -> list[str]:

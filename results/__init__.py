@@ -145,8 +145,9 @@ class Run:
 def load(experiment: str, protocol: str, root: Path = ROOT) -> pd.DataFrame:
     """Quality of every image of an experiment's runs under a protocol, with the bicubic baseline.
 
-    Columns: experiment, protocol, variant, source, scale, seed, ensemble, dataset, lr_origin, convention, image,
-    psnr (dB), ssim. Empty if nothing was measured yet. Raises ablations.AblationError, ResultsError.
+    Columns: experiment, protocol, variant, source (run, published weights or baseline), scale, seed, ensemble, dataset,
+    lr_origin, convention, image, psnr (dB), ssim. Empty if nothing was measured yet. Raises
+    ablations.AblationError, ResultsError.
     """
     frames = []
     for run in runs(experiment, protocol, root):
@@ -155,10 +156,10 @@ def load(experiment: str, protocol: str, root: Path = ROOT) -> pd.DataFrame:
             continue
         try:
             frame = pd.read_csv(path, dtype={"image": str, "dataset": str})
+            header = run.description() or {}
             frame = frame.assign(
-                experiment=experiment, protocol=protocol, variant=run.variant,
-                source="baseline" if run.variant == BASELINE else "run",
-                scale=run.scale, seed=run.seed, ensemble=False,
+                experiment=experiment, protocol=protocol, variant=run.variant, source=header.get("source", "run"),
+                scale=run.scale, seed=run.seed, ensemble=header.get("ensemble", False),
             )  # fmt: skip
             frames.append(frame[COLUMNS])
         except (ValueError, KeyError) as error:

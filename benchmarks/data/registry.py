@@ -1,8 +1,9 @@
 """What is known of every published file: `registry.csv`.
 
-A row is a file. `kind` says where `path` leads: `image` is a path on the public raw-file host of GitHub,
-`packaged` a file inside an installed package, `archive` a URL. HR images of scale 0 or of a single scale serve
-all scales. `hash` is SHA-256, or `md5:` and what other toolboxes publish. `bytes` 0 is not known.
+A row is a file. `kind` says where `path` leads: for `image`, `weights` (checkpoints) and `data` (what a network needs
+beside them) it is a path on the public raw-file host of GitHub, for `packaged` a file inside an installed package,
+for `archive` a URL. Weights of scale 0, and HR images of scale 0 or of a single scale, serve all scales. `hash` is
+SHA-256, or `md5:` and what other toolboxes publish. `bytes` 0 is not known.
 """
 
 from __future__ import annotations

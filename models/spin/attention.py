@@ -70,8 +70,7 @@ class IntraSuperpixelAttention(nn.Module):
         """x (B, N, C), selected (B, M, n) pixel indices -> (B, N, C)."""
         batch, pixels, _ = x.shape
         projected = self.pixels(self.norm(x))
-        rows = selected + torch.arange(batch, device=x.device)[:, None, None] * pixels
-        rows = rows.flatten()  # (B·M·n), rows of (B·N, C)
+        rows = rows_of_batch(selected.flatten(1), batch, pixels)  # (B·M·n), rows of (B·N, C)
         query, key, value = (
             part.flatten(0, 1).index_select(0, rows).unflatten(0, selected.shape) for part in projected
         )
@@ -97,8 +96,15 @@ class LocalAttention(nn.Module):
         projected = self.pixels(self.norm(x))
         query, key, value = (part.index_select(1, index.flatten()).unflatten(1, index.shape) for part in projected)
         mixed = attention(query, key, value, self.pixels.scale)  # (B, windows, size², C)
-        total = torch.zeros_like(x, dtype=mixed.dtype).index_add(1, index.flatten(), mixed.flatten(1, 2))
-        return total * shares.to(total.dtype)
+        total = torch.zeros_like(x, dtype=mixed.dtype).flatten(0, 1)  # rows of (B·N, C), which index_add is fastest on
+        total = total.index_add(0, rows_of_batch(index.flatten(), *x.shape[:2]), mixed.flatten(0, 2))
+        return total.view_as(x) * shares.to(total.dtype)
+
+
+def rows_of_batch(index: Tensor, batch: int, pixels: int) -> Tensor:
+    """Pixel indices (n) or (B, n) as rows of the flattened (B·N, C): (B·n)."""
+    first = torch.arange(batch, device=index.device)[:, None] * pixels
+    return (first + index).flatten()
 
 
 @lru_cache(maxsize=64)

@@ -20,7 +20,14 @@ from benchmarks.data import datasets
 from benchmarks.data.datasets import Pair
 from benchmarks.data.images import DataError
 from benchmarks.data.resize import imresize
-from benchmarks.evaluation import COLUMNS, EvaluationError, bicubic_upscale, evaluate, network_upscale
+from benchmarks.evaluation import (
+    COLUMNS,
+    EvaluationError,
+    bicubic_upscale,
+    evaluate,
+    network_upscale,
+    self_ensemble,
+)
 from benchmarks.quality import CONVENTIONS, measure
 
 SCALE = 4
@@ -75,7 +82,43 @@ def lr_image(height: int = 6, width: int = 7) -> NDArray[np.uint8]:
     return np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+# Self-ensemble
+
+
+def test_a_self_ensemble_is_the_mean_over_the_symmetries_of_the_square() -> None:
+    plain = network_upscale(Network(), CPU)
+    image = lr_image()
+    turned = [np.rot90(side, turns) for side in (image, image[:, ::-1]) for turns in range(4)]
+    back = []
+    for number, one in enumerate(turned):
+        sr = np.rot90(plain(np.ascontiguousarray(one)), -(number % 4))
+        back.append(sr[:, ::-1] if number >= 4 else sr)
+    np.testing.assert_allclose(self_ensemble(plain)(image), np.mean(back, axis=0), atol=1e-6)
+
+
+def test_a_self_ensemble_turns_with_its_image() -> None:
+    ensemble, image = self_ensemble(network_upscale(Network(), CPU)), lr_image()
+    for turn in (np.rot90, np.flipud, np.fliplr):
+        np.testing.assert_allclose(ensemble(np.ascontiguousarray(turn(image))), turn(ensemble(image)), atol=1e-6)
+
+
 # Rows
+
+
+def test_images_are_cropped_to_a_multiple() -> None:
+    sizes = []
+
+    def upscale(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
+        sizes.append(lr.shape[:2])
+        return bicubic_upscale(SCALE)(lr)
+
+    rows = evaluate(upscale, SmallSet(lacking="c"), SCALE, multiple=2)
+    assert sizes == [(6, 8), (8, 6)]
+    assert len(rows) == 2
+
+
+def test_only_the_first_images() -> None:
+    assert evaluate(bicubic_upscale(SCALE), SmallSet(), SCALE, limit=2)["image"].tolist() == ["b", "a"]
 
 
 def test_rows_are_the_measures_of_each_image_and_convention() -> None:

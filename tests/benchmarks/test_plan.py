@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,42 @@ def test_an_unknown_convention_is_refused_before_any_training() -> None:
     protocol = protocol.model_copy(update={"evaluation": evaluation})
     with pytest.raises(ablations.AblationError, match="rkan"):
         plan(ablations.load_experiment("table2"), TINY, protocol, device=CPU, sets=["embedded-test"])
+
+
+# Published weights
+
+
+def published_jobs(**options: Any) -> dict[str, Job]:
+    protocol = ablations.load_protocol("published")
+    definition = ablations.load_experiment("table1")
+    planned = plan(
+        definition, "published", protocol, device=CPU, sets=["embedded-test"], root=Path("unused"), **options
+    )
+    return {job.run.name: job for job in planned}
+
+
+def test_published_weights_need_no_training(mirror_folder: Path) -> None:
+    planned = published_jobs(scales=[4])
+    assert set(planned["imdn-x4-s0"].stages) == {"evaluate", "cost"}
+    assert planned["imdn-x4-s0"].header["source"] == "published weights"
+    assert "full-x4-s0" not in planned  # the protocol trains nothing
+    assert "madnet-x4-s0" not in planned  # no network
+
+
+def test_what_has_no_checkpoint_is_costed_and_says_why(mirror_folder: Path) -> None:
+    planned = published_jobs()
+    for name, words in [
+        ("carn-x4-s0", "no published checkpoint is registered"),
+        ("latticenet-cl-x4-s0", "trained with another loss"),
+        ("imdn-x3-s0", r"its checkpoint is not in the mirror \(IMDN_x3.pth\)"),
+    ]:
+        assert set(planned[name].stages) == {"cost"}
+        assert re.fullmatch(f".*{words}.*", planned[name].header["status"])
+
+
+def test_an_ensemble_is_another_evaluation_of_the_same_weights(mirror_folder: Path) -> None:
+    planned = published_jobs(scales=[4])
+    plain, ensemble = (planned[f"{name}-x4-s0"].stages for name in ("latticenet", "latticenet-plus"))
+    assert plain["evaluate"]["weights"] == ensemble["evaluate"]["weights"]
+    assert plain["evaluate"] != ensemble["evaluate"]
+    assert plain["cost"] == ensemble["cost"]

@@ -125,12 +125,19 @@ def test_loading_tidy_results(tmp_path: Path) -> None:
     for variant, seed in [("full", 0), ("full", 1), ("svq", 0), ("bicubic", 0), ("foreign", 0)]:
         rows = {"dataset": "Set5", "lr_origin": "stored-replicate", "convention": "rcan", "image": ["001", "002"]}
         table = pd.DataFrame({**rows, "psnr": [30.0, float("inf")], "ssim": [0.9, 1.0]})
-        results.write(Run("quick", variant, 4, seed, tmp_path).path("quality.csv"), table.to_csv(index=False))
+        run = Run("quick", variant, 4, seed, tmp_path)
+        results.write(run.path("quality.csv"), table.to_csv(index=False))
+        if variant == "bicubic":
+            run.describe({"source": "baseline"}, {})
+        if seed:
+            run.describe({"source": "published weights", "ensemble": True}, {})
     loaded = results.load("table2", "quick", tmp_path)
     assert list(loaded.columns) == results.COLUMNS
     assert loaded["image"].tolist() == ["001", "002"] * 4
     assert loaded.groupby(["variant", "seed"], sort=False).ngroups == 4
-    assert set(loaded["source"]) == {"run", "baseline"}
+    assert loaded.drop_duplicates("variant")["source"].tolist() == ["baseline", "run", "run"]
+    ensembled = loaded[loaded["ensemble"]]
+    assert set(ensembled["source"]) == {"published weights"} and set(ensembled["seed"]) == {1}
     assert loaded["psnr"].max() == float("inf")
 
 
