@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import zlib
 from dataclasses import asdict, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from models.spin import quantisation
 from models.spin.network import SPIN, Block, Configuration
 from models.spin.quantisation import associate_globally
 from models.spin.superpixels import Association, associate, grid, top_pixels
+from tests.golden import cases
 from tests.oracles import spin_dense as dense
 
 VARIANTS = {
@@ -42,21 +40,8 @@ VARIANTS = {
 
 @pytest.fixture(scope="module", params=[2, 4])
 def case(request: pytest.FixtureRequest, golden_folder: Path) -> dict[str, Any]:
-    with np.load(golden_folder / f"spin_x{request.param}.npz") as stored:
-        arrays = {key: stored[key] for key in stored.files}
-    return {**json.loads(str(arrays.pop("meta"))), **arrays}
-
-
-def filled(case: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The case's parameters: noise that depends on the published name alone."""
-
-    def fill(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
-        if len(shape) >= 2:
-            return case["gain"] * noise / np.sqrt(prod(shape[1:]))
-        return 1 + 0.1 * noise if name.endswith("weight") else 0.05 * noise
-
-    return {name: fill(name, tuple(shape)).astype(np.float32) for name, shape, kind in case["state"] if kind == "param"}
+    meta, arrays = cases.read(golden_folder / f"spin_x{request.param}.npz")
+    return {**meta, **arrays}
 
 
 def deviation(ours: Tensor, golden: np.ndarray) -> float:
@@ -64,7 +49,7 @@ def deviation(ours: Tensor, golden: np.ndarray) -> float:
 
 
 def test_golden_case(case: dict[str, Any]) -> None:
-    model = models.load_published("spin", case["scale"], filled(case))
+    model = models.load_published("spin", case["scale"], cases.fill(case["state"], case["gain"]))
     seen: dict[str, Any] = {}
     block = model.blocks[0]
     for name, part in {"spca": block.spca, "ispa": block.ispa, "local": block.local, "out": block}.items():
