@@ -8,6 +8,7 @@ weight-normalised convolution and all learned scalars.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from models.info import Fixed, ModelInfo
+from models.layers import MEAN
 
-MEAN = (0.4488, 0.4371, 0.4040)  # RGB of DIV2K
 WIDTH = 32
 EXPANDED = 128
 BLOCKS = 3
@@ -57,9 +58,9 @@ class Unit(nn.Module):
 class Block(nn.Module):
     """Local fusion block (LFB): units in sequence, of which all outputs are fused."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: Callable[[], nn.Module]) -> None:
         super().__init__()
-        self.units = nn.ModuleList(Unit() for _ in range(UNITS))
+        self.units = nn.ModuleList(unit() for _ in range(UNITS))
         self.reduction = conv(UNITS * WIDTH, WIDTH)
         self.sum = WeightedSum()
 
@@ -95,7 +96,7 @@ class AWSRN(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.skip = conv(3, 3 * scale**2)
         self.head = conv(3, WIDTH)
-        self.blocks = nn.Sequential(*(Block() for _ in range(BLOCKS)))
+        self.blocks = nn.Sequential(*(Block(Unit) for _ in range(BLOCKS)))
         self.branches = nn.ModuleDict({str(kernel): Branch(scale, kernel) for kernel in KERNELS})
         self.shuffle = nn.PixelShuffle(scale)
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.imdn import ContrastAwareChannelAttention
 from models.info import ModelInfo
+from models.layers import ContrastAwareAttention
 
 CHANNELS, DISTILLED, BLOCKS = 64, 32, 8
 SPATIAL = 16  # channels inside the spatial attention
@@ -69,7 +69,7 @@ class Block(nn.Module):
         self.last = BlueprintConv(CHANNELS, DISTILLED)
         self.fuse = nn.Conv2d(4 * DISTILLED, CHANNELS, 1)
         self.spatial_attention = SpatialAttention()
-        self.channel_attention = ContrastAwareChannelAttention()
+        self.channel_attention = ContrastAwareAttention(CHANNELS, reduction=16)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, 64, H, W) -> the same shape."""

@@ -17,19 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
+from models.layers import MeanShift
 
-MEAN = (0.4488, 0.4371, 0.4040)  # RGB of DIV2K
 WIDTH = 64
 STEPS = 3  # of every cascade
-
-
-class MeanShift(nn.Conv2d):
-    """Adds `sign` times the mean colour. Frozen, but stored with the weights, so a full 1x1 convolution."""
-
-    def __init__(self, sign: int) -> None:
-        super().__init__(3, 3, 1)
-        self.weight = nn.Parameter(torch.eye(3)[:, :, None, None], requires_grad=False)
-        self.bias = nn.Parameter(sign * torch.tensor(MEAN), requires_grad=False)
 
 
 class ResidualUnit(nn.Module):
@@ -95,12 +86,12 @@ class CARN(nn.Module):
         super().__init__()
         self.scale = scale
         units = STEPS if groups == 1 else 1
-        self.sub_mean = MeanShift(-1)
+        self.sub_mean = MeanShift(-1, 1, frozen=True)
         self.entry = nn.Conv2d(3, WIDTH, 3, padding=1)
         self.cascade = Cascade([Cascade([ResidualUnit(groups) for _ in range(units)]) for _ in range(STEPS)])
         self.upsamplers = nn.ModuleDict({str(each): Upsampler(each, groups) for each in scales})
         self.exit = nn.Conv2d(WIDTH, 3, 3, padding=1)
-        self.add_mean = MeanShift(1)
+        self.add_mean = MeanShift(1, 1, frozen=True)
         self.upsamplers.requires_grad_(False)
         self.upsamplers[str(scale)].requires_grad_(True)
 

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo, same_names
+from models.layers import MEAN
 
 WIDTH = 64
 BLOCKS = 16
-MEAN = (0.4488, 0.4371, 0.4040)  # RGB of DIV2K
 
 
 class Block(nn.Module):

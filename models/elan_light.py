@@ -12,14 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import ModelInfo
-from models.layers import without_autocast
+from models.layers import MEAN, without_autocast
 
 CHANNELS, HIDDEN, BLOCKS = 60, 120, 12
 WINDOWS = (4, 8, 16)
 WIDTH = CHANNELS // len(WINDOWS)  # channels of one window size, and its query's width
 MULTIPLE = 16  # what height and width are padded to: least common multiple of the windows
 SMALLEST_INPUT = 9  # reflection needs more pixels than it adds
-MEAN = (0.4488, 0.4371, 0.4040)  # RGB, of DIV2K
 
 
 def shift(x: Tensor) -> Tensor:

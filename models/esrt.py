@@ -24,6 +24,7 @@ ROUNDS = 5  # of the low frequencies through the same weights
 
 
 def factor() -> nn.Parameter:
+    """A learned number."""
     return nn.Parameter(torch.ones(1))
 
 
@@ -38,13 +39,14 @@ class ChannelAttention(nn.Sequential):
 
 
 class ResidualUnit(nn.Module):
+    """Weighted sum of the input and of two convolutions with half the channels between them."""
+
     def __init__(self) -> None:
         super().__init__()
         self.squeeze = nn.Conv2d(WIDTH, WIDTH // 2, 3, padding=1)
         self.slope = nn.PReLU(WIDTH // 2)
         self.excite = nn.Conv2d(WIDTH // 2, WIDTH, 3, padding=1)
-        self.skipped_by = factor()
-        self.mixed_by = factor()
+        self.skipped_by, self.mixed_by = factor(), factor()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.skipped_by * x + self.mixed_by * self.excite(self.slope(self.squeeze(x)))
@@ -55,17 +57,14 @@ class ResidualFeatures(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.unit1 = ResidualUnit()
-        self.unit2 = ResidualUnit()
+        self.unit1, self.unit2 = ResidualUnit(), ResidualUnit()
         self.fuse = nn.Conv2d(2 * WIDTH, WIDTH, 1, bias=False)
         self.gate = ChannelAttention()
         self.last_conv = nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False)
         # The publication has, and counts, a number that it never uses.
         self.unused = factor().requires_grad_(False)
-        self.unit2_by = factor()
-        self.unit1_by = factor()
-        self.input_by = factor()
-        self.fused_by = factor()
+        self.unit2_by, self.unit1_by = factor(), factor()
+        self.input_by, self.fused_by = factor(), factor()
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, 32, H, W) -> the same shape."""
@@ -80,10 +79,7 @@ class HighPreservingBlock(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.enter = ResidualFeatures()
-        self.low = ResidualFeatures()
-        self.high = ResidualFeatures()
-        self.leave = ResidualFeatures()
+        self.enter, self.low, self.high, self.leave = (ResidualFeatures() for _ in range(4))
         self.merge = nn.Conv2d(2 * WIDTH, WIDTH, 1, bias=False)
         self.merged_gate = ChannelAttention()
 
@@ -120,8 +116,7 @@ class GroupedAttention(nn.Module):
         tokens = x.shape[1]
         qkv = self.qkv(self.shrink(x))  # (B, N, 432)
         even = tokens - tokens % GROUPS
-        groups = qkv[:, :even].reshape(-1, even // GROUPS, 3 * INNER)  # (B·4, N//4, 432)
-        mixed = self.attend(groups).reshape(-1, even, INNER)
+        mixed = self.attend(qkv[:, :even].reshape(-1, even // GROUPS, 3 * INNER)).reshape(-1, even, INNER)
         if even < tokens:
             mixed = torch.cat([mixed, self.attend(qkv[:, even:])], dim=1)
         return self.proj(mixed)
@@ -162,14 +157,11 @@ class Body(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.hpb1 = HighPreservingBlock()
-        self.hpb2 = HighPreservingBlock()
-        self.hpb3 = HighPreservingBlock()
+        self.hpb1, self.hpb2, self.hpb3 = (HighPreservingBlock() for _ in range(3))
         self.reduce = nn.Conv2d(3 * WIDTH, WIDTH, 3, padding=1)
         self.transformer = Transformer()
         self.align = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
-        self.skipped_by = factor()
-        self.mixed_by = factor()
+        self.skipped_by, self.mixed_by = factor(), factor()
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, 32, H, W) -> the same shape."""
@@ -189,7 +181,10 @@ def upsampler(scale: int, bias: bool) -> nn.Sequential:
 
 
 class ESRT(nn.Module):
-    """RGB in [0, 1], (N, 3, H, W) -> (N, 3, scale·H, scale·W), not clamped."""
+    """RGB in [0, 1], (N, 3, H, W) -> (N, 3, scale·H, scale·W), not clamped.
+
+    Raises ValueError where H or W is smaller than 2.
+    """
 
     def __init__(self, scale: int, config: Fixed) -> None:
         super().__init__()

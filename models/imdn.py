@@ -13,29 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
+from models.layers import ContrastAwareAttention
 
 WIDTH = 64
 DISTILLED = 16
 REMAINING = WIDTH - DISTILLED
 SLOPE = 0.05  # of every LeakyReLU
 BLOCKS = 6
-
-
-class ContrastAwareChannelAttention(nn.Module):
-    """Channel attention on the sum of mean and standard deviation."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.squeeze = nn.Conv2d(WIDTH, WIDTH // 16, 1)
-        self.excite = nn.Conv2d(WIDTH // 16, WIDTH, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (N, C, H, W) -> (N, C, H, W)."""
-        mean = x.mean((2, 3), keepdim=True)
-        # The population standard deviation as a norm: several times as fast as torch.std on a CPU, and its gradient
-        # is 0 where a channel is constant; that of a square root would not be finite.
-        deviation = torch.linalg.vector_norm(x - mean, dim=(2, 3), keepdim=True) / (x.shape[2] * x.shape[3]) ** 0.5
-        return x * self.excite(F.relu(self.squeeze(mean + deviation))).sigmoid()
 
 
 class Block(nn.Module):
@@ -45,7 +29,7 @@ class Block(nn.Module):
         super().__init__()
         self.steps = nn.ModuleList(nn.Conv2d(width, WIDTH, 3, padding=1) for width in (WIDTH, REMAINING, REMAINING))
         self.last = nn.Conv2d(REMAINING, DISTILLED, 3, padding=1)
-        self.attention = ContrastAwareChannelAttention()
+        self.attention = ContrastAwareAttention(WIDTH, reduction=16)
         self.fuse = nn.Conv2d(WIDTH, WIDTH, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -23,12 +23,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
 
+from models.awsrn_m import Block, WeightedSum, conv
 from models.info import Fixed, ModelInfo
+from models.layers import MEAN
 from models.weights import WeightsError
 
-MEAN = (0.4488, 0.4371, 0.4040)  # RGB of DIV2K
 WIDTH = 32
 FILTERS = 72  # of the dictionary
 TAPS = 5  # per side of a filter
@@ -78,23 +78,6 @@ class ArrayUnpickler(pickle.Unpickler):
         return _PARTS_OF_AN_ARRAY[module, name]
 
 
-def conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Module:
-    """A weight-normalised convolution: w = g v / ‖v‖, with one norm and one g per output channel."""
-    return weight_norm(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2))
-
-
-class WeightedSum(nn.Module):
-    """A residual connection with learned weights: branch_weight · branch + input_weight · input."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.branch_weight = nn.Parameter(torch.ones(1))
-        self.input_weight = nn.Parameter(torch.ones(1))
-
-    def forward(self, branch: Tensor, x: Tensor) -> Tensor:
-        return self.branch_weight * branch + self.input_weight * x
-
-
 class Unit(nn.Module):
     """AWSRN's residual unit, without its wide middle."""
 
@@ -106,24 +89,6 @@ class Unit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.sum(self.second(F.relu(self.first(x), inplace=True)), x)
-
-
-class Block(nn.Module):
-    """AWSRN's local fusion block (LFB): four units in sequence, of which all outputs are fused."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.units = nn.ModuleList(Unit() for _ in range(4))
-        self.reduction = conv(4 * WIDTH, WIDTH)
-        self.sum = WeightedSum()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (N, 32, H, W) -> (N, 32, H, W)."""
-        features, outputs = x, []
-        for unit in self.units:
-            features = unit(features)
-            outputs.append(features)
-        return self.sum(self.reduction(torch.cat(outputs, 1)), x)
 
 
 class LAPAR(nn.Module):
@@ -141,7 +106,7 @@ class LAPAR(nn.Module):
         self.scale = scale
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.head = conv(3, WIDTH)
-        self.blocks = nn.Sequential(*(Block() for _ in range(4)))
+        self.blocks = nn.Sequential(*(Block(Unit) for _ in range(4)))
         self.up = conv(WIDTH, WIDTH * scale**2)
         self.tail_k3 = conv(WIDTH, WIDTH)
         self.tail_k5 = conv(WIDTH, WIDTH, kernel=5)

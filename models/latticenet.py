@@ -14,19 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
+from models.layers import MeanShift
 
-MEAN = (0.4488, 0.4371, 0.4040)  # RGB of DIV2K
 WIDTH = 64
 BLOCKS = 4
-
-
-class MeanShift(nn.Conv2d):
-    """Adds `sign` times the mean colour at first. It learns like any other layer, as it did in the publication."""
-
-    def __init__(self, sign: int) -> None:
-        super().__init__(3, 3, 1)
-        self.weight = nn.Parameter(torch.eye(3)[:, :, None, None])
-        self.bias = nn.Parameter(sign * 255 * torch.tensor(MEAN))
 
 
 def branch() -> nn.Module:
@@ -94,7 +85,7 @@ class LatticeNet(nn.Module):
 
     def __init__(self, scale: int, config: Fixed) -> None:
         super().__init__()
-        self.sub_mean = MeanShift(-1)
+        self.sub_mean = MeanShift(-1, 255, frozen=False)
         self.first_conv = nn.Conv2d(3, WIDTH, 3, padding=1)
         self.second_conv = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
         self.blocks = nn.ModuleList(LatticeBlock() for _ in range(BLOCKS))
@@ -106,7 +97,7 @@ class LatticeNet(nn.Module):
             nn.Conv2d(WIDTH, 3 * scale**2, 3, padding=1),
             nn.PixelShuffle(scale),
         )
-        self.add_mean = MeanShift(1)
+        self.add_mean = MeanShift(1, 255, frozen=False)
 
     def forward(self, x: Tensor) -> Tensor:
         if min(x.shape[-2:]) < INFO.smallest_input:

@@ -1,4 +1,4 @@
-"""Layers that several networks share. Token layout is (batch, tokens, channels)."""
+"""What several networks share. Token layout is (batch, tokens, channels)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,38 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+MEAN = (0.4488, 0.4371, 0.4040)  # RGB of DIV2K, in [0, 1]
+
+
+class MeanShift(nn.Conv2d):
+    """Adds `sign` times the mean colour, in units of `value_range`.
+
+    A full 1x1 convolution, since checkpoints store it as one, and some have trained it.
+    """
+
+    def __init__(self, sign: int, value_range: float, frozen: bool) -> None:
+        super().__init__(3, 3, 1)
+        self.weight = nn.Parameter(torch.eye(3)[:, :, None, None], requires_grad=not frozen)
+        self.bias = nn.Parameter(sign * value_range * torch.tensor(MEAN), requires_grad=not frozen)
+
+
+class ContrastAwareAttention(nn.Module):
+    """Channel attention on the sum of mean and standard deviation (IMDN, ACM MM 2019)."""
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
+        self.excite = nn.Conv2d(channels // reduction, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, C, H, W) -> (B, C, H, W)."""
+        mean = x.mean((2, 3), keepdim=True)
+        # The population standard deviation as a norm: several times as fast as torch.std on a CPU, and its gradient
+        # is 0 where a channel is constant; that of a square root would not be finite.
+        deviation = torch.linalg.vector_norm(x - mean, dim=(2, 3), keepdim=True) / (x.shape[2] * x.shape[3]) ** 0.5
+        return x * self.excite(F.relu(self.squeeze(mean + deviation))).sigmoid()
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:

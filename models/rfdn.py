@@ -8,6 +8,7 @@ one published as code, has 433,448 at x4. RFDN itself is a reconstruction that a
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -15,24 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
+from models.layers import ContrastAwareAttention
 
 SLOPE = 0.05  # of every LeakyReLU
-
-
-class ContrastAwareAttention(nn.Module):
-    """Channel attention on the sum of mean and standard deviation, as in IMDN."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.squeeze = nn.Conv2d(channels, channels // 4, 1)
-        self.excite = nn.Conv2d(channels // 4, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (N, C, H, W) -> (N, C, H, W)."""
-        mean = x.mean((2, 3), keepdim=True)
-        # The population standard deviation as a norm: faster on a CPU than torch.std, and finite in its gradient.
-        deviation = torch.linalg.vector_norm(x - mean, dim=(2, 3), keepdim=True) / (x.shape[2] * x.shape[3]) ** 0.5
-        return x * self.excite(F.relu(self.squeeze(mean + deviation))).sigmoid()
 
 
 class EnhancedSpatialAttention(nn.Module):
@@ -60,7 +46,7 @@ class EnhancedSpatialAttention(nn.Module):
 class Block(nn.Module):
     """RFDB: three times, half the width is distilled and the full width refined; then all is fused."""
 
-    def __init__(self, channels: int, attention: type[nn.Module], residual: bool) -> None:
+    def __init__(self, channels: int, attention: Callable[[int], nn.Module], residual: bool) -> None:
         super().__init__()
         self.residual = residual
         half = channels // 2
@@ -89,7 +75,7 @@ class RFDN(nn.Module):
         scale: int,
         channels: int = 48,
         blocks: int = 6,
-        attention: type[nn.Module] = ContrastAwareAttention,
+        attention: Callable[[int], nn.Module] = lambda channels: ContrastAwareAttention(channels, reduction=4),
         residual: bool = True,
     ) -> None:
         super().__init__()

@@ -17,20 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
+from models.layers import MeanShift
 
-MEAN = (0.4488, 0.4371, 0.4040)  # RGB of DIV2K
 WIDTH = 64
 BLOCKS = 5
 LAYERS = 4  # masked convolutions in a block
-
-
-class MeanShift(nn.Conv2d):
-    """Adds `sign` times the mean colour. Frozen, but stored with the weights, so a full 1x1 convolution."""
-
-    def __init__(self, sign: int) -> None:
-        super().__init__(3, 3, 1)
-        self.weight = nn.Parameter(torch.eye(3)[:, :, None, None], requires_grad=False)
-        self.bias = nn.Parameter(sign * 255 * torch.tensor(MEAN), requires_grad=False)
 
 
 class SpatialMask(nn.Module):
@@ -166,7 +157,7 @@ class SMSR(nn.Module):
     def __init__(self, scale: int, config: Fixed) -> None:
         super().__init__()
         self.scale = scale
-        self.sub_mean = MeanShift(-1)
+        self.sub_mean = MeanShift(-1, 255, frozen=True)
         self.head = nn.Sequential(
             nn.Conv2d(3, WIDTH, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
         )
@@ -175,7 +166,7 @@ class SMSR(nn.Module):
             nn.Conv2d(BLOCKS * WIDTH, WIDTH, 1), nn.ReLU(inplace=True), nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
         )
         self.upsampler = nn.Sequential(nn.Conv2d(WIDTH, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
-        self.add_mean = MeanShift(1)
+        self.add_mean = MeanShift(1, 255, frozen=True)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
-from models.layers import to_map, to_tokens
+from models.layers import MEAN, to_map, to_tokens
 
 CHANNELS, HIDDEN, HEADS = 60, 120, 6
 STAGES, BLOCKS = 4, 6  # blocks of a stage
@@ -24,7 +24,6 @@ WINDOW, SHIFT = 8, 4
 REACH = 2 * WINDOW - 1  # relative positions in one direction
 SMALLEST_INPUT = 5  # reflection needs more pixels than it adds
 DROP_PATH = 0.1  # of the last block; that of the first is 0
-MEAN = (0.4488, 0.4371, 0.4040)  # RGB of DIV2K
 
 
 @dataclass(frozen=True)
