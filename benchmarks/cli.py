@@ -88,11 +88,12 @@ def status(
     folder: Folder = results.ROOT,
 ) -> None:
     """Say which runs of an experiment are finished, unfinished or stale, and why."""
+    import models
     from benchmarks import devices, orchestrator, provenance
     from benchmarks.plan import plan
 
     definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
-    sets = orchestrator.at_hand(training.evaluation.datasets, definition.scales)
+    sets = {each: orchestrator.at_hand(training.evaluation.datasets, each) for each in models.SCALES}
     jobs = plan(definition, protocol, training, device=_device(devices, device, threads), sets=sets, root=folder)
     table = Table("run", "state", "still to do", "remarks", title=f"{experiment} under {Path(protocol).stem}")
     for job in jobs:

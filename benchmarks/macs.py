@@ -187,7 +187,8 @@ _ZERO_GROUPS = (
     _weight_norm_interface""",
     # pooling and interpolation
     """adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d avg_pool1d avg_pool2d grid_sampler max_pool1d
-    max_pool2d _upsample_bicubic2d_aa upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d upsample_nearest2d""",
+    max_pool2d _upsample_bicubic2d_aa upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d
+    upsample_nearest2d""",
     # choosing, sorting and moving elements, and adding those that meet
     """argsort broadcast_to cat channel_shuffle chunk clone col2im constant_pad_nd contiguous copy_ diagonal expand
     expand_as fill_ flatten flip gather im2col index index_add index_add_ index_copy index_fill index_put index_put_

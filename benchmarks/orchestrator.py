@@ -24,8 +24,8 @@ class Outcome:
     error: str | None = None
 
 
-def prepare(protocol: Protocol, scales: Sequence[int], console: Console) -> tuple[str, ...]:
-    """Fetch the data that a protocol needs, before hours are spent, and return the test sets at hand.
+def prepare(protocol: Protocol, scales: Sequence[int], console: Console) -> dict[int, tuple[str, ...]]:
+    """Fetch the data that a protocol needs, before hours are spent, and return the test sets at hand by scale.
 
     A test set of which nothing can be had is named and left out. Raises DataError if training or validation data
     cannot be had, or no test set at all.
@@ -39,21 +39,21 @@ def prepare(protocol: Protocol, scales: Sequence[int], console: Console) -> tupl
     for name in needed:
         for scale in scales:
             datasets.get(name).fetch_all(scale)
-    found = at_hand(protocol.evaluation.datasets, scales)
-    for name in protocol.evaluation.datasets:
-        if name not in found:
-            console.print(f"{name} is left out: none of its images can be had", markup=False, highlight=False)
-    if not found:
-        raise DataError(f"none of the test sets {', '.join(protocol.evaluation.datasets)} can be had")
-    for name in found:
-        for scale in scales:
+    found = {scale: at_hand(protocol.evaluation.datasets, scale) for scale in scales}
+    for scale, names in found.items():
+        for name in protocol.evaluation.datasets:
+            if name not in names:
+                console.print(f"{name} x{scale} is left out: none of its images can be had", highlight=False)
+        for name in names:
             if not datasets.get(name).missing(scale):
                 datasets.get(name).fetch_all(scale)
+    if not any(found.values()):
+        raise DataError(f"none of the test sets {', '.join(protocol.evaluation.datasets)} can be had")
     return found
 
 
-def at_hand(names: Sequence[str], scales: Sequence[int]) -> tuple[str, ...]:
-    """The sets of which some image is on this machine or can be downloaded, at every one of the scales."""
+def at_hand(names: Sequence[str], scale: int) -> tuple[str, ...]:
+    """The sets of which some image is on this machine or can be downloaded."""
     found = []
     for name in names:
         try:
@@ -62,7 +62,7 @@ def at_hand(names: Sequence[str], scales: Sequence[int]) -> tuple[str, ...]:
             if name not in datasets.SETS:
                 raise
             continue
-        if all(len(dataset.missing(scale)) < len(dataset.hr_names()) for scale in scales):
+        if len(dataset.missing(scale)) < len(dataset.hr_names()):
             found.append(name)
     return tuple(found)
 

@@ -27,7 +27,7 @@ class Job:
     variant: Variant
     protocol: Protocol
     device: torch.device
-    sets: tuple[str, ...]  # test sets at hand
+    sets: tuple[str, ...]  # test sets at hand at its scale
     stages: Mapping[str, Mapping[str, Any]]
     start: Run | None = None  # the run whose weights this one begins from
 
@@ -58,13 +58,14 @@ def plan(
     scales: Sequence[int] = (),
     seeds: Sequence[int] = (),
     device: torch.device,
-    sets: Collection[str],
+    sets: Mapping[int, Sequence[str]],
     root: Path = ROOT,
 ) -> list[Job]:
     """The jobs of an experiment, in the order in which they can be carried out; bicubic first.
 
-    `only`, `scales` and `seeds` narrow or replace what experiment and protocol say; `sets` are the test sets at hand.
-    A scale that another one starts from is added before it. Raises AblationError naming what is unknown.
+    `only`, `scales` and `seeds` narrow or replace what experiment and protocol say; `sets` are the test sets at
+    hand by scale. A scale that another one starts from is added before it. Raises AblationError naming what is
+    unknown.
     """
     for name in only:
         if name not in experiment.variants:
@@ -81,7 +82,7 @@ def plan(
     start = protocol.training.warm_start if protocol.training else None
     wanted = _with_starts(list(scales or experiment.scales), start)
     name = Path(protocol_name).stem
-    planner = _Planner(name, protocol, device, tuple(s for s in protocol.evaluation.datasets if s in sets), root)
+    planner = _Planner(name, protocol, device, sets, root)
     jobs = [planner.baseline(scale) for scale in wanted]
     for variant_name, variant in chosen.items():
         if variant.model is None:
@@ -104,7 +105,7 @@ class _Planner:
     name: str
     protocol: Protocol
     device: torch.device
-    sets: tuple[str, ...]
+    sets: Mapping[int, Sequence[str]]
     root: Path
 
     def job(self, variant_name: str, variant: Variant, training: Training, scale: int, seed: int) -> Job:
@@ -126,7 +127,7 @@ class _Planner:
             "cost": self._cost(network),
         }
         run = Run(self.name, variant_name, scale, seed, self.root)
-        return Job(run, variant, self.protocol, self.device, self.sets, stages, start)
+        return Job(run, variant, self.protocol, self.device, tuple(self.sets[scale]), stages, start)
 
     def published(self, variant_name: str, variant: Variant, scale: int) -> Job:
         """A network with published weights; costed only where its checkpoint is not at hand."""
@@ -147,14 +148,14 @@ class _Planner:
                 **self._evaluation(scale),
             }
         run = Run(self.name, variant_name, scale, 0, self.root)
-        return Job(run, variant, self.protocol, self.device, self.sets, stages, status=status)
+        return Job(run, variant, self.protocol, self.device, tuple(self.sets[scale]), stages, status=status)
 
     def baseline(self, scale: int) -> Job:
         """Bicubic interpolation, measured like a network but neither trained nor costed."""
         run = Run(self.name, BASELINE, scale, 0, self.root)
         stages = {"evaluate": {"model": BASELINE, "scale": scale, **self._evaluation(scale)}}
         variant = Variant(label="Bicubic", model=BASELINE)
-        return Job(run, variant, self.protocol, self.device, self.sets, stages)
+        return Job(run, variant, self.protocol, self.device, tuple(self.sets[scale]), stages)
 
     def _network(self, variant_name: str, variant: Variant, scale: int) -> dict[str, Any]:
         try:
@@ -167,7 +168,7 @@ class _Planner:
         return {**network, "costing": self.protocol.costing.model_dump(mode="json"), **self._machine("float32")}
 
     def _evaluation(self, scale: int) -> dict[str, Any]:
-        sets = {name: datasets.get(name) for name in self.sets}
+        sets = {name: datasets.get(name) for name in self.sets[scale]}
         return {
             "conventions": self.protocol.evaluation.conventions,
             "data": {name: dataset.checksum(scale) for name, dataset in sets.items()},

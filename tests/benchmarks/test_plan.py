@@ -10,10 +10,14 @@ import pytest
 import torch
 
 import ablations
+from benchmarks import orchestrator
+from benchmarks.data.images import DataError
+from benchmarks.data.registry import entries
 from benchmarks.plan import Job, plan
 
 TINY = str(Path(__file__).parents[1] / "tiny.yaml")
 CPU = torch.device("cpu")
+SETS = {scale: ["embedded-test"] for scale in (2, 3, 4)}
 
 
 def jobs(
@@ -23,7 +27,7 @@ def jobs(
     training = protocol.training.model_copy(update=changes or {})
     protocol = protocol.model_copy(update={"training": training})
     definition = ablations.load_experiment(experiment)
-    return plan(definition, TINY, protocol, device=CPU, sets=["embedded-test"], root=root, **options)
+    return plan(definition, TINY, protocol, device=CPU, sets=SETS, root=root, **options)
 
 
 def names(jobs: list[Job]) -> list[str]:
@@ -83,7 +87,7 @@ def test_an_unknown_convention_is_refused_before_any_training() -> None:
     evaluation = protocol.evaluation.model_copy(update={"conventions": ["rkan"]})
     protocol = protocol.model_copy(update={"evaluation": evaluation})
     with pytest.raises(ablations.AblationError, match="rkan"):
-        plan(ablations.load_experiment("table2"), TINY, protocol, device=CPU, sets=["embedded-test"])
+        plan(ablations.load_experiment("table2"), TINY, protocol, device=CPU, sets=SETS)
 
 
 # Published weights
@@ -92,9 +96,7 @@ def test_an_unknown_convention_is_refused_before_any_training() -> None:
 def published_jobs(**options: Any) -> dict[str, Job]:
     protocol = ablations.load_protocol("published")
     definition = ablations.load_experiment("table1")
-    planned = plan(
-        definition, "published", protocol, device=CPU, sets=["embedded-test"], root=Path("unused"), **options
-    )
+    planned = plan(definition, "published", protocol, device=CPU, sets=SETS, root=Path("unused"), **options)
     return {job.run.name: job for job in planned}
 
 
@@ -123,3 +125,17 @@ def test_an_ensemble_is_another_evaluation_of_the_same_weights(mirror_folder: Pa
     assert plain["evaluate"]["weights"] == ensemble["evaluate"]["weights"]
     assert plain["evaluate"] != ensemble["evaluate"]
     assert plain["cost"] == ensemble["cost"]
+
+
+def test_a_set_may_be_at_hand_at_some_scales_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPINBENCH_MIRROR", str(tmp_path))
+    for entry in entries("Set14"):
+        if entry.scale == 4 and "img_001" in entry.path:
+            file = tmp_path / entry.path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    asked = ["Set14", "embedded-test", "Manga109"]
+    assert orchestrator.at_hand(asked, 4) == ("Set14", "embedded-test")
+    assert orchestrator.at_hand(asked, 2) == ("embedded-test",)
+    with pytest.raises(DataError, match="Sett5"):
+        orchestrator.at_hand(["Sett5"], 4)
