@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -112,27 +111,29 @@ def _evaluate(job: Job, advance: Advance) -> None:
         upscale = evaluation.network_upscale(network(job), job.device)
     if job.variant.ensemble:
         upscale = evaluation.self_ensemble(upscale)
-    # Each set is kept as soon as it is measured: a long evaluation resumes with the next one.
-    partial = job.run.path(f"evaluate-{digest(job.stages['evaluate'])[:8]}")
+    # Each set is kept as soon as it is measured: a long evaluation resumes, and another set is measured on top.
+    parts = []
     for name in job.sets:
-        if (partial / f"{name}.csv").is_file():
-            continue
 
         def progress(done: int, total: int, image: str, name: str = name) -> None:
             advance(done, total, f"{name} {image}")
 
-        rows = evaluation.evaluate(
-            upscale,
-            datasets.get(name),
-            job.run.scale,
-            job.protocol.evaluation.conventions,
-            progress,
-            multiple=job.variant.multiple,
-        )
-        write(partial / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
-    parts = [(partial / f"{name}.csv").read_text(encoding="utf-8").splitlines(keepends=True) for name in job.sets]
+        kept = job.run.path(f"measured/{name}-{_digest_of_set(job, name)[:8]}.csv")
+        if not kept.is_file():
+            dataset, conventions = datasets.get(name), job.protocol.evaluation.conventions
+            rows = evaluation.evaluate(
+                upscale, dataset, job.run.scale, conventions, progress, multiple=job.variant.multiple
+            )
+            write(kept, rows.to_csv(index=False, lineterminator="\n"))
+        parts.append(kept.read_text(encoding="utf-8").splitlines(keepends=True))
     write(job.run.path("quality.csv"), "".join([parts[0][0], *(line for part in parts for line in part[1:])]))
-    shutil.rmtree(partial)
+
+
+def _digest_of_set(job: Job, name: str) -> str:
+    """Of all that determines a run's quality on one set."""
+    stage = job.stages["evaluate"]
+    rest = {key: value for key, value in stage.items() if key not in ("data", "images", "missing")}
+    return digest({**rest, "data": stage["data"][name], "missing": stage["missing"].get(name, [])})
 
 
 def _cost(job: Job, advance: Advance) -> None:

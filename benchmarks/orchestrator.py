@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from ablations import Protocol
+from ablations import AblationError, Protocol, nearest
 from benchmarks.data import datasets
 from benchmarks.data.images import DataError
 from benchmarks.executors import execute
@@ -22,6 +22,15 @@ class Outcome:
     job: Job
     word: str  # done, already finished, failed
     error: str | None = None
+
+
+def narrowed(protocol: Protocol, sets: Sequence[str]) -> Protocol:
+    """The protocol with only these of its test sets. Raises AblationError for one that it does not have."""
+    for name in sets:
+        if name not in protocol.evaluation.datasets:
+            raise AblationError(f"the protocol has no test set {name!r}; {nearest(name, protocol.evaluation.datasets)}")
+    evaluation = protocol.evaluation.model_copy(update={"datasets": list(sets)})
+    return protocol.model_copy(update={"evaluation": evaluation})
 
 
 def prepare(protocol: Protocol, scales: Sequence[int], console: Console) -> dict[int, tuple[str, ...]]:

@@ -6,6 +6,7 @@
         training.csv         loss, learning rate and validation on the way
         weights.safetensors  the trained weights
         quality.csv          a row per image and convention
+        measured/            the same by set, kept so that another set is measured on top
         cost.json            parameters, MACs, latency, memory
         provenance.json      versions, machine, commit and times of every finished stage
 
@@ -179,6 +180,11 @@ def runs(experiment: str, protocol: str, root: Path = ROOT) -> list[Run]:
             seeds = sorted(int(seed) for path in folders if (seed := path.name[len(prefix) :]).isdigit())
             found += [Run(protocol, variant, scale, seed, root) for seed in seeds]
     return found
+
+
+def protocols(root: Path = ROOT) -> list[str]:
+    """The protocols under which something was run."""
+    return sorted(path.name for path in (root / "runs").glob("*") if path.is_dir())
 
 
 def published(name: str) -> pd.DataFrame:

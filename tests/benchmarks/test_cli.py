@@ -44,6 +44,7 @@ def test_a_run_leaves_everything(finished: Finished) -> None:
     assert done.returncode == 0, done.stderr
     run = folder / "runs" / "tiny" / "full-x4-s0"
     assert {path.name for path in run.iterdir()} == {
+        "measured",
         "run.yaml", "provenance.json", "training.csv", "quality.csv", "cost.json", "weights.safetensors",
     }  # fmt: skip
     loaded = results.load("table2", "tiny", folder)
@@ -136,6 +137,7 @@ def test_a_failing_run_does_not_stop_the_others(tmp_path: Path) -> None:
         (["run", "tabel2"], "unknown experiment 'tabel2'; did you mean 'table2'"),
         (["run", "table2", "--protocol", "quik"], "unknown protocol 'quik'; did you mean 'quick'"),
         (["run", "table2", "--only", "ful"], "unknown variant 'ful'; did you mean 'full'"),
+        (["run", "table2", "--data", "Set55"], "no test set 'Set55'; known: embedded-test"),
         (["run", "table2", "--seeds", "one"], "--seeds one: expected whole numbers"),
         (["run", "table2", "--device", "tpu"], "unknown device 'tpu'"),
         (["evaluate", "spim", "--data", "embedded-test"], "unknown network 'spim'; did you mean 'spin'"),
