@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
 import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from reports.study import Curve
+from reports.labels import place
+from reports.study import Curve, Point, TradeOff
 from reports.tables import METRICS
 
 FORMATS = ("pdf", "png", "svg")
@@ -71,6 +74,69 @@ def _curve(ax: Axes, measured: pd.DataFrame, published: pd.DataFrame, key: str) 
         ax.plot(published.x, published[key], "D", markersize=8, label="published", **style)
 
 
+# A ring around a dot stays visible where a published and a measured point coincide.
+MARKERS: dict[str, dict[str, Any]] = {
+    "published": {"marker": "o", "markersize": 9.5, "markerfacecolor": "none", "color": COLOURS[1]},
+    "measured": {"marker": "o", "markersize": 4.5, "color": COLOURS[0]},
+    "trained": {"marker": "^", "markersize": 6, "color": COLOURS[2]},
+}
+
+
+def trade_off(picture: TradeOff) -> Figure:
+    """Fig. 1: PSNR over parameters. Every point has its name in its title; a network's points share one beside them."""
+    points = picture.points
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7, 4.4))
+        FigureCanvasAgg(figure)  # names are placed by their sizes
+        ax = figure.subplots()
+        ax.set_xlabel("parameters (thousands)")
+        ax.set_ylabel(_plain(f"PSNR (dB) on {picture.dataset}, ×{picture.scale}"))
+        kinds = [kind for kind in MARKERS if any(point.kind == kind for point in points)]
+        handles = [Line2D([], [], linestyle="none", **MARKERS[kind]) for kind in kinds]
+        names = [{"trained": "trained here"}.get(kind, kind) for kind in kinds]
+        figure.legend(handles, names, loc="outside upper center", ncols=len(kinds))
+        networks: dict[str, list[Point]] = {}
+        for index, point in enumerate(points):
+            networks.setdefault(point.label, []).append(point)
+            title = f"{point.label}, {point.kind}: {point.psnr:.2f} dB, {point.parameters:,.0f} parameters"
+            (mark,) = ax.plot(*_place(point), linestyle="none", label=_plain(title), zorder=3, **MARKERS[point.kind])
+            mark.set_gid(f"point-{index}")
+        for same in networks.values():
+            ax.plot(*zip(*map(_place, same), strict=True), color="#8a919c", linewidth=0.8, zorder=2)
+        ax.margins(0.07, 0.09)
+        _name(figure, ax, {label: same[0] for label, same in networks.items()}, points)
+        return figure
+
+
+def _place(point: Point) -> tuple[float, float]:
+    return point.parameters / 1000, point.psnr
+
+
+def _name(figure: Figure, ax: Axes, names: Mapping[str, Point], points: Sequence[Point]) -> None:
+    """Write names beside their points; a line leads to what had to stand farther off."""
+    texts = [figure.text(0, 0, _plain(name), fontsize=8, in_layout=False) for name in names]
+    figure.draw_without_rendering()
+    to_points = 72 / figure.dpi
+    sizes = [(box.width * to_points, box.height * to_points) for box in (t.get_window_extent() for t in texts)]
+    for text in texts:
+        text.remove()
+
+    def on_paper(point: Point) -> tuple[float, float]:
+        x, y = ax.transData.transform(_place(point)) * to_points
+        return float(x), float(y)
+
+    left, bottom, right, top = (value * to_points for value in ax.get_window_extent().extents)
+    anchors = [on_paper(point) for point in names.values()]
+    found = place(anchors, sizes, [on_paper(point) for point in points], 5, (left, bottom, right, top))
+    for (name, point), where in zip(names.items(), found, strict=True):
+        far = max(abs(where.dx), abs(where.dy)) > 12
+        ax.annotate(
+            _plain(name), _place(point), (where.dx, where.dy), textcoords="offset points", fontsize=8,
+            ha=where.horizontal, va=where.vertical, zorder=4,
+            arrowprops={"arrowstyle": "-", "color": "#8a919c", "linewidth": 0.6, "shrinkB": 5} if far else None,
+        )  # fmt: skip
+
+
 def training(curves: Mapping[str, list[pd.DataFrame]]) -> Figure:
     """Loss over the iterations: for each network a list of its seeds' training.csv."""
     with matplotlib.rc_context(STYLE):
@@ -84,8 +150,9 @@ def training(curves: Mapping[str, list[pd.DataFrame]]) -> Figure:
         ax.set_xlabel("iteration")
         ax.set_ylabel("training loss")
         ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
         figure.legend(loc="outside right upper")
         return figure
 
@@ -95,7 +162,18 @@ def save(figure: Figure, file_format: str, transparent: bool = False) -> bytes:
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format=file_format, dpi=200, transparent=transparent, metadata=METADATA[file_format])
-    return buffer.getvalue()
+    return _titled(figure, buffer.getvalue()) if file_format == "svg" else buffer.getvalue()
+
+
+def _titled(figure: Figure, svg: bytes) -> bytes:
+    """The drawing with the label of everything that has an id as its title, which a pointer and a reader find."""
+    text = svg.decode()
+    for artist in figure.findobj(lambda artist: artist.get_gid() is not None):
+        title = escape(str(artist.get_label()).replace(r"\$", "$"))
+        group = f'<g id="{artist.get_gid()}"'
+        named = f'{group} role="img" pointer-events="all"><title>{title}</title>'
+        text = text.replace(f"{group}>", named)
+    return text.encode()
 
 
 def inline(figure: Figure, name: str, description: str) -> Markup:
@@ -103,7 +181,8 @@ def inline(figure: Figure, name: str, description: str) -> Markup:
     text = save(figure, "svg", transparent=True).decode()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    return Markup('<svg role="img" aria-label="{}"').format(description) + Markup(text.removeprefix("<svg"))
+    role = "group" if "<title>" in text else "img"  # what is inside an image has no names of its own
+    return Markup('<svg role="{}" aria-label="{}"').format(role, description) + Markup(text.removeprefix("<svg"))
 
 
 def _plain(text: str) -> str:

@@ -1,22 +1,27 @@
-"""The rows and columns of a comparison, in words and digits: the same for the page and for LaTeX."""
+"""The rows and columns of a comparison, in words and digits: the same for the page and for LaTeX.
+
+Columns are grouped by source (all published values, then all measured ones) where networks were trained here, and
+by set (published, measured and their difference) where every published value has its measured twin.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from ablations import Experiment
-from reports.costs import conditions
+from reports.notes import OTHER, PARTIAL, Footnotes, about_costs, about_measurements, about_variant
 from reports.tables import METRICS
 from results import BASELINE
 
 NOTHING = "–"
-PARTIAL, OTHER = "†", "‡"
+PUBLISHED, MEASURED, DIFFERENCE = "published", "measured", "difference"
+HEADINGS = {PUBLISHED: "publ.", MEASURED: "meas.", DIFFERENCE: "diff."}  # as narrow as the numbers below them
 
-
-Cells = dict[tuple[str, str, str], Any]  # variant, set, metric -> row of the comparison
+Cells = dict[tuple[str, str, str, str], Any]  # variant, protocol, set, metric -> row of the comparison
 
 
 class Entry(NamedTuple):
@@ -29,79 +34,95 @@ class Entry(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """What a table says of a variant on a set."""
+    """What a table says of a variant on a set; `kind` is PUBLISHED, MEASURED or DIFFERENCE."""
 
+    kind: str
     entries: dict[str, Entry]  # by metric
     flag: str = ""
 
 
+class Group(NamedTuple):
+    """Neighbouring columns under a common heading."""
+
+    title: str
+    columns: list[str]
+    flag: str = ""
+
+
 class Row(NamedTuple):
-    """A variant: its published and measured cells in the order of the layout's sets."""
+    """A variant, and its cells in the order of the layout's groups. Rows of the same block belong together."""
 
     variant: str
     label: str
-    note: str
-    parameters: str
-    macs: str
-    latency: str
-    published: list[Cell]
-    measured: list[Cell]
+    flag: str
+    costs: list[str]
+    cells: list[list[Cell]]
+    block: bool
 
     @property
     def compared(self) -> bool:
-        """Some cell bears a difference to the paper."""
-        return any(entry.difference for cell in self.measured for entry in cell.entries.values())
+        """Some cell bears a difference to the paper beside its value."""
+        cells = (cell for group in self.cells for cell in group)
+        return any(entry.difference for cell in cells for entry in cell.entries.values())
 
 
 class Layout(NamedTuple):
-    """A table of one scale. A group without sets has nothing to show."""
+    """A table of one scale. `costs` names the columns of cost; it is empty where none is known."""
 
     scale: int
-    published: list[str]
-    measured: list[str]
+    costs: list[str]
+    groups: list[Group]
     rows: list[Row]
+    published: bool
+    measured: bool
     notes: list[str]
-    cost_notes: list[str]
-
-    @property
-    def costed(self) -> bool:
-        """Some cost is known."""
-        return any({row.parameters, row.macs, row.latency} != {NOTHING} for row in self.rows)
+    footnotes: dict[str, str]  # by mark
 
     @property
     def compared(self) -> bool:
+        """Some cell bears a difference to the paper beside its value."""
         return any(row.compared for row in self.rows)
 
+    @property
+    def cells(self) -> int:
+        return sum(len(group.columns) for group in self.groups)
 
-def layout(experiment: Experiment, table: pd.DataFrame, costs: pd.DataFrame, sets: list[str], scale: int) -> Layout:
-    """Arrange a table of `tables.compare` and one of `costs.costs`; `sets` are those that the protocol measures."""
+
+def layout(
+    experiment: Experiment,
+    table: pd.DataFrame,
+    costs: pd.DataFrame,
+    sets: Sequence[str],
+    protocol: str,
+    scale: int,
+    by_set: bool = False,
+) -> Layout:
+    """Arrange a table of `study.load` and one of `costs.costs`; `sets` are those that the protocol measures."""
     table = table[table.scale == scale]
-    published = [name for name in experiment.datasets if table[table.dataset == name].published.notna().any()]
-    seen = [name for name in dict.fromkeys(table.dataset) if table[table.dataset == name].measured.notna().any()]
-    measured = list(dict.fromkeys([*sets, *seen])) if seen else []
-    cells: Cells = {(row.variant, row.dataset, row.metric): row for row in table.itertuples()}
-    labels = dict(zip(table.variant, table.label, strict=True))
+    cells: Cells = {(row.variant, row.protocol, row.dataset, row.metric): row for row in table.itertuples()}
+    baseline = table[table.variant == BASELINE]
+    labels = dict(zip(baseline.variant, baseline.label, strict=True))  # none where it was not measured
+    labels |= {name: variant.label for name, variant in experiment.variants.items()}
     costs = costs[costs.scale == scale].assign(label=lambda frame: frame.variant.map(labels))
-    cost = {row.variant: row for row in costs.itertuples()}
+    footnotes = Footnotes()
+    groups, places = _by_set(experiment, table, footnotes) if by_set else _by_source(experiment, table, sets, protocol)
+    shown_costs = _costs(costs, table, latency=not by_set)
     rows = []
-    for variant in [BASELINE, *experiment.variants]:
+    for variant, label in labels.items():
         definition = experiment.variants.get(variant)
-        if definition is None and variant not in labels:
-            continue  # the baseline was not measured
-        spent = cost.get(variant)
-        rows.append(
-            Row(
-                variant=variant,
-                label=definition.label if definition else labels[variant],
-                note=(definition.note if definition else None) or "",
-                parameters=shown(spent.parameters if spent else None, 0),
-                macs=shown(spent.macs / 1e9 if spent else None, 2),
-                latency=shown(spent.latency_s * 1e3 if spent else None, 1),
-                published=[_published(cells, variant, name) for name in published],
-                measured=[_measured(cells, variant, name) for name in measured],
-            )
-        )
-    return Layout(scale, published, measured, rows, _notes(table), _cost_notes(costs))
+        other = table[(table.variant == variant) & (table.protocol != protocol)]
+        for name, line in ({protocol: label} | dict(zip(other.protocol, other.label, strict=True))).items():
+            own = name == protocol
+            flag = footnotes.mark(about_variant(definition, None if own else name))
+            spent = [column.get(variant, NOTHING) if own else "" for column in shown_costs.values()]
+            found = [
+                [_cell(cells, footnotes, (variant, name, dataset), kind, own, by_set) for kind, dataset in group]
+                for group in places
+            ]
+            rows.append(Row(variant, line, flag, spent, found, by_set and bool(definition and definition.published)))
+    kinds = {kind for group in places for kind, _ in group}
+    notes = about_measurements(table) + about_costs(costs, latency=not by_set)
+    return Layout(scale, list(shown_costs), groups, rows, PUBLISHED in kinds, MEASURED in kinds, notes, footnotes.texts)
 
 
 def shown(value: float | None, decimals: int) -> str:
@@ -119,64 +140,71 @@ def signed(value: float, decimals: int) -> str:
     return text.replace("-", "−") if value < 0 else f"+{text}"
 
 
-def _published(cells: Cells, variant: str, dataset: str) -> Cell:
-    entries = {}
-    for key, metric in METRICS.items():
-        row = cells.get((variant, dataset, key))
-        mark = row.published_mark if row else ""
-        entries[key] = Entry(shown(row.published if row else None, metric.decimals), mark)
-    return Cell(entries)
+Places = list[list[tuple[str, str]]]  # kind and set of every column, by group
 
 
-def _measured(cells: Cells, variant: str, dataset: str) -> Cell:
-    entries, flag = {}, ""
-    for key, metric in METRICS.items():
-        row = cells.get((variant, dataset, key))
-        if row is None or math.isnan(row.measured):
-            entries[key] = Entry(NOTHING)
+def _by_source(
+    experiment: Experiment, table: pd.DataFrame, sets: Sequence[str], protocol: str
+) -> tuple[list[Group], Places]:
+    published = [name for name in experiment.datasets if _any(table, name, PUBLISHED)]
+    seen = [name for name in dict.fromkeys(table.dataset) if _any(table, name, MEASURED)]
+    measured = list(dict.fromkeys([*sets, *seen])) if seen else []
+    parts = [("Published", PUBLISHED, published), (f"Measured (protocol {protocol})", MEASURED, measured)]
+    groups = [Group(title, names) for title, _, names in parts if names]
+    return groups, [[(kind, name) for name in names] for _, kind, names in parts if names]
+
+
+def _by_set(experiment: Experiment, table: pd.DataFrame, footnotes: Footnotes) -> tuple[list[Group], Places]:
+    """Each set with those of its columns that hold a value; a set that nobody was measured on says why."""
+    groups, places = [], []
+    for name in dict.fromkeys([*experiment.datasets, *table.dataset]):
+        kinds = [kind for kind in (PUBLISHED, MEASURED, DIFFERENCE) if _any(table, name, kind)]
+        if not kinds:
             continue
-        entries[key] = Entry(
-            value=shown(row.measured, metric.decimals),
-            mark=row.measured_mark,
-            sd="" if math.isnan(row.sd) else shown(row.sd, metric.decimals),
-            difference="" if math.isnan(row.difference) else signed(row.difference, metric.decimals),
-        )
-        flag = PARTIAL if row.n_images < row.of_images else "" if row.comparable else OTHER
-    return Cell(entries, flag)
+        baseline = table[(table.dataset == name) & (table.variant == BASELINE)]  # measured wherever images are at hand
+        reason = "" if MEASURED in kinds else next(iter(baseline.status), "")
+        groups.append(Group(name, [HEADINGS[kind] for kind in kinds], footnotes.missing(reason)))
+        places.append([(kind, name) for kind in kinds])
+    return groups, places
 
 
-def _notes(table: pd.DataFrame) -> list[str]:
-    """What the numbers alone do not tell."""
-    measured = table[table.measured.notna() & (table.metric == next(iter(METRICS)))]
-    notes = []
-    for dataset, column in measured.groupby("dataset", sort=False):
-        counts = column.groupby(["n_images", "of_images", "lr_origin"], sort=False).label.agg(list)
-        for (images, of_images, origin), labels in counts.items():
-            who = "" if len(counts) == 1 else f" ({', '.join(labels)})"
-            part = f"{PARTIAL} {images:g} of {of_images:g}" if images < of_images else f"{images:g}"
-            plural = "s" if of_images > 1 else ""
-            notes.append(f"{dataset}: {part} image{plural}, LR {origin}{who}.")
-    if (measured.n_images < measured.of_images).any():
-        notes.append(f"{PARTIAL} A part of a set is not ranked against the full set and not compared with the paper.")
-    if ((measured.n_images == measured.of_images) & measured.comparable.eq(False)).any():
-        notes.append(f"{OTHER} Other images than the rest of its column; not ranked.")
-    notes += [
-        f"{row.label} on {row.dataset}: infinite PSNR (SR equal to HR), {row.n_infinite:g} times, left out of the mean."
-        for row in measured[measured.n_infinite > 0].itertuples()
-    ]
-    trained = measured[measured.variant != BASELINE]
-    networks = trained.groupby("label", sort=False).n_seeds.agg(
-        lambda counts: "/".join(f"{count:g}" for count in dict.fromkeys(counts))
-    )
-    spread = "; ± is their standard deviation" if measured.sd.notna().any() else ""
-    if networks.nunique() == 1:
-        notes.append(f"Seeds per network: {networks.iloc[0]}{spread}.")
-    elif len(networks):
-        each = ", ".join(f"{label} {count}" for label, count in networks.items())
-        notes.append(f"Seeds per network: {each}{spread}.")
-    return notes
+def _any(table: pd.DataFrame, dataset: str, column: str) -> bool:
+    return bool(table[table.dataset == dataset][column].notna().any())
 
 
-def _cost_notes(costs: pd.DataFrame) -> list[str]:
-    notes = [f"Latency: {text}." for text in conditions(costs, "latency")]
-    return notes + [f"MACs: multiply-adds of one image, {text}." for text in conditions(costs, "macs")]
+def _costs(costs: pd.DataFrame, table: pd.DataFrame, latency: bool) -> dict[str, dict[str, str]]:
+    """The columns of cost of which something is known, by title, each by variant."""
+    printed = table.dropna(subset="params")
+    counted = "Counted" if len(printed) else "Parameters"
+    columns = {"Params": {row.variant: f"{row.params:,g}K" for row in printed.itertuples()}} if len(printed) else {}
+    columns[counted] = {row.variant: shown(row.parameters, 0) for row in costs.itertuples()}
+    columns["GMACs"] = {row.variant: shown(row.macs / 1e9, 2) for row in costs.itertuples()}
+    if latency:
+        columns["Latency, ms"] = {row.variant: shown(row.latency_s * 1e3, 1) for row in costs.itertuples()}
+    return {title: column for title, column in columns.items() if set(column.values()) - {NOTHING}}
+
+
+def _cell(cells: Cells, footnotes: Footnotes, place: tuple[str, str, str], kind: str, own: bool, by_set: bool) -> Cell:
+    """`own`: of the report's protocol; a row of another one repeats no published value."""
+    variant, protocol, dataset = place
+    entries: dict[str, Entry] = {}
+    flag = ""
+    for position, (key, metric) in enumerate(METRICS.items()):
+        row = cells.get((variant, protocol, dataset, key))
+        value = math.nan if row is None else getattr(row, kind)
+        if row is None or math.isnan(value):
+            told = kind == MEASURED or (kind == PUBLISHED and own)
+            entries[key] = Entry(NOTHING if told and position == 0 else "")
+            if row is not None and kind == MEASURED:
+                flag = footnotes.missing(row.status)
+        elif kind == PUBLISHED:
+            entries[key] = Entry(shown(value, metric.decimals), row.published_mark)
+        elif kind == DIFFERENCE:
+            entries[key] = Entry(signed(value, metric.fine))
+            flag = flag or footnotes.difference(row.explanation)
+        else:
+            beside = "" if by_set or math.isnan(row.difference) else signed(row.difference, metric.decimals)
+            sd = "" if math.isnan(row.sd) else shown(row.sd, metric.decimals)
+            entries[key] = Entry(shown(value, metric.decimals), row.measured_mark, sd, beside)
+            flag = PARTIAL if row.n_images < row.of_images else "" if row.comparable else OTHER
+    return Cell(kind, entries, flag)

@@ -31,14 +31,20 @@ class Provenance(NamedTuple):
 
 
 def provenance(runs: Iterable[Run]) -> Provenance:
-    """What provenance.json and run.yaml record of some runs. Raises ResultsError for a damaged file."""
+    """What provenance.json and run.yaml record of some runs. Raises ResultsError for a damaged file.
+
+    Runs are named with their protocol if there are several.
+    """
+    runs = list(runs)
+    mixed = len({run.protocol for run in runs}) > 1
     records: list[Record] = []
     for run in runs:
+        name = f"{run.protocol}/{run.name}" if mixed else run.name
         description = run.description() or {}
         state = run.state(description.get("stages", {})).word
         recorded = run.provenance()
         stages = [name for name in STAGES if name in recorded]
-        records += [Record(run.name, state, stage, _flat(recorded[stage])) for stage in stages]
+        records += [Record(name, state, stage, _flat(recorded[stage])) for stage in stages]
     values: dict[str, set[str]] = {}
     for record in records:
         for key, value in record.facts.items():
@@ -49,6 +55,8 @@ def provenance(runs: Iterable[Run]) -> Provenance:
 
 def changed(runs: Iterable[Run], protocol: Protocol) -> list[str]:
     """A line for every run that was trained with other settings than the protocol now has."""
+    if protocol.training is None:
+        return []
     now = protocol.training.model_dump(mode="json")
     lines = []
     for run in runs:

@@ -12,13 +12,15 @@ from markupsafe import Markup
 import ablations
 import results
 from reports import figures, latex, study
+from reports.agreement import agreement
 from reports.costs import conditions, costs, operators
 from reports.layout import shown, signed
-from reports.provenance import changed, provenance
+from reports.provenance import changed, full_sets, provenance
 from reports.study import Study
 from reports.tables import CONVENTION, METRICS, RUN, departures
 
 TEMPLATES = Path(__file__).parent / "templates"
+FIGURE_1 = ("table1", "Set5", 4)  # the experiment, set and scale that the paper's Fig. 1 shows
 
 
 def render(
@@ -27,15 +29,16 @@ def render(
     """Write the report of some experiments under a protocol and return the path of its page, index.html.
 
     Reads the runs below `root` and writes to `output` (default: `root`/report): index.html, and for every experiment
-    <name>.csv, <name>.tex (tables), and <name>.pdf, .png and .svg (curves; one per scale if it has several). Any
-    part of the runs will do, and none. The same results give the same bytes.
+    <name>.csv, <name>.tex (tables), and <name>.pdf, .png and .svg (curves; one per scale if it has several); with
+    table1 also fig1. Any part of the runs will do, and none. The same results give the same bytes.
     Raises ablations.AblationError and results.ResultsError.
     """
     folder = output or root / "report"
     plan = ablations.load_protocol(protocol)
     studies = [study.load(name, protocol, root) for name in experiment_names]
     studies.sort(key=lambda one: (one.experiment.published is None, one.experiment.kind == "curve"))
-    runs = list({run.name: run for one in studies for run in one.runs}.values())
+    runs = list(dict.fromkeys(run for one in studies for run in one.runs))
+    everywhere = list(dict.fromkeys([*runs, *(run for one in studies for run in one.others)]))
     labels = {results.BASELINE: "Bicubic"}
     for one in reversed(studies):  # the first to name a variant has its way
         labels |= {name: variant.label for name, variant in one.experiment.variants.items()}
@@ -46,27 +49,29 @@ def render(
         "studies": studies,
         "labels": labels,
         "runs": runs,
-        "costs": costs(runs).assign(label=lambda table: table.variant.map(labels)),
+        "costs": costs(everywhere).assign(label=lambda table: table.variant.map(labels)),
         "conditions": conditions,
         "operators": operators,
         "metrics": METRICS,
         "convention": CONVENTION,
         "departures": departures(_pooled(studies)),
+        "figure_1": [one.trade_off(*FIGURE_1[1:]) for one in studies if one.name == FIGURE_1[0]],
+        "agreement": agreement(_pooled(studies), results.official(), full_sets(runs)),
         "ledger": ablations.ledger(),
-        "provenance": provenance(runs),
+        "provenance": provenance(everywhere),
         "changed": changed(runs, plan),
     }
 
     drawings: dict[str, Markup] = {}
     for one in studies:
-        table = one.table.assign(experiment=one.name, protocol=page["protocol"])
-        table = table[["experiment", "protocol", *one.table.columns]]
+        first = ["experiment", "protocol"]
+        table = one.table.assign(experiment=one.name)
+        table = table[[*first, *(name for name in table.columns if name not in first)]]
         results.write(folder / f"{one.name}.csv", table.to_csv(index=False, lineterminator="\n"))
         if one.experiment.kind == "table":
             tex = latex.environment(TEMPLATES).get_template("table.tex").render(page, study=one)
             results.write(folder / f"{one.name}.tex", tex)
-        else:
-            drawings |= _draw(one, folder)
+        drawings |= _draw(one, folder)
     if curves := _training_curves(runs, labels):
         figure = figures.training(curves)
         drawings["training"] = figures.inline(figure, "training", "Training loss over the iterations")
@@ -76,15 +81,19 @@ def render(
 
 
 def _draw(one: Study, folder: Path) -> dict[str, Markup]:
-    """Write a curve's figures, and return them for the page by name; nothing where there is no point to draw."""
+    """Write a study's figures, and return them for the page by name; nothing where there is no point to draw."""
+    drawn = {}
+    for curve in one.curves if one.experiment.kind == "curve" else ():
+        if len(curve.measured) or len(curve.published):
+            drawn[curve.name] = figures.depth(curve, str(one.experiment.x)), one.experiment.caption
+    name, dataset, scale = FIGURE_1
+    if one.name == name and (picture := one.trade_off(dataset, scale)).points:
+        drawn["fig1"] = figures.trade_off(picture), f"PSNR over parameters on {dataset}, ×{scale}"
     drawings = {}
-    for curve in one.curves:
-        if curve.measured.empty and curve.published.empty:
-            continue
-        figure = figures.depth(curve, str(one.experiment.x))
+    for name, (figure, description) in drawn.items():
         for file_format in figures.FORMATS:
-            results.write(folder / f"{curve.name}.{file_format}", figures.save(figure, file_format))
-        drawings[curve.name] = figures.inline(figure, curve.name, one.experiment.caption)
+            results.write(folder / f"{name}.{file_format}", figures.save(figure, file_format))
+        drawings[name] = figures.inline(figure, name, description)
     return drawings
 
 

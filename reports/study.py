@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +16,8 @@ import results
 from reports.costs import costs
 from reports.layout import Layout, layout, shown, signed
 from reports.provenance import full_sets
-from reports.tables import CONVENTION, METRICS, compare, fullest, means
+from reports.reasons import TOLERANCE, exceeds, explanations, missing
+from reports.tables import CONVENTION, METRICS, WEIGHTS, compare, fullest, means
 
 
 class Curve(NamedTuple):
@@ -28,13 +31,37 @@ class Curve(NamedTuple):
     published: pd.DataFrame
 
 
+class Point(NamedTuple):
+    """A network in the picture of quality over size; `kind` is "published", "measured" or "trained" (here)."""
+
+    label: str
+    kind: str
+    parameters: float
+    psnr: float
+
+
+class TradeOff(NamedTuple):
+    """Quality over size on a set. What was trained here and lies `below` all others would press them into a line."""
+
+    dataset: str
+    scale: int
+    points: list[Point]
+    below: list[Point]
+
+
 @dataclass(frozen=True)
 class Study:
-    """`frame` is of `results.load`, `table` of `tables.compare`; a layout per scale."""
+    """`frame` is of `results.load`; a layout per scale.
+
+    `table` is of `tables.compare`, with the columns protocol, explanation (of `reasons.explanations`), params
+    (thousands, as published), parameters and macs (counted). `others` are runs of trained variants under other
+    protocols: where this one trains nothing, they stand in the table under the name of theirs.
+    """
 
     name: str
     experiment: ablations.Experiment
     runs: list[results.Run]
+    others: list[results.Run]
     frame: pd.DataFrame
     table: pd.DataFrame
     layouts: list[Layout]
@@ -44,6 +71,11 @@ class Study:
         """The variants with results; the baseline is not one of them."""
         seen = set(self.frame.variant)
         return [name for name in self.experiment.variants if name in seen]
+
+    @property
+    def weights(self) -> bool:
+        """Some variant has published weights."""
+        return any(variant.weights == "published" for variant in self.experiment.variants.values())
 
     @property
     def findings(self) -> list[str]:
@@ -56,9 +88,10 @@ class Study:
                 f"None of the measured sets ({sets}) is a whole set with published values: "
                 "nothing is compared with the paper."
             ]
-        found = []
-        rows = self.table[self.table.variant == self.experiment.reference].dropna(subset="difference")
-        for row in rows[rows.metric == "psnr"].itertuples():
+        compared = self.table[self.table.metric == "psnr"].dropna(subset="difference")
+        found = self._agreement(compared[compared.source == WEIGHTS])
+        own = compared[compared.published.notna()]  # a row of another protocol repeats no published value
+        for row in own[own.variant == self.experiment.reference].itertuples():
             metric = METRICS["psnr"]
             values = [shown(value, metric.decimals) for value in (row.measured, row.published)]
             found.append(
@@ -66,6 +99,34 @@ class Study:
                 f"{values[1]} {metric.unit} published ({signed(row.difference, metric.decimals)} {metric.unit})."
             )
         return found
+
+    def _agreement(self, compared: pd.DataFrame) -> list[str]:
+        """How many published weights give the published PSNR, and what explains the others."""
+        if compared.empty:
+            return []
+        apart = compared[compared.difference.map(exceeds)]
+        met = len(compared) - len(apart)
+        told = f"{met} of {len(compared)} PSNR values with published weights are within {TOLERANCE} dB of the paper"
+        if apart.empty:
+            return [f"{told}."]
+        causes = ", ".join(f"{text} ({count})" for text, count in apart.explanation.value_counts(sort=False).items())
+        return [f"{told}; what explains the others: {causes}."]
+
+    def trade_off(self, dataset: str, scale: int) -> TradeOff:
+        """Every network's published and measured PSNR over its published and counted parameters.
+
+        A measured value counts on the whole set only.
+        """
+        rows = self.table[(self.table.metric == "psnr") & (self.table.dataset == dataset) & (self.table.scale == scale)]
+        found = []
+        for row in rows[rows.variant != results.BASELINE].itertuples():
+            kind = "measured" if row.source == WEIGHTS else "trained"
+            measured = row.measured if row.n_images == row.of_images else math.nan
+            places = [("published", row.params * 1000, row.published), (kind, row.parameters, measured)]
+            found += [Point(row.label, *values) for values in places if all(map(math.isfinite, values[1:]))]
+        floor = min((point.psnr for point in found if point.kind != "trained"), default=-math.inf)
+        below = [point for point in found if point.psnr < floor]
+        return TradeOff(dataset, scale, [point for point in found if point not in below], below)
 
     @cached_property
     def curves(self) -> list[Curve]:
@@ -123,11 +184,69 @@ def load(name: str, protocol: str, root: Path = results.ROOT) -> Study:
     Raises ablations.AblationError for an unknown or wrong definition, results.ResultsError for a damaged file.
     """
     experiment = ablations.load_experiment(name)
+    plan = ablations.load_protocol(protocol)
+    own = Path(protocol).stem
     runs = results.runs(name, protocol, root)
     frame = results.load(name, protocol, root)
     published = results.published(experiment.published) if experiment.published else None
-    table = compare(experiment, frame, published, full_sets(runs))
-    sets = ablations.load_protocol(protocol).evaluation.datasets
-    spent = costs(runs)
-    layouts = [layout(experiment, table, spent, sets, scale) for scale in experiment.scales]
-    return Study(Path(name).stem, experiment, runs, frame, table, layouts)
+    trained = {} if plan.training else {key: one for key, one in experiment.variants.items() if _is_trained(one)}
+    elsewhere = {
+        other: [run for run in results.runs(name, other, root) if run.variant in trained]
+        for other in results.protocols(root)
+        if other != own and trained
+    }
+    others = [run for found in elsewhere.values() for run in found]
+    reasons = missing(experiment, plan, runs, frame, others)
+    table = compare(experiment, frame, published, full_sets(runs), reasons).assign(protocol=own)
+    table["explanation"] = explanations(experiment, table, frame)
+    tables = [table]
+    for other, found in elsewhere.items():
+        if found:
+            their_frame = results.load(name, other, root)
+            their_frame = their_frame[their_frame.variant.isin(trained)]
+            tables.append(_elsewhere(experiment, trained, other, their_frame, published, full_sets(found)))
+    table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else table
+    spent = costs([*runs, *others])
+    table = _with_costs(experiment, table, spent, published)
+    sets = plan.evaluation.datasets
+    layouts = [
+        layout(experiment, table, spent, sets, own, scale, by_set=plan.training is None) for scale in experiment.scales
+    ]
+    return Study(Path(name).stem, experiment, runs, others, frame, table, layouts)
+
+
+def _is_trained(variant: ablations.Variant) -> bool:
+    return variant.model is not None and variant.weights == "trained"
+
+
+def _elsewhere(
+    experiment: ablations.Experiment,
+    trained: Mapping[str, ablations.Variant],
+    protocol: str,
+    frame: pd.DataFrame,
+    published: pd.DataFrame | None,
+    images: Mapping[str, int],
+) -> pd.DataFrame:
+    """Rows for what was trained under another protocol: compared with the paper, not ranked, not repeating it."""
+    named = {
+        key: variant.model_copy(update={"label": f"{variant.label} (protocol {protocol})"})
+        for key, variant in trained.items()
+    }
+    table = compare(experiment.model_copy(update={"variants": named}), frame, published, images)
+    table = table[table.measured.notna()].assign(protocol=protocol, published_mark="", measured_mark="")
+    return table.assign(explanation=explanations(experiment, table, frame), published=math.nan)
+
+
+def _with_costs(
+    experiment: ablations.Experiment, table: pd.DataFrame, spent: pd.DataFrame, published: pd.DataFrame | None
+) -> pd.DataFrame:
+    """The table with what the networks cost: params, parameters and macs."""
+    printed = {} if published is None else published.set_index(["method", "scale"]).params.to_dict()
+    methods = {key: variant.published for key, variant in experiment.variants.items()}
+    keys = list(zip(table.variant, table.scale, strict=True))
+    counted = spent.set_index(["variant", "scale"])[["parameters", "macs"]].to_dict("index")
+    return table.assign(
+        params=[printed.get((methods.get(variant), scale), math.nan) for variant, scale in keys],
+        parameters=[counted.get(key, {}).get("parameters", math.nan) for key in keys],
+        macs=[counted.get(key, {}).get("macs", math.nan) for key in keys],
+    )

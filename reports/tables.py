@@ -18,17 +18,19 @@ from ablations import Experiment
 from results import BASELINE, ResultsError
 
 CONVENTION = "rcan"  # the one that the tables show; the others are departures from it
+WEIGHTS = "published weights"  # the source of what was not trained here
 
 
 class Metric(NamedTuple):
-    """A measure of quality, higher is better."""
+    """A measure of quality, higher is better; `fine` are the decimals that tell whether a published value is met."""
 
     name: str
     unit: str
     decimals: int
+    fine: int
 
 
-METRICS = {"psnr": Metric("PSNR", "dB", 2), "ssim": Metric("SSIM", "", 4)}
+METRICS = {"psnr": Metric("PSNR", "dB", 2, 3), "ssim": Metric("SSIM", "", 4, 4)}
 Pictures = frozenset[tuple[str, str]]  # image and LR origin
 RUN = ["variant", "scale", "seed"]
 
@@ -88,37 +90,44 @@ def compare(
     frame: pd.DataFrame,
     published: pd.DataFrame | None = None,
     images: Mapping[str, int] | None = None,
+    missing: Mapping[tuple[str, int, str], str] | None = None,
 ) -> pd.DataFrame:
     """Published and measured values of an experiment side by side, a row per scale, variant, set and metric.
 
-    `frame` is of `results.load`, `published` of `results.published`, `images` as in `over_seeds`. Columns: scale,
-    variant, label, dataset, metric, published, published_mark, measured, sd (over seeds), measured_mark ("best",
-    "second" or ""), difference (measured minus published; never for a part of a set), n_images, of_images, n_seeds,
-    n_infinite, lr_origin, comparable. Missing numbers are NaN. The sets of the paper come first, in its order.
+    `frame` is of `results.load`, `published` of `results.published`, `images` as in `over_seeds`; `missing` says why
+    a variant has no value at a scale on a set. Columns: scale, variant, label, dataset, metric, published,
+    published_mark, measured, sd (over seeds), measured_mark ("best", "second" or ""), difference (measured minus
+    published; never for a part of a set), source (as in `results.load`), status (why nothing was measured), n_images,
+    of_images, n_seeds, n_infinite, lr_origin, comparable. Missing numbers are NaN. The sets of the paper come first,
+    in its order. Where published weights were measured, networks that were trained here are not ranked with them.
     """
+    missing = missing or {}
     measured = over_seeds(means(frame[frame.convention == CONVENTION]), images or {})
     found = {(row.scale, row.variant, row.dataset): row for row in measured.itertuples()}
+    sources = dict(zip(zip(frame.variant, frame.scale, strict=True), frame.source, strict=True))
     printed = {} if published is None else published.set_index(["scale", "method", "dataset"]).to_dict("index")
     labels = {BASELINE: "Bicubic"} | {name: variant.label for name, variant in experiment.variants.items()}
     methods = {name: variant.published for name, variant in experiment.variants.items()}
-    datasets = dict.fromkeys([*experiment.datasets, *(row.dataset for row in found.values())])
+    datasets = dict.fromkeys([*experiment.datasets, *measured.get("dataset", ()), *(key[2] for key in missing)])
     rows = []
     for scale in experiment.scales:
         for dataset in datasets:
             for variant, label in labels.items():
                 ours = found.get((scale, variant, dataset))
                 theirs = printed.get((scale, methods.get(variant), dataset))
-                if ours is None and theirs is None:
+                reason = missing.get((variant, scale, dataset), "") if ours is None else ""
+                if ours is None and theirs is None and not reason:
                     continue
                 for metric in METRICS:
                     value = math.nan if theirs is None else theirs[metric]
                     row = {"scale": scale, "variant": variant, "label": label, "dataset": dataset}
-                    row |= {"metric": metric, "published": value}
+                    row |= {"metric": metric, "published": value, "status": reason}
                     if ours is not None:
                         mean = getattr(ours, metric)
                         full = ours.n_images == ours.of_images
                         row |= {"measured": mean, "sd": getattr(ours, f"{metric}_sd")}
                         row |= {"difference": mean - value if full else math.nan}
+                        row |= {"source": sources[variant, scale]}
                         row |= {name: getattr(ours, name) for name in _COUNTS}
                     rows.append(row)
     return _with_marks(pd.DataFrame(rows, columns=_COMPARED))
@@ -127,7 +136,7 @@ def compare(
 _COUNTS = ["n_images", "of_images", "n_seeds", "n_infinite", "lr_origin", "comparable"]
 _COMPARED = [
     "scale", "variant", "label", "dataset", "metric",
-    "published", "published_mark", "measured", "sd", "measured_mark", "difference", *_COUNTS,
+    "published", "published_mark", "measured", "sd", "measured_mark", "difference", "source", "status", *_COUNTS,
 ]  # fmt: skip
 
 
@@ -174,6 +183,9 @@ def _with_marks(table: pd.DataFrame) -> pd.DataFrame:
     for (_, _, metric), column in table.groupby(["scale", "dataset", "metric"]):
         decimals = METRICS[metric].decimals
         table.loc[column.index, "published_mark"] = marks(list(column.published), decimals)
-        ranked = column.measured.where(column.comparable.eq(True))
+        contest = column.comparable.eq(True)
+        if column.source.eq(WEIGHTS).any():
+            contest &= column.source != "run"
+        ranked = column.measured.where(contest)
         table.loc[column.index, "measured_mark"] = marks(list(ranked), decimals)
     return table

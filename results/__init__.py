@@ -192,6 +192,14 @@ def published(name: str) -> pd.DataFrame:
     return pd.read_csv(PUBLISHED / name)
 
 
+def official() -> pd.DataFrame:
+    """Figures of published checkpoints in the official modules: variant, scale, convention, dataset, psnr, ssim.
+
+    The last two are text, since it matters how many decimals are known.
+    """
+    return pd.read_csv(PUBLISHED / "official.csv", dtype={"psnr": str, "ssim": str})
+
+
 def digest(content: Mapping[str, Any]) -> str:
     """SHA-256 of a configuration; the order of its keys does not matter."""
     text = json.dumps(plain(content), sort_keys=True, ensure_ascii=False, allow_nan=False)

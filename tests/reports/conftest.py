@@ -33,15 +33,28 @@ def store(tmp_path: Path) -> Store:
         conventions: Mapping[str, float] | None = None,
         training: Mapping[str, Any] | None = None,
         parameters: int = 555035,
+        weights: bool = False,
+        status: str | None = None,
     ) -> Run:
+        """`weights`: published ones, nothing is trained; `status`: why it is costed only, not evaluated."""
         datasets = datasets or {"embedded-test": ["a", "b", "c", "d"]}
         conventions = conventions or {"rcan": 0.0, "float": 0.004}
         made = Run(protocol, variant, scale, seed, tmp_path)
         baseline = variant == results.BASELINE
+        source = "baseline" if baseline else "published weights" if weights else "run"
         train = {"seed": seed, **({"training": training} if training else {})}
         evaluate = {"conventions": list(conventions), **({"images": dict(images)} if images else {})}
-        stages = {"evaluate": evaluate} if baseline else {"train": train, "evaluate": evaluate, "cost": {}}
-        made.describe({"protocol": protocol, "variant": variant, "scale": scale, "seed": seed}, stages)
+        stages: dict[str, dict[str, Any]] = {"train": train, "evaluate": evaluate, "cost": {}}
+        unwanted = {"train", "cost"} if baseline else {"train"} if weights else set()
+        unwanted |= {"evaluate"} if status else set()
+        stages = {name: stage for name, stage in stages.items() if name not in unwanted}
+        made.describe(
+            {
+                "protocol": protocol, "variant": variant, "label": variant, "scale": scale, "seed": seed,
+                "source": source, "ensemble": False, "status": status,
+            },
+            stages,
+        )  # fmt: skip
         rows = [
             (name, "imresize-symmetric", convention, image, psnr + change + spread, ssim + spread / 100)
             for name, pictures in datasets.items()
@@ -49,13 +62,15 @@ def store(tmp_path: Path) -> Store:
             for convention, change in conventions.items()
         ]
         columns = ["dataset", "lr_origin", "convention", "image", "psnr", "ssim"]
-        _write_csv(made, "quality.csv", pd.DataFrame(rows, columns=columns))
-        if not baseline:
+        if "evaluate" in stages:
+            _write_csv(made, "quality.csv", pd.DataFrame(rows, columns=columns))
+        if "train" in stages:
             iterations = np.arange(1, 41)
             loss = 8 + 30 * np.exp(-iterations / (8 + len(variant))) + np.cos(iterations + seed)
             curve = pd.DataFrame({"iteration": iterations, "loss": loss, "learning_rate": 1e-3, "seconds": iterations})
             _write_csv(made, "training.csv", curve)
             results.write(made.path("weights.safetensors"), b"")  # only its presence counts here
+        if "cost" in stages:
             results.write(made.path("cost.json"), json.dumps(_cost(parameters)))
         for position, stage in enumerate(stages):
             facts = {

@@ -110,3 +110,27 @@ def test_table_compiles_alone_and_in_a_two_column_paper(
     assert "Before Table 1." in inside
     assert "After, on the same page." in inside
     assert "26.10" in inside
+
+
+def test_table_1_compiles_alone_and_in_a_two_column_paper(store: Callable[..., object], tmp_path: Path) -> None:
+    kept = {"protocol": "published", "weights": True}
+    sets = {"datasets": {"Set5": ["a", "b"], "Urban100": ["a"]}, "images": {"Set5": 2, "Urban100": 100}}
+    for scale in (2, 3, 4):
+        store("bicubic", scale=scale, psnr=28.43, **kept, **sets)
+        store("imdn", scale=scale, psnr=32.26, **kept, **sets)
+        store("carn", scale=scale, status="50%_& of the #{checkpoint} is missing", **kept)
+    for seed in range(2):
+        store("full", "cpu", seed, psnr=29.1 + seed, **sets)
+    folder = render(["table1"], "published", tmp_path).parent
+    alone = " ".join(compile_tex(folder / "table1.tex").split())
+    assert "50%_& of the #{checkpoint} is missing" in alone.replace("% &", "%_&").replace("50%&", "50%_&")
+    assert "SPIN (protocol cpu)" in alone
+    assert "+0.050" in alone
+    assert "1 of 100 images" in alone
+    paper = folder / "paper.tex"
+    paper.write_text(
+        PAPER.replace("{tab:ablation}", "{tab:comparison-x2}").replace("{table2}", "{table1}"), encoding="utf-8"
+    )
+    inside = compile_tex(paper)
+    assert "Before Table 1." in inside
+    assert "Table 3: Average PSNR/SSIM of lightweight super-resolution networks." in " ".join(inside.split())

@@ -1,0 +1,106 @@
+"""Why a value is missing, and what explains one that differs from the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+import ablations
+from ablations import Experiment, Protocol
+from reports.tables import CONVENTION, means
+from results import BASELINE, Run
+
+Key = tuple[str, int, str]  # variant, scale, set
+TOLERANCE = 0.01  # dB; a published value is rounded to this
+UNKNOWN = "unknown"
+# What a convention would mean for a published number that it explains.
+CONVENTIONS = {
+    "y8": "Y rounded to 8 bit",
+    "float": "SR not rounded to 8 bit",
+    "rgb": "judged on RGB",
+    "full-range": "judged on full-range Y",
+    "no-border": "no border cut",
+}
+
+
+def missing(
+    experiment: Experiment, plan: Protocol, runs: Sequence[Run], frame: pd.DataFrame, others: Collection[Run] = ()
+) -> dict[Key, str]:
+    """Why variants have no measured value on a set that the protocol evaluates, as far as it is known.
+
+    `runs` and `frame` are of `results.runs` and `results.load`, `others` the runs of trained variants under other
+    protocols. A variant that the protocol trains and that was not run yet needs no reason.
+    """
+    first = {(run.variant, run.scale): run for run in reversed(runs)}
+    seen = set(zip(frame.variant, frame.scale, frame.dataset, strict=True))
+    evaluated = set(zip(frame.variant, frame.scale, strict=True))
+    found: dict[Key, str] = {}
+    for scale in experiment.scales:
+        for variant in [BASELINE, *experiment.variants]:
+            if (variant, scale) in evaluated:
+                reason = "none of the images was at hand"
+            elif variant == BASELINE:
+                continue
+            else:
+                reason = _not_evaluated(experiment, plan, variant, scale, first.get((variant, scale)), others)
+            if reason:
+                sets = [name for name in plan.evaluation.datasets if (variant, scale, name) not in seen]
+                found |= {(variant, scale, name): reason for name in sets}
+    return found
+
+
+def _not_evaluated(
+    experiment: Experiment, plan: Protocol, variant: str, scale: int, run: Run | None, others: Collection[Run]
+) -> str:
+    definition = experiment.variants[variant]
+    recorded = ((run.description() or {}).get("status") if run else None) or definition.status
+    if recorded:
+        return str(recorded)
+    if definition.weights == "published":
+        return "not evaluated yet"
+    if plan.training is not None:
+        return ""
+    if any((other.variant, other.scale) == (variant, scale) for other in others):
+        return "no weights are published; runs of this suite stand below, under the name of their protocol"
+    table2 = variant in ablations.load_experiment("table2").variants
+    return "not trained yet; run reproduce-table2" if table2 else "not trained yet"
+
+
+def explanations(experiment: Experiment, table: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
+    """For every row of `tables.compare` whose PSNR is further than TOLERANCE from the paper's: what explains it.
+
+    The convention under which the same images (in `frame`) come within TOLERANCE of the published value; else that
+    the network was trained here, by the protocol in the table's column of that name; else what the experiment notes
+    about the variant; else UNKNOWN. All other rows, and those of SSIM, get an empty text.
+    """
+    judged = means(frame[frame.convention != CONVENTION])
+    judged = judged.groupby(["variant", "scale", "dataset", "convention", "n_images"], sort=False).psnr.mean()
+    by_convention: dict[tuple[str, int, str, float], dict[str, float]] = {}
+    for (variant, scale, dataset, convention, images), psnr in judged.items():
+        by_convention.setdefault((variant, scale, dataset, images), {})[convention] = psnr
+    found = []
+    for row in table.itertuples():
+        if row.metric != "psnr" or not exceeds(row.difference):
+            found.append("")
+            continue
+        others = by_convention.get((row.variant, row.scale, row.dataset, row.n_images), {})
+        note = experiment.variants[row.variant].note or UNKNOWN
+        trained = f"another training (protocol {row.protocol})" if row.source == "run" else ""
+        found.append(_convention(others, row.published) or trained or note.rstrip("."))
+    return found
+
+
+def exceeds(difference: float) -> bool:
+    """Whether a difference in PSNR (dB) is larger than TOLERANCE; NaN, no difference, is not."""
+    return abs(difference) > TOLERANCE + 1e-9  # the sum of a mean may be off in its last bits
+
+
+def _convention(values: Mapping[str, float], published: float) -> str:
+    """The convention that comes closest to a published value, if close enough."""
+    distances = {name: abs(value - published) for name, value in values.items() if np.isfinite(value)}
+    name = min(distances, key=lambda one: distances[one], default="")
+    if not name or exceeds(distances[name]):
+        return ""
+    return CONVENTIONS.get(name, f"convention {name}")
