@@ -198,10 +198,15 @@ app.add_typer(cli_networks.app)
 def _render(protocol: str, folder: Path) -> None:
     from reports.render import render
 
+    trains = ablations.load_protocol(protocol).training is not None
+
     def worth_showing(name: str) -> bool:
-        """The paper's experiments always; others once two of their variants can be compared."""
-        measured = {run.variant for run in results.runs(name, protocol, folder)} - {results.BASELINE}
-        return ablations.load_experiment(name).published is not None or len(measured) > 1
+        """The paper's experiments of the protocol's kind; others once two of their variants can be compared."""
+        experiment = ablations.load_experiment(name)
+        if experiment.published is None:
+            return len({run.variant for run in results.runs(name, protocol, folder)} - {results.BASELINE}) > 1
+        trained = [variant.weights == "trained" for variant in experiment.variants.values()]
+        return (sum(trained) > len(trained) / 2) == trains
 
     path = render([name for name in ablations.experiment_names() if worth_showing(name)], protocol, folder)
     say(f"report: {path}")

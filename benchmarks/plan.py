@@ -89,7 +89,9 @@ def plan(
             continue
         if variant.weights == "published":
             jobs += [planner.published(variant_name, variant, scale) for scale in scales or experiment.scales]
-        elif protocol.training is not None:
+        elif protocol.training is None:
+            jobs += [planner.untrained(variant_name, variant, scale) for scale in scales or experiment.scales]
+        else:
             for seed in seeds or protocol.seeds:
                 jobs += [planner.job(variant_name, variant, protocol.training, scale, seed) for scale in wanted]
     return jobs
@@ -148,6 +150,13 @@ class _Planner:
                 **self._evaluation(scale),
             }
         run = Run(self.name, variant_name, scale, 0, self.root)
+        return Job(run, variant, self.protocol, self.device, tuple(self.sets[scale]), stages, status=status)
+
+    def untrained(self, variant_name: str, variant: Variant, scale: int) -> Job:
+        """A network that the protocol does not train: costed only."""
+        stages = {"cost": self._cost(self._network(variant_name, variant, scale))}
+        run = Run(self.name, variant_name, scale, 0, self.root)
+        status = variant.status or "the protocol trains nothing"
         return Job(run, variant, self.protocol, self.device, tuple(self.sets[scale]), stages, status=status)
 
     def baseline(self, scale: int) -> Job:
