@@ -56,6 +56,13 @@ def reproduce_fig7(session: nox.Session) -> None:
 
 
 @nox.session
+def speed(session: nox.Session) -> None:
+    """Time all networks at a common size, and how their time grows over four sizes."""
+    prepare(session)
+    run(session, "spinbench", "speed")
+
+
+@nox.session
 def report(session: nox.Session) -> None:
     """Render the report from stored results."""
     prepare(session)

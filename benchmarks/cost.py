@@ -37,6 +37,7 @@ __all__ = [
     "measure",
     "parameters",
     "peak_memory",
+    "ready",
 ]
 
 
@@ -86,7 +87,7 @@ def latency(
     """
     if repeats < 1:
         raise ValueError(f"{repeats} repeats asked for, expected 1 or more")
-    with _ready(model, device), torch.inference_mode():
+    with ready(model, device), torch.inference_mode():
         image = example(model, lr_size, device)
         for _ in range(warmup):
             model(image)
@@ -159,7 +160,8 @@ def measure(
 
 
 @contextmanager
-def _ready(model: nn.Module, device: torch.device) -> Iterator[None]:
+def ready(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """The network on `device` and in eval mode; afterwards it is back on its device and its modules in their modes."""
     home = next((parameter.device for parameter in model.parameters()), device)
     training = [module for module in model.modules() if module.training]
     try:

@@ -1,12 +1,17 @@
-"""Published checkpoints: which networks have one, at which scales, and where it lies on this machine."""
+"""Published checkpoints: which networks have one, at which scales, where it lies, and our weights in their form."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from pathlib import Path
 
+import safetensors.torch
+import torch
 from torch import nn
 
 import models
+import results
 from benchmarks.data.images import DataError
 from benchmarks.data.registry import entries
 from benchmarks.data.sources import Published
@@ -46,3 +51,22 @@ def fetch_all(progress: Callable[[int, int, str], None] | None = None) -> int:
     if missing:
         raise DataError(f"{len(missing)} of {len(every)} files are not in the mirror: {', '.join(missing)}")
     return len(every)
+
+
+def export(name: str, model: nn.Module, path: Path) -> int:
+    """Write a network's weights under the published names and shapes; how many tensors they are.
+
+    The form is that of the file's suffix: .safetensors, or PyTorch's own for .pth and .pt. The file is replaced as a
+    whole. Raises ValueError for another suffix, before anything is written.
+    """
+    state = models.published_state(name, model)
+    if path.suffix == ".safetensors":
+        content = safetensors.torch.save(state)
+    elif path.suffix in (".pth", ".pt"):
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getvalue()
+    else:
+        raise ValueError(f"{path}: expected a name that ends in .pth, .pt or .safetensors")
+    results.write(path, content)
+    return len(state)

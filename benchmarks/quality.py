@@ -90,6 +90,14 @@ def measure(sr: Image, hr: Image, scale: int, convention: str = "rcan") -> tuple
     return _psnr(*planes), _ssim(*planes)
 
 
+def eight_bit(sr: Image) -> NDArray[np.uint8]:
+    """Return an image in [0, 1], any floating point, as uint8, rounded as it is measured; what lies outside is clipped.
+
+    Raises ValueError for NaN or infinite values.
+    """
+    return _from_unit_range(sr, rounded=True).astype(np.uint8)
+
+
 def find_convention(name: str) -> Convention:
     """Return the convention of this name; raises ValueError naming the known ones."""
     if name not in CONVENTIONS:

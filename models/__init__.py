@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from models import (
     awsrn_m,
@@ -38,7 +38,7 @@ from models import (
     vdsr,
 )
 from models.info import ModelInfo
-from models.weights import WeightsError, read_weights, with_published_names
+from models.weights import WeightsError, read_weights, under_published_names, with_published_names
 
 __all__ = [
     "SCALES",
@@ -49,6 +49,7 @@ __all__ = [
     "describe",
     "load_published",
     "names",
+    "published_state",
 ]
 
 SCALES = (2, 3, 4)
@@ -129,6 +130,15 @@ def load_published(name: str, scale: int, source: str | Path | Mapping[str, Any]
         with_published_names(model, info.published_names(model), state, label, info.published_buffers)
     )
     return model.eval()
+
+
+def published_state(name: str, model: nn.Module) -> dict[str, Tensor]:
+    """A network's parameters under their published names and in their published shapes: the inverse of loading.
+
+    Copies on the CPU. Buffers that the published code makes itself are not among them. Raises ValueError: unknown name.
+    """
+    info = describe(name)
+    return under_published_names(model, info.published_names(model), info.published_convolutions)
 
 
 def _configure(name: str, config: Mapping[str, Any]) -> Any:

@@ -22,7 +22,8 @@ class ModelInfo:
     `parameters_note` explains a difference. `smallest_input` is the least LR height and width.
     `network(scale, configuration)` builds it. `published_names(model)` gives the published name of every
     parameter (and of the buffers that are worth loading) by ours; `published_buffers` are regular expressions
-    of published names that may be in a checkpoint and are rebuilt instead of loaded.
+    of published names that may be in a checkpoint and are rebuilt instead of loaded. `published_convolutions` are
+    those of weights that are published as 1x1 convolutions' and are matrices here.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ModelInfo:
     configuration: type = Fixed
     parameters_note: str = ""
     published_buffers: tuple[str, ...] = ()
+    published_convolutions: tuple[str, ...] = ()
     scales: tuple[int, ...] = field(default=(2, 3, 4))
 
 

@@ -85,6 +85,21 @@ def with_published_names(
     return own
 
 
+def under_published_names(
+    model: nn.Module, names: Mapping[str, str], convolutions: Sequence[str] = ()
+) -> dict[str, Tensor]:
+    """Copies of a model's values on the CPU; `names` maps ours to the published ones.
+
+    Matrices whose published names match one of the regular expressions `convolutions` become 1x1 convolutions.
+    """
+    own, state = model.state_dict(), {}
+    for name, published in names.items():
+        value = own[name].cpu().clone(memory_format=torch.contiguous_format)
+        convolution = any(re.fullmatch(rule, published) for rule in convolutions)
+        state[published] = value[..., None, None] if convolution else value
+    return state
+
+
 def _without_trailing_ones(shape: torch.Size) -> tuple[int, ...]:
     dims = list(shape)
     while dims and dims[-1] == 1:

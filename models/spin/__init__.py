@@ -20,4 +20,5 @@ INFO = ModelInfo(
     network=SPIN,
     configuration=Configuration,
     published_names=published.names,
+    published_convolutions=published.CONVOLUTIONS,
 )

@@ -16,6 +16,8 @@ _FFN = {
     "expand": "fc1",
     "reduce": "fc2",
 }
+# Published as 1x1 convolutions, which are linear layers here. Superpixel and local attention are linear there too.
+CONVOLUTIONS = (r".+_layer\.0\.[qkv]\.weight", r".+_layer\.1\.(ca|pa)\.\d\.weight", r".+_layer\.1\.fc\d\.weight")
 
 
 def names(model: SPIN) -> dict[str, str]:
