@@ -130,6 +130,14 @@ def history(run: results.Run) -> pd.DataFrame:
 
 
 @pytest.fixture(autouse=True)
+def usual_signals() -> Iterator[None]:
+    """A suite that runs in the background may have been started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
