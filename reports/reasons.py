@@ -40,7 +40,7 @@ def missing(
     for scale in experiment.scales:
         for variant in [BASELINE, *experiment.variants]:
             if (variant, scale) in evaluated:
-                reason = "none of the images was at hand"
+                reason = "left out, or not at hand"
             elif variant == BASELINE:
                 continue
             else:
@@ -68,7 +68,7 @@ def _not_evaluated(
     return "not trained yet; run reproduce-table2" if table2 else "not trained yet"
 
 
-def explanations(experiment: Experiment, table: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
+def explanations(table: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
     """For every row of `tables.compare` whose PSNR is further than TOLERANCE from the paper's: what explains it.
 
     The convention under which the same images (in `frame`) come within TOLERANCE of the published value; else that
@@ -86,9 +86,8 @@ def explanations(experiment: Experiment, table: pd.DataFrame, frame: pd.DataFram
             found.append("")
             continue
         others = by_convention.get((row.variant, row.scale, row.dataset, row.n_images), {})
-        note = experiment.variants[row.variant].note or UNKNOWN
         trained = f"another training (protocol {row.protocol})" if row.source == "run" else ""
-        found.append(_convention(others, row.published) or trained or note.rstrip("."))
+        found.append(_convention(others, row.published) or trained or UNKNOWN)
     return found
 
 

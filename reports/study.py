@@ -198,7 +198,7 @@ def load(name: str, protocol: str, root: Path = results.ROOT) -> Study:
     others = [run for found in elsewhere.values() for run in found]
     reasons = missing(experiment, plan, runs, frame, others)
     table = compare(experiment, frame, published, full_sets(runs), reasons).assign(protocol=own)
-    table["explanation"] = explanations(experiment, table, frame)
+    table["explanation"] = explanations(table, frame)
     tables = [table]
     for other, found in elsewhere.items():
         if found:
@@ -234,7 +234,7 @@ def _elsewhere(
     }
     table = compare(experiment.model_copy(update={"variants": named}), frame, published, images)
     table = table[table.measured.notna()].assign(protocol=protocol, published_mark="", measured_mark="")
-    return table.assign(explanation=explanations(experiment, table, frame), published=math.nan)
+    return table.assign(explanation=explanations(table, frame), published=math.nan)
 
 
 def _with_costs(
