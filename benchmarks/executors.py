@@ -14,8 +14,10 @@ import models
 from benchmarks import cost, evaluation, provenance, published, training
 from benchmarks.data import datasets
 from benchmarks.data.patches import PatchSampler
+from benchmarks.evaluation import Upscale
 from benchmarks.plan import Job
 from benchmarks.progress import Advance
+from benchmarks.tiling import Fitted
 from models.weights import read_weights
 from results import BASELINE, digest, write
 
@@ -105,10 +107,19 @@ def _train(job: Job, advance: Advance) -> None:
 def _evaluate(job: Job, advance: Advance) -> None:
     if not job.sets:
         raise RunError(f"{job.run.name}: none of the test sets {job.protocol.evaluation.datasets} is at hand")
+    upscale: Upscale
     if job.variant.model == BASELINE:
         upscale = evaluation.bicubic_upscale(job.run.scale)
     else:
-        upscale = evaluation.network_upscale(network(job), job.device)
+        # whole images only, as tiles would change the figures; one that cannot fit is refused
+        upscale = Fitted(
+            network(job),
+            job.run.scale,
+            job.device,
+            least=models.describe(str(job.variant.model)).smallest_input,
+            tile="off",
+            say=lambda manner: None,
+        )
     if job.variant.ensemble:
         upscale = evaluation.self_ensemble(upscale)
     # Each set is kept as soon as it is measured: a long evaluation resumes, and another set is measured on top.

@@ -9,15 +9,13 @@ itself. SPIN's local attention has the same patches, hence the shared index and 
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import ModelInfo
-from models.layers import attention, to_map, to_tokens, without_autocast
+from models.layers import attention, kept_per_shape, to_map, to_tokens, without_autocast
 from models.spin.attention import windows
 from models.spin.network import Upsampler
 
@@ -89,7 +87,7 @@ class Block(nn.Module):
         return patches.flatten(0, 1).index_select(0, best.flatten()).unflatten(0, (batch, count))
 
 
-@lru_cache(maxsize=64)
+@kept_per_shape(64)
 def shares(height: int, width: int, size: int, device: torch.device) -> Tensor:
     """What each pixel's sum over its patches is multiplied by: (H·W, 1).
 

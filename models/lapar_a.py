@@ -127,7 +127,7 @@ class LAPAR(nn.Module):
                 f"{INFO.title} needs an input of at least {INFO.smallest_input} pixels in height and width, "
                 f"not {x.shape[-2]}x{x.shape[-1]}"
             )
-        if self.no_dictionary and not x.is_meta and self.dictionary.isnan().any():
+        if self.no_dictionary and not (x.is_meta or torch.compiler.is_exporting()) and self.dictionary.isnan().any():
             raise WeightsError(self.no_dictionary)
         features = self.blocks(F.relu(self.head(x - self.mean), inplace=True))  # (N, 32, H, W)
         features = F.pixel_shuffle(F.relu(self.up(features), inplace=True), self.scale)  # (N, 32, sH, sW)

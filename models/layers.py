@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MEAN = (0.4488, 0.4371, 0.4040)  # RGB of DIV2K, in [0, 1]
 
@@ -85,3 +91,22 @@ def to_map(tokens: Tensor, height: int, width: int) -> Tensor:
 def to_tokens(features: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, H·W, C), without a copy if the memory is channels-last."""
     return features.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def kept_per_shape(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Keep the `most` latest results of a function of shapes and devices, such as index tensors.
+
+    Not while a network is exported: there every tensor is a fake one, of no use afterwards.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        making = cast(Callable[..., R], function)
+        keeping = lru_cache(maxsize=most)(making)
+
+        @wraps(function)
+        def kept(*arguments: Any) -> R:
+            return making(*arguments) if torch.compiler.is_exporting() else keeping(*arguments)
+
+        return cast(Callable[P, R], kept)
+
+    return decorate

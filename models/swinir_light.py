@@ -8,7 +8,6 @@ relative positions. The published results come from images that were mirrored be
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
-from models.layers import MEAN, to_map, to_tokens
+from models.layers import MEAN, kept_per_shape, to_map, to_tokens
 
 CHANNELS, HIDDEN, HEADS = 60, 120, 6
 STAGES, BLOCKS = 4, 6  # blocks of a stage
@@ -41,7 +40,7 @@ class Windows:
     join: Tensor  # from shifted windows to the raster
 
 
-@lru_cache(maxsize=64)
+@kept_per_shape(64)
 def windows(height: int, width: int, device: torch.device) -> Windows:
     """The orders for an image whose height and width are multiples of the window's."""
 
@@ -62,7 +61,7 @@ def windows(height: int, width: int, device: torch.device) -> Windows:
         )
 
 
-@lru_cache(maxsize=8)
+@kept_per_shape(8)
 def relations(device: torch.device) -> tuple[Tensor, Tensor]:
     """Of any two tokens of a window: entry of the table, (64, 64) long, and mask for each run, (4, 1, 64, 64)."""
     row, column = np.divmod(np.arange(WINDOW**2), WINDOW)

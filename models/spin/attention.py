@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.layers import attention, project
+from models.layers import attention, kept_per_shape, project
 
 
 class Superpixels(Protocol):
@@ -107,7 +106,7 @@ def rows_of_batch(index: Tensor, batch: int, pixels: int) -> Tensor:
     return (first + index).flatten()
 
 
-@lru_cache(maxsize=64)
+@kept_per_shape(64)
 def windows(height: int, width: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Pixel indices of each window, (windows, size²) long, and per pixel 1 / number of windows, (H·W, 1).
 

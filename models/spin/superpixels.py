@@ -8,7 +8,6 @@ the dense pixel-by-superpixel matrix never exists.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.layers import to_map, to_tokens, without_autocast
+from models.layers import kept_per_shape, to_map, to_tokens, without_autocast
 
 Form = Literal["softmax", "exp"]
 EPSILON = 1e-16  # in the denominator of a superpixel's mean
@@ -51,7 +50,7 @@ class Grid:
         return tokens.index_select(1, self.pixels.flatten()).unflatten(1, self.pixels.shape)
 
 
-@lru_cache(maxsize=64)
+@kept_per_shape(64)
 def grid(height: int, width: int, size: int, device: torch.device) -> Grid:
     """The grid of an image for a superpixel size. Raises ValueError if the image is smaller than a cell."""
     if min(height, width) < size:

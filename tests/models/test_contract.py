@@ -15,7 +15,7 @@ import models
 SCALES = models.SCALES
 
 
-@pytest.fixture(scope="module", params=models.names())
+@pytest.fixture(scope="module", params=[*models.names(), "carn_single"])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -141,6 +141,15 @@ def test_the_descriptor_is_true(name: str) -> None:
         assert count == info.counted_parameters[scale]
         if scale in info.published_parameters and not info.parameters_note:
             assert abs(count - info.published_parameters[scale]) <= 500  # published in thousands
+
+
+def test_it_can_be_exported_and_used_afterwards(name: str) -> None:
+    if name == "smsr":
+        pytest.skip("its masks decide which channels are computed: no fixed graph")
+    model, x = network(name, 4), torch.rand(1, 3, 40, 43)
+    with torch.no_grad():
+        program = torch.export.export(model, (x,), strict=False)
+        torch.testing.assert_close(program.module()(x), model(x), rtol=0, atol=2e-5)
 
 
 class Bomb:
