@@ -1,0 +1,90 @@
+"""Stored pictures: what an image looks like, or what a network sees in it.
+
+results/pictures/<name>/
+    picture.json   its kind, facts and image files, written last
+    *.png          the images
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from results import ROOT, ResultsError, plain, write
+
+Kind = Literal["comparison", "superpixels", "attribution"]
+_PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A stored picture. `facts` is what its report says of it; `images` are names of PNG files in `folder`."""
+
+    name: str
+    kind: Kind
+    facts: dict[str, Any]
+    images: tuple[str, ...]
+    folder: Path
+
+    def png(self, image: str) -> bytes:
+        """The content of one of its images. Raises ResultsError for a name that it does not list."""
+        if image not in self.images:
+            raise ResultsError(f"{self.folder}: no image {image!r}, expected one of {', '.join(self.images)}")
+        return (self.folder / image).read_bytes()
+
+
+def store(
+    name: str,
+    kind: Kind,
+    facts: Mapping[str, Any],
+    images: Mapping[str, NDArray[np.uint8]],
+    root: Path = ROOT,
+) -> Path:
+    """Store a picture, in the place of one of the same name, and return its folder.
+
+    `facts` must be plain JSON, without NaN; `images` are uint8, (h, w) or (h, w, 3), by file name. Names are lower-case
+    letters, digits, dots, hyphens and underscores; ValueError for others.
+    """
+    for text in (name, *images):
+        if not _PLAIN_NAME.fullmatch(text):
+            raise ValueError(f"{text!r}: expected lower-case letters, digits, dots, hyphens and underscores")
+    folder = root / "pictures" / name
+    description = folder / "picture.json"
+    description.unlink(missing_ok=True)  # while images are replaced there is no picture
+    for file, pixels in images.items():
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+        write(folder / file, buffer.getvalue())
+    content = {"kind": kind, "facts": plain(dict(facts)), "images": list(images)}
+    write(description, json.dumps(content, indent=1, ensure_ascii=False))
+    for left in folder.glob("*.png"):
+        if left.name not in images:
+            left.unlink()
+    return folder
+
+
+def load(root: Path = ROOT) -> list[Picture]:
+    """All stored pictures, by kind and name. Raises ResultsError for a damaged one."""
+    found = []
+    for path in (root / "pictures").glob("*/picture.json"):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            kind, facts, images = content["kind"], dict(content["facts"]), tuple(map(str, content["images"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ResultsError(f"{path}: not a picture's description ({error})") from error
+        if kind not in get_args(Kind):
+            raise ResultsError(f"{path}: kind {kind!r}, expected one of {', '.join(get_args(Kind))}")
+        for image in images:
+            if not _PLAIN_NAME.fullmatch(image) or not (path.parent / image).is_file():
+                raise ResultsError(f"{path}: its image {image!r} is not there")
+        found.append(Picture(path.parent.name, kind, facts, images, path.parent))
+    return sorted(found, key=lambda picture: (get_args(Kind).index(picture.kind), picture.name))
