@@ -25,9 +25,13 @@ def prepare(session: nox.Session) -> None:
     if stamp.is_file() and stamp.read_text() == fingerprint:
         return
     session.run(sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT))
-    install = (str(BIN / "python"), "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt")
-    session.run(*install, "--editable", ".[dev]")
+    install(session, "dev")
     stamp.write_text(fingerprint)
+
+
+def install(session: nox.Session, extra: str) -> None:
+    pip = (str(BIN / "python"), "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt")
+    session.run(*pip, "--editable", f".[{extra}]")
 
 
 def run(session: nox.Session, command: str, *arguments: str) -> None:
@@ -80,6 +84,21 @@ def tests(session: nox.Session) -> None:
     """Run the test suite."""
     prepare(session)
     run(session, "python", "-m", "pytest")
+
+
+@nox.session
+def page(session: nox.Session) -> None:
+    """Use the report in Chromium and compile its LaTeX; reports and screenshots stay in .nox/page to be looked at."""
+    prepare(session)
+    install(session, "page")
+    run(session, "python", "-m", "pytest", "tests/page", "--basetemp", str(HERE / ".nox" / "page"))
+
+
+@nox.session(name="regression-check")
+def regression_check(session: nox.Session) -> None:
+    """Compare the networks stored in results/reference, or those that are named, with what they gave before."""
+    prepare(session)
+    run(session, "spinbench", "check")
 
 
 @nox.session

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ablations.schema import Decision, Experiment, Protocol, Strict, Variant
+from ablations.schema import (
+    Better,
+    Claim,
+    Contest,
+    Decision,
+    Experiment,
+    Peak,
+    Protocol,
+    Smaller,
+    Strict,
+    Undominated,
+    Variant,
+    nearest,
+)
 
 __all__ = [
     "AblationError",
+    "Better",
+    "Claim",
+    "Contest",
     "Decision",
     "Experiment",
+    "Peak",
     "Protocol",
+    "Smaller",
+    "Undominated",
     "Variant",
     "experiment_names",
     "ledger",
@@ -72,14 +90,6 @@ def ledger() -> list[Decision]:
     return [_validate(row, Decision, path) for row in rows]
 
 
-def nearest(wrong: str, known: Iterable[str]) -> str:
-    """The end of an error message: the known name closest to a wrong one, and all of them."""
-    names = list(known)
-    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}known: {', '.join(names)}"
-
-
 def _locate(name: str, folder: Path, known: list[str], noun: str) -> Path:
     if name in known:
         return folder / f"{name}.yaml"
@@ -131,34 +141,56 @@ def _validate(content: Any, schema: type[Schema], path: Path) -> Schema:
 
 def _explain(detail: Any, schema: type[BaseModel]) -> str:
     """One mistake in one line: the key, what was found, what was expected."""
-    location = [part for part in detail["loc"] if part != "[key]"]
-    key = ".".join(str(part) for part in location)
+    parts, schemas = _place(schema, [part for part in detail["loc"] if part != "[key]"])
+    key = ".".join(parts)
     if detail["type"] == "extra_forbidden":
-        known = _fields_at(schema, location[:-1])
-        return f"unknown key {key!r}; {nearest(str(location[-1]), known)}"
+        _, schemas = _place(schema, detail["loc"][:-1])
+        return f"unknown key {key!r}; {nearest(parts[-1], schemas[0].model_fields)}"
     if detail["type"] == "missing":
         return f"the key {key!r} is missing"
+    if detail["type"].startswith("union_tag"):
+        name = detail["ctx"]["discriminator"].strip("'")
+        known = [_tag(one, name) for one in schemas]
+        if detail["type"] == "union_tag_not_found":
+            return f"the key '{key}.{name}' is missing; known: {', '.join(known)}"
+        tag = detail["ctx"]["tag"]
+        return f"{key}.{name}: unknown {name} {tag!r}; {nearest(tag, known)}"
     found = repr(detail["input"])
     found = found if len(found) <= 60 else found[:57] + "..."
     message = detail["msg"].removeprefix("Value error, ")
     return f"{key}: {message} (found {found})" if key else message
 
 
-def _fields_at(schema: type[BaseModel], location: list[str | int]) -> list[str]:
-    """Names of the fields that are valid at a place inside a schema."""
-    current: Any = schema
+def _place(schema: type[BaseModel], location: Sequence[str | int]) -> tuple[list[str], list[type[BaseModel]]]:
+    """A place inside a schema, as the keys of the file, and the schemas that are valid there.
+
+    For one of several schemas, told apart by a tag, the location names the tag, which is no key of the file.
+    """
+    keys: list[str] = []
+    schemas = [schema]
+    named = False  # the next part is a key of the user's choice
     for part in location:
-        if isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
-            current = _schema_in(current.model_fields[str(part)].annotation)
-    return list(current.model_fields)
+        if len(schemas) > 1 and not named:
+            schemas = [one for one in schemas if any(_tag(one, name) == part for name in one.model_fields)]
+            continue
+        keys.append(str(part))
+        if not named and part in schemas[0].model_fields:
+            annotation = schemas[0].model_fields[str(part)].annotation
+            schemas = _schemas_in(annotation) or schemas
+            named = get_origin(annotation) is dict
+        else:
+            named = False
+    return keys, schemas
 
 
-def _schema_in(annotation: Any) -> Any:
-    """The schema class named somewhere inside a type such as `dict[Id, Variant]` or `Validation | None`."""
+def _tag(schema: type[BaseModel], name: str) -> str:
+    """The only value that a field may have, or nothing."""
+    values = get_args(schema.model_fields[name].annotation)
+    return str(values[0]) if len(values) == 1 and isinstance(values[0], str) else ""
+
+
+def _schemas_in(annotation: Any) -> list[type[BaseModel]]:
+    """The schemas named inside a type such as `dict[Id, Variant]` or `Validation | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for part in getattr(annotation, "__args__", ()):
-        found = _schema_in(part)
-        if found is not None:
-            return found
-    return None
+        return [annotation]
+    return [schema for part in get_args(annotation) for schema in _schemas_in(part)]

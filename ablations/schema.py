@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -43,6 +45,54 @@ class Variant(Strict):
         return self
 
 
+class Statement(Strict):
+    """What the paper says, and where. It must hold on each set, at each scale and in each metric, if not said."""
+
+    text: str
+    source: str = Field(description="section, table or figure")
+    scales: list[Scale] | None = Field(default=None, min_length=1)
+    datasets: list[str] | None = Field(default=None, min_length=1)
+    metrics: list[Literal["psnr", "ssim"]] = Field(default=["psnr", "ssim"], min_length=1)
+
+
+class Contest(Statement):
+    """A statement about some variants and some others."""
+
+    variants: list[Id] = Field(min_length=1)
+    others: list[Id] | None = Field(default=None, min_length=1, description="none: all others of the paper's table")
+
+
+class Better(Contest):
+    """Each of the variants is better than each of the others."""
+
+    check: Literal["better"]
+    places: Positive = Field(default=1, description="2: best or second best, and so on")
+
+
+class Smaller(Contest):
+    """Each of the variants has less of something than each of the others."""
+
+    check: Literal["smaller"]
+    cost: Literal["parameters", "macs"]
+
+
+class Undominated(Contest):
+    """Each of the variants is better or smaller than each of the others: on the front of quality over size."""
+
+    check: Literal["undominated"]
+    cost: Literal["parameters", "macs"]
+
+
+class Peak(Statement):
+    """Along a curve, quality rises from variant to variant up to one, and falls after it."""
+
+    check: Literal["peak"]
+    at: Id
+
+
+Claim = Better | Smaller | Undominated | Peak
+
+
 class Experiment(Strict):
     """What to compare, and how the comparison is laid out."""
 
@@ -57,6 +107,7 @@ class Experiment(Strict):
     datasets: list[str] = Field(min_length=1, description="the paper's test sets, in its order")
     reference: Id
     variants: dict[Id, Variant] = Field(min_length=1)
+    claims: dict[Id, Annotated[Claim, Field(discriminator="check")]] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
@@ -69,7 +120,41 @@ class Experiment(Strict):
                 value = variant.config.get(self.x)
                 if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                     raise ValueError(f"variant {name!r} gives no number for {self.x!r} in its config")
+        for name, claim in self.claims.items():
+            if misfit := self._misfit(claim):
+                raise ValueError(f"claim {name!r}: {misfit}")
         return self
+
+    def rivals(self, claim: Contest) -> list[str]:
+        """With whom the variants of a claim are compared: the others it names, or all others of the paper's table."""
+        if claim.others is not None:
+            return list(claim.others)
+        printed = [name for name, variant in self.variants.items() if variant.published]
+        return [name for name in printed or self.variants if name not in claim.variants]
+
+    def _misfit(self, claim: Claim) -> str | None:
+        """Why a claim cannot be judged with this experiment."""
+        named = [claim.at] if isinstance(claim, Peak) else [*claim.variants, *(claim.others or [])]
+        for known, given, noun in (
+            (list(self.variants), named, "variant"),
+            (self.datasets, claim.datasets or [], "dataset"),
+            ([str(scale) for scale in self.scales], map(str, claim.scales or []), "scale"),
+        ):
+            for name in given:
+                if name not in known:
+                    return f"unknown {noun} {name!r}; {nearest(name, known)}"
+        if isinstance(claim, Peak):
+            if self.kind != "curve":
+                return "a peak needs a curve; this experiment is a table"
+            return None if len(self.variants) > 1 else "a peak needs more than one variant"
+        rivals = self.rivals(claim)
+        if not rivals:
+            return "there are no others to compare with"
+        if both := set(claim.variants) & set(rivals):
+            return f"{sorted(both)[0]!r} is one of its variants and one of its others"
+        if isinstance(claim, Better) and claim.places > len(rivals):
+            return f"places: {claim.places} says nothing among {len(rivals)} others"
+        return None
 
 
 class Schedule(Strict):
@@ -160,3 +245,11 @@ class Decision(Strict):
     code: str
     here: str
     switch: str | None = Field(default=None, description="how to choose otherwise")
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """The end of an error message: the known name closest to a wrong one, and all of them."""
+    names = list(known)
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(names)}"

@@ -11,7 +11,7 @@ from rich.table import Table
 
 import ablations
 import results
-from benchmarks import cli_networks
+from benchmarks import cli_check, cli_networks, cli_pictures, cli_tradeoff
 from benchmarks.options import DeviceName, Threads, UsageError, compute_device, console, integers, say, words
 
 app = typer.Typer(
@@ -192,7 +192,9 @@ def list_() -> None:
     console.print(table)
 
 
-app.add_typer(cli_networks.app)
+for part in (cli_networks, cli_tradeoff, cli_check):
+    app.add_typer(part.app)
+app.add_typer(cli_pictures.app, name="picture")
 
 
 def _render(protocol: str, folder: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
 
-from reports.layout import Entry
+from reports.layout import DIFFERENCE, HEADINGS, Cell, Row
 
 
 class Tex(str):
@@ -68,9 +68,8 @@ def environment(folder: Path) -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     templates.filters |= {
-        "entry": _entry, "differences": _differences, "reference": reference, "superscript": _superscript
+        "label": _label, "lines": _lines, "reference": reference, "superscript": _superscript, "multirow": _multirow,
     }  # fmt: skip
-    templates.globals["tex"] = Tex
     return templates
 
 
@@ -79,19 +78,46 @@ def reference(label: str) -> Tex:
     return Tex(re.sub(r"[^A-Za-z0-9:.-]", "-", label))
 
 
-def _entry(entry: Entry) -> Tex:
-    wrap = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}[entry.mark]
-    spread = rf" {{\scriptsize $\pm$ {entry.sd}}}" if entry.sd else ""
-    return Tex(wrap % escape(entry.value) + spread)
+def _label(row: Row) -> Tex:
+    return Tex(escape(row.label) + _superscript(row.flags))
 
 
-def _differences(entries: Iterable[Entry]) -> Tex:
-    shown = [entry.difference for entry in entries if entry.difference]
-    return Tex(rf"{{\scriptsize {escape(' / '.join(shown))}}}" if shown else "")
+def _lines(row: Row) -> list[list[Tex]]:
+    """What stands below each other beside a row's label: what a line shows, then a cell per set."""
+    lines = []
+    for line in row.lines:
+        lines.append([escape(HEADINGS.get(line.kind, "")), *map(_cell, line.cells)])
+        spread = [_spread(cell) for cell in line.cells]
+        if any(spread):
+            lines.append([Tex(r"$\pm$ sd"), *spread])
+    return lines
 
 
-def _superscript(sign: str) -> Tex:
-    return Tex(rf"\textsuperscript{{{escape(sign)}}}" if sign else "")
+def _cell(cell: Cell | None) -> Tex:
+    if cell is None:
+        return Tex()
+    wraps = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
+    values = "/".join(wraps[entry.mark] % escape(entry.value) for entry in cell.entries.values() if entry.value)
+    values = _small(values) if cell.kind == DIFFERENCE and values else values
+    return Tex(values + _superscript([cell.flag]))
+
+
+def _spread(cell: Cell | None) -> Tex:
+    values = [escape(entry.sd) for entry in cell.entries.values() if entry.sd] if cell else []
+    return Tex(_small(rf"$\pm${'/'.join(values)}") if values else "")
+
+
+def _small(text: str) -> str:
+    return rf"{{\scriptsize {text}}}"
+
+
+def _multirow(text: object, lines: int) -> Tex:
+    return escape(text) if lines == 1 else Tex(rf"\multirow{{{lines}}}{{*}}{{{escape(text)}}}")
+
+
+def _superscript(signs: Sequence[str]) -> Tex:
+    marks = ",".join(escape(sign) for sign in signs if sign)
+    return Tex(rf"\textsuperscript{{{marks}}}" if marks else "")
 
 
 def _character(sign: str) -> str:

@@ -1,13 +1,14 @@
-"""The rows and columns of a comparison, in words and digits: the same for the page and for LaTeX.
+"""The rows and columns of a comparison, in words and digits: the same for the page, LaTeX and Markdown.
 
-Columns are grouped by source (all published values, then all measured ones) where networks were trained here, and
-by set (published, measured and their difference) where every published value has its measured twin.
+Columns are grouped by set: published, measured and their difference, each where some network has a value. Where
+these columns would be too many, a row's `lines` hold the same cells, a line per kind below each other.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -25,12 +26,11 @@ Cells = dict[tuple[str, str, str, str], Any]  # variant, protocol, set, metric -
 
 
 class Entry(NamedTuple):
-    """A number as it is displayed; `mark` is "best", "second" or "", `sd` and `difference` may be empty."""
+    """A number as it is displayed; `mark` is "best", "second" or "", `sd` (over seeds) may be empty."""
 
     value: str
     mark: str = ""
     sd: str = ""
-    difference: str = ""
 
 
 class Cell(NamedTuple):
@@ -40,13 +40,33 @@ class Cell(NamedTuple):
     entries: dict[str, Entry]  # by metric
     flag: str = ""
 
+    @property
+    def told(self) -> bool:
+        """It holds a number."""
+        return any(entry.value not in ("", NOTHING) for entry in self.entries.values())
+
 
 class Group(NamedTuple):
-    """Neighbouring columns under a common heading."""
+    """The columns of a set."""
 
     title: str
     columns: list[str]
     flag: str = ""
+
+
+class Line(NamedTuple):
+    """A variant's cells of one kind, one per set; None where nobody has such a value.
+
+    No kind: each set has a kind of its own, or there is no value.
+    """
+
+    kind: str
+    cells: list[Cell | None]
+
+    @property
+    def told(self) -> bool:
+        """It holds a number."""
+        return any(cell.told for cell in self.cells if cell)
 
 
 class Row(NamedTuple):
@@ -60,10 +80,24 @@ class Row(NamedTuple):
     block: bool
 
     @property
-    def compared(self) -> bool:
-        """Some cell bears a difference to the paper beside its value."""
-        cells = (cell for group in self.cells for cell in group)
-        return any(entry.difference for cell in cells for entry in cell.entries.values())
+    def lines(self) -> list[Line]:
+        """The cells by kind, without the kinds of which there is no value; one line where no set has several kinds."""
+        if all(len(group) == 1 for group in self.cells):
+            return [Line("", [cell for group in self.cells for cell in group])]
+        lines = self._by_kind()
+        return [line for line in lines if line.told] or [Line("", lines[0].cells if lines else [])]
+
+    @property
+    def flags(self) -> list[str]:
+        """The row's flag, and those of cells that have no place in `lines`."""
+        placed = {cell.flag for line in self.lines for cell in line.cells if cell}
+        others = (cell.flag for group in self.cells for cell in group if cell.flag not in placed)
+        return [flag for flag in dict.fromkeys([self.flag, *others]) if flag]
+
+    def _by_kind(self) -> list[Line]:
+        groups = [{cell.kind: cell for cell in group} for group in self.cells]
+        lines = (Line(kind, [group.get(kind) for group in groups]) for kind in HEADINGS)
+        return [line for line in lines if any(line.cells)]
 
 
 class Layout(NamedTuple):
@@ -79,13 +113,14 @@ class Layout(NamedTuple):
     footnotes: dict[str, str]  # by mark
 
     @property
-    def compared(self) -> bool:
-        """Some cell bears a difference to the paper beside its value."""
-        return any(row.compared for row in self.rows)
+    def single(self) -> bool:
+        """Every set has one column only, so a row has one line."""
+        return all(len(group.columns) == 1 for group in self.groups)
 
     @property
-    def cells(self) -> int:
-        return sum(len(group.columns) for group in self.groups)
+    def compared(self) -> bool:
+        """Some set has differences to the paper."""
+        return any(HEADINGS[DIFFERENCE] in group.columns for group in self.groups)
 
 
 def layout(
@@ -96,8 +131,13 @@ def layout(
     protocol: str,
     scale: int,
     by_set: bool = False,
+    warm_starts: Mapping[tuple[str, str, int], int] = MappingProxyType({}),
 ) -> Layout:
-    """Arrange a table of `study.load` and one of `costs.costs`; `sets` are those that the protocol measures."""
+    """Arrange a table of `study.load` and one of `costs.costs`, with or without the latter's latency.
+
+    `warm_starts` is of `notes.warm_starts`.
+    """
+    latency = not by_set
     table = table[table.scale == scale]
     cells: Cells = {(row.variant, row.protocol, row.dataset, row.metric): row for row in table.itertuples()}
     baseline = table[table.variant == BASELINE]
@@ -105,23 +145,24 @@ def layout(
     labels |= {name: variant.label for name, variant in experiment.variants.items()}
     costs = costs[costs.scale == scale].assign(label=lambda frame: frame.variant.map(labels))
     footnotes = Footnotes()
-    groups, places = _by_set(experiment, table, footnotes) if by_set else _by_source(experiment, table, sets, protocol)
-    shown_costs = _costs(costs, table, latency=not by_set)
+    groups, places = _columns(experiment, table, footnotes)
+    shown_costs = _costs(costs, table, latency)
     rows = []
     for variant, label in labels.items():
         definition = experiment.variants.get(variant)
         other = table[(table.variant == variant) & (table.protocol != protocol)]
         for name, line in ({protocol: label} | dict(zip(other.protocol, other.label, strict=True))).items():
             own = name == protocol
-            flag = footnotes.mark(about_variant(definition, None if own else name))
+            start = warm_starts.get((name, variant, scale))
+            flag = footnotes.mark(about_variant(definition, None if own else name, start))
             spent = [column.get(variant, NOTHING) if own else "" for column in shown_costs.values()]
             found = [
-                [_cell(cells, footnotes, (variant, name, dataset), kind, own, by_set) for kind, dataset in group]
+                [_cell(cells, footnotes, (variant, name, dataset), kind, own) for kind, dataset in group]
                 for group in places
             ]
-            rows.append(Row(variant, line, flag, spent, found, by_set and bool(definition and definition.published)))
+            rows.append(Row(variant, line, flag, spent, found, bool(definition and definition.published)))
     kinds = {kind for group in places for kind, _ in group}
-    notes = about_measurements(table) + about_costs(costs, latency=not by_set)
+    notes = about_measurements(table) + about_costs(costs, latency)
     return Layout(scale, list(shown_costs), groups, rows, PUBLISHED in kinds, MEASURED in kinds, notes, footnotes.texts)
 
 
@@ -143,22 +184,11 @@ def signed(value: float, decimals: int) -> str:
 Places = list[list[tuple[str, str]]]  # kind and set of every column, by group
 
 
-def _by_source(
-    experiment: Experiment, table: pd.DataFrame, sets: Sequence[str], protocol: str
-) -> tuple[list[Group], Places]:
-    published = [name for name in experiment.datasets if _any(table, name, PUBLISHED)]
-    seen = [name for name in dict.fromkeys(table.dataset) if _any(table, name, MEASURED)]
-    measured = list(dict.fromkeys([*sets, *seen])) if seen else []
-    parts = [("Published", PUBLISHED, published), (f"Measured (protocol {protocol})", MEASURED, measured)]
-    groups = [Group(title, names) for title, _, names in parts if names]
-    return groups, [[(kind, name) for name in names] for _, kind, names in parts if names]
-
-
-def _by_set(experiment: Experiment, table: pd.DataFrame, footnotes: Footnotes) -> tuple[list[Group], Places]:
+def _columns(experiment: Experiment, table: pd.DataFrame, footnotes: Footnotes) -> tuple[list[Group], Places]:
     """Each set with those of its columns that hold a value; a set that nobody was measured on says why."""
     groups, places = [], []
     for name in dict.fromkeys([*experiment.datasets, *table.dataset]):
-        kinds = [kind for kind in (PUBLISHED, MEASURED, DIFFERENCE) if _any(table, name, kind)]
+        kinds = [kind for kind in HEADINGS if _any(table, name, kind)]
         if not kinds:
             continue
         baseline = table[(table.dataset == name) & (table.variant == BASELINE)]  # measured wherever images are at hand
@@ -184,7 +214,7 @@ def _costs(costs: pd.DataFrame, table: pd.DataFrame, latency: bool) -> dict[str,
     return {title: column for title, column in columns.items() if set(column.values()) - {NOTHING}}
 
 
-def _cell(cells: Cells, footnotes: Footnotes, place: tuple[str, str, str], kind: str, own: bool, by_set: bool) -> Cell:
+def _cell(cells: Cells, footnotes: Footnotes, place: tuple[str, str, str], kind: str, own: bool) -> Cell:
     """`own`: of the report's protocol; a row of another one repeats no published value."""
     variant, protocol, dataset = place
     entries: dict[str, Entry] = {}
@@ -203,8 +233,7 @@ def _cell(cells: Cells, footnotes: Footnotes, place: tuple[str, str, str], kind:
             entries[key] = Entry(signed(value, metric.fine))
             flag = flag or footnotes.difference(row.explanation)
         else:
-            beside = "" if by_set or math.isnan(row.difference) else signed(row.difference, metric.decimals)
             sd = "" if math.isnan(row.sd) else shown(row.sd, metric.decimals)
-            entries[key] = Entry(shown(value, metric.decimals), row.measured_mark, sd, beside)
+            entries[key] = Entry(shown(value, metric.decimals), row.measured_mark, sd)
             flag = PARTIAL if row.n_images < row.of_images else "" if row.comparable else OTHER
     return Cell(kind, entries, flag)

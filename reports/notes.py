@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from ablations import Variant
 from reports.costs import conditions
 from reports.reasons import TOLERANCE
 from reports.tables import METRICS
-from results import BASELINE
+from results import BASELINE, Run
 
 PARTIAL, OTHER = "†", "‡"
 
@@ -42,7 +43,18 @@ class Footnotes:
         return self.mark(f"More than {TOLERANCE} dB from the published value: {explanation}." if explanation else "")
 
 
-def about_variant(variant: Variant | None, other_protocol: str | None = None) -> str:
+def warm_starts(runs: Iterable[Run]) -> dict[tuple[str, str, int], int]:
+    """The scale from whose weights a training began, by protocol, variant and scale, as run.yaml records it."""
+    found = {}
+    for run in runs:
+        train = (run.description() or {}).get("stages", {}).get("train", {})
+        start = train.get("training", {}).get("warm_start")
+        if start not in (None, run.scale):
+            found[run.protocol, run.variant, run.scale] = start
+    return found
+
+
+def about_variant(variant: Variant | None, other_protocol: str | None = None, warm_start: int | None = None) -> str:
     """How a row differs from its neighbours; of another protocol, what its numbers may be used for."""
     if variant is None:
         return ""
@@ -52,6 +64,7 @@ def about_variant(variant: Variant | None, other_protocol: str | None = None) ->
         known = other_protocol in ablations.protocol_names()
         summary = ablations.load_protocol(other_protocol).summary.strip() if known else ""
         parts.append(f"Trained here by protocol {other_protocol}; not ranked. {summary}".strip())
+    parts += [f"Warm start: its training began from its own weights at ×{warm_start}."] if warm_start else []
     return " ".join(parts)
 
 

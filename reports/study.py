@@ -18,6 +18,7 @@ from reports.layout import Layout, layout, shown, signed
 from reports.provenance import full_sets
 from reports.reasons import TOLERANCE, exceeds, explanations, missing
 from reports.tables import CONVENTION, METRICS, WEIGHTS, compare, fullest, means
+from reports.tradeoff import Cost, Quality, TradeOff, trade_off
 
 
 class Curve(NamedTuple):
@@ -31,27 +32,9 @@ class Curve(NamedTuple):
     published: pd.DataFrame
 
 
-class Point(NamedTuple):
-    """A network in the picture of quality over size; `kind` is "published", "measured" or "trained" (here)."""
-
-    label: str
-    kind: str
-    parameters: float
-    psnr: float
-
-
-class TradeOff(NamedTuple):
-    """Quality over size on a set. What was trained here and lies `below` all others would press them into a line."""
-
-    dataset: str
-    scale: int
-    points: list[Point]
-    below: list[Point]
-
-
 @dataclass(frozen=True)
 class Study:
-    """`frame` is of `results.load`; a layout per scale.
+    """`frame` is of `results.load`, `spent` of `costs.costs`; a layout per scale.
 
     `table` is of `tables.compare`, with the columns protocol, explanation (of `reasons.explanations`), params
     (thousands, as published), parameters and macs (counted). `others` are runs of trained variants under other
@@ -65,6 +48,7 @@ class Study:
     frame: pd.DataFrame
     table: pd.DataFrame
     layouts: list[Layout]
+    spent: pd.DataFrame
 
     @cached_property
     def measured(self) -> list[str]:
@@ -112,21 +96,10 @@ class Study:
         causes = ", ".join(f"{text} ({count})" for text, count in apart.explanation.value_counts(sort=False).items())
         return [f"{told}; what explains the others: {causes}."]
 
-    def trade_off(self, dataset: str, scale: int) -> TradeOff:
-        """Every network's published and measured PSNR over its published and counted parameters.
-
-        A measured value counts on the whole set only.
-        """
-        rows = self.table[(self.table.metric == "psnr") & (self.table.dataset == dataset) & (self.table.scale == scale)]
-        found = []
-        for row in rows[rows.variant != results.BASELINE].itertuples():
-            kind = "measured" if row.source == WEIGHTS else "trained"
-            measured = row.measured if row.n_images == row.of_images else math.nan
-            places = [("published", row.params * 1000, row.published), (kind, row.parameters, measured)]
-            found += [Point(row.label, *values) for values in places if all(map(math.isfinite, values[1:]))]
-        floor = min((point.psnr for point in found if point.kind != "trained"), default=-math.inf)
-        below = [point for point in found if point.psnr < floor]
-        return TradeOff(dataset, scale, [point for point in found if point not in below], below)
+    def trade_off(self, dataset: str, scale: int, x: Cost = "params", y: Quality = "psnr") -> TradeOff:
+        """Quality over cost on a set, of all its networks. See `reports.tradeoff`."""
+        ensembles = [name for name, variant in self.experiment.variants.items() if variant.ensemble]
+        return trade_off(self.table, self.spent, ensembles, dataset, scale, x, y)
 
     @cached_property
     def curves(self) -> list[Curve]:
@@ -212,7 +185,7 @@ def load(name: str, protocol: str, root: Path = results.ROOT) -> Study:
     layouts = [
         layout(experiment, table, spent, sets, own, scale, by_set=plan.training is None) for scale in experiment.scales
     ]
-    return Study(Path(name).stem, experiment, runs, others, frame, table, layouts)
+    return Study(Path(name).stem, experiment, runs, others, frame, table, layouts, spent)
 
 
 def _is_trained(variant: ablations.Variant) -> bool:

@@ -22,6 +22,7 @@ from PIL import Image
 from results import ROOT, ResultsError, plain, write
 
 Kind = Literal["comparison", "superpixels", "attribution"]
+_PLAIN = "lower-case letters, digits, dots, hyphens and underscores, at most 100"
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
@@ -42,6 +43,12 @@ class Picture:
         return (self.folder / image).read_bytes()
 
 
+def check_name(text: str) -> None:
+    """Raises ValueError for what cannot name a picture or an image of one."""
+    if not _PLAIN_NAME.fullmatch(text):
+        raise ValueError(f"{text!r}: expected {_PLAIN}")
+
+
 def store(
     name: str,
     kind: Kind,
@@ -51,24 +58,25 @@ def store(
 ) -> Path:
     """Store a picture, in the place of one of the same name, and return its folder.
 
-    `facts` must be plain JSON, without NaN; `images` are uint8, (h, w) or (h, w, 3), by file name. Names are lower-case
-    letters, digits, dots, hyphens and underscores; ValueError for others.
+    `facts` must be plain JSON, without NaN; `images` are uint8, (h, w) or (h, w, 3), by file name, which ends in
+    .png. Raises ValueError for names that `check_name` refuses and other pixels, before anything is replaced.
     """
     for text in (name, *images):
-        if not _PLAIN_NAME.fullmatch(text):
-            raise ValueError(f"{text!r}: expected lower-case letters, digits, dots, hyphens and underscores")
+        check_name(text)
+    for file in images:
+        if not file.endswith(".png"):
+            raise ValueError(f"{file!r}: expected a name that ends in .png")
+    content = {"kind": kind, "facts": plain(dict(facts)), "images": list(images)}
+    encoded = {file: _encoded(pixels) for file, pixels in images.items()}
     folder = root / "pictures" / name
     description = folder / "picture.json"
     description.unlink(missing_ok=True)  # while images are replaced there is no picture
-    for file, pixels in images.items():
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
-        write(folder / file, buffer.getvalue())
-    content = {"kind": kind, "facts": plain(dict(facts)), "images": list(images)}
-    write(description, json.dumps(content, indent=1, ensure_ascii=False))
+    for file, data in encoded.items():
+        write(folder / file, data)
     for left in folder.glob("*.png"):
         if left.name not in images:
             left.unlink()
+    write(description, json.dumps(content, indent=1, ensure_ascii=False))
     return folder
 
 
@@ -83,8 +91,27 @@ def load(root: Path = ROOT) -> list[Picture]:
             raise ResultsError(f"{path}: not a picture's description ({error})") from error
         if kind not in get_args(Kind):
             raise ResultsError(f"{path}: kind {kind!r}, expected one of {', '.join(get_args(Kind))}")
+        if not _PLAIN_NAME.fullmatch(path.parent.name):
+            raise ResultsError(f"{path}: its folder's name, expected {_PLAIN}")
         for image in images:
             if not _PLAIN_NAME.fullmatch(image) or not (path.parent / image).is_file():
                 raise ResultsError(f"{path}: its image {image!r} is not there")
+            _check(path.parent / image)
         found.append(Picture(path.parent.name, kind, facts, images, path.parent))
     return sorted(found, key=lambda picture: (get_args(Kind).index(picture.kind), picture.name))
+
+
+def _encoded(pixels: NDArray[np.uint8]) -> bytes:
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"pixels are {pixels.dtype}, expected uint8")
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _check(file: Path) -> None:
+    try:
+        with Image.open(file, formats=["PNG"]) as image:
+            image.verify()
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for what is no PNG, and for damaged ones
+        raise ResultsError(f"{file}: not a PNG image ({error})") from error

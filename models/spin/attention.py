@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers import attention, kept_per_shape, project
+from models.spin.superpixels import Sight
 
 
 class Superpixels(Protocol):
@@ -17,6 +19,8 @@ class Superpixels(Protocol):
     def mean(self, tokens: Tensor) -> Tensor: ...
 
     def top(self, count: int) -> Tensor: ...
+
+    def by_pixel(self) -> Iterator[Sight]: ...
 
 
 class Projections(nn.Module):
@@ -44,14 +48,22 @@ class SuperpixelCrossAttention(nn.Module):
 
     def forward(self, x: Tensor, superpixels: Superpixels) -> Tensor:
         """x (B, N, C) -> (B, N, C)."""
-        x = self.norm(x)
-        query, key, value = self.pixels(x)
-        mean = superpixels.mean(x)  # (B, M, C)
-        anchor = self.superpixels(mean)  # (B, M, D): query of the first attention, key of the second
-        anchor = nn.functional.pad(anchor, (0, key.shape[-1] - anchor.shape[-1]))  # as wide as `project` made key
+        query, key, value, anchor = self.projections(x, superpixels)
         scale = self.pixels.scale
         updated = attention(anchor[:, None], key[:, None], value[:, None], scale)  # (B, 1, M, C)
         return attention(query[:, None], anchor[:, None], updated, scale).squeeze(1)
+
+    def projections(self, x: Tensor, superpixels: Superpixels) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Query, key and value of the pixels, (B, N, ...), and the superpixels' anchor (B, M, ...).
+
+        The anchor is the query of the first attention and the key of the second. Zeros may follow the true widths.
+        """
+        x = self.norm(x)
+        query, key, value = self.pixels(x)
+        mean = superpixels.mean(x)  # (B, M, C)
+        anchor = self.superpixels(mean)  # (B, M, D)
+        anchor = nn.functional.pad(anchor, (0, key.shape[-1] - anchor.shape[-1]))  # as wide as `project` made key
+        return query, key, value, anchor
 
 
 class IntraSuperpixelAttention(nn.Module):

@@ -87,6 +87,21 @@ class FeedForward(nn.Module):
         return self.reduce(F.gelu(wide))
 
 
+class Aggregation(nn.Module):
+    """SPA (Section 3.1): superpixels of a block's input. It has no parameters; as a module it can be watched."""
+
+    def __init__(self, config: Configuration, size: int) -> None:
+        super().__init__()
+        self.config, self.size = config, size
+
+    def forward(self, x: Tensor, height: int, width: int) -> Superpixels:
+        """x (B, H·W, C) -> its association, without gradient unless the configuration asks for it."""
+        cells = grid(height, width, self.size, x.device)
+        find = associate if self.config.reach == "neighbours" else associate_globally
+        with nullcontext() if self.config.association_gradient else torch.no_grad():
+            return find(x, cells, self.config.association)
+
+
 class Block(nn.Module):
     """Superpixel interaction block (Eq. 2; ledger `residual`: a residual around every part)."""
 
@@ -94,6 +109,8 @@ class Block(nn.Module):
         super().__init__()
         self.config, self.size = config, size
         channels, width = config.channels, config.attention_width
+        if config.spca or config.ispa:
+            self.associate = Aggregation(config, size)
         if config.spca:
             self.spca = SuperpixelCrossAttention(channels, width)
             self.spca_ffn = FeedForward(channels, config.hidden)
@@ -102,13 +119,6 @@ class Block(nn.Module):
             self.ispa_ffn = FeedForward(channels, config.hidden)
         self.local = LocalAttention(channels, width, size)
         self.local_ffn = FeedForward(channels, config.hidden)
-
-    def associate(self, x: Tensor, height: int, width: int) -> Superpixels:
-        """Superpixels of the block's input; without gradient unless the configuration asks for it."""
-        cells = grid(height, width, self.size, x.device)
-        find = associate if self.config.reach == "neighbours" else associate_globally
-        with nullcontext() if self.config.association_gradient else torch.no_grad():
-            return find(x, cells, self.config.association)
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
         """x (B, H·W, C) -> (B, H·W, C)."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from models.layers import without_autocast
-from models.spin.superpixels import EPSILON, ITERATIONS, Form, Grid, starting_centroids, top_pixels
+from models.spin.superpixels import EPSILON, ITERATIONS, Form, Grid, Sight, starting_centroids, top_pixels
 
 CHUNK = 2**23  # entries of the association that exist at a time
 
@@ -75,6 +75,13 @@ class GlobalAssociation:
                 scores = scores - torch.where(winner == number, runner_up, others)
             chosen.append(top_pixels(scores.transpose(1, 2), everyone, count))
         return torch.cat(chosen, dim=1)
+
+    def by_pixel(self) -> Iterator[Sight]:
+        """The association pixel by pixel, for who wants to look at it: a chunk at a time, K = M."""
+        everyone = torch.arange(self.centroids.shape[1], device=self.tokens.device)
+        for part, weights in self.chunks():
+            scores = self.logits(self.tokens[:, part], self.centroids)
+            yield Sight(everyone.expand(weights.shape[1], -1), weights, scores)
 
     def _rest(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Per pixel (B, N, 1): largest logit, its superpixel, sum of exp(logit - largest), logsumexp of the rest."""

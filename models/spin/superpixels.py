@@ -7,8 +7,9 @@ the dense pixel-by-superpixel matrix never exists.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -84,6 +85,14 @@ def grid(height: int, width: int, size: int, device: torch.device) -> Grid:
         )  # fmt: skip
 
 
+class Sight(NamedTuple):
+    """What a run of n pixels, in raster order, sees of the superpixels: K of them per pixel, in rising order."""
+
+    superpixels: Tensor  # (n, K) long, -1 where there is none
+    weights: Tensor  # (B, n, K), the association; 0 where there is none
+    scores: Tensor  # (B, n, K), in the order of the association, also where it underflows; -inf where there is none
+
+
 @dataclass(frozen=True)
 class Association:
     """How strongly each pixel belongs to the nine superpixels it sees."""
@@ -111,6 +120,15 @@ class Association:
         scores = scores.masked_fill(~grid.exists[..., None], -torch.inf)
         pixels = grid.pixels[grid.neighbours]  # (M, 9, P)
         return top_pixels(scores.flatten(2), pixels.flatten(1), count)
+
+    def by_pixel(self) -> Iterator[Sight]:
+        """The association pixel by pixel, for who wants to look at it: all pixels at once, K = 9."""
+        grid = self.grid
+        inside = torch.ones_like(grid.pixels, dtype=torch.bool) if grid.inside is None else grid.inside
+        order = grid.pixels[inside].argsort()  # raster order among the pixels as they lie in the cells
+        seen = grid.neighbours.masked_fill(~grid.exists, -1)[:, None].expand(-1, grid.pixels.shape[1], -1)
+        weights, scores = (part.transpose(2, 3)[:, inside][:, order] for part in (self.weights, self.scores))
+        yield Sight(seen[inside][order], weights, scores)
 
 
 def top_pixels(scores: Tensor, pixels: Tensor, count: int) -> Tensor:

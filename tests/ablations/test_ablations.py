@@ -132,3 +132,74 @@ def test_experiments_must_be_consistent(tmp_path: Path) -> None:
         path.write_text(yaml.safe_dump({**content, **change}), encoding="utf-8")
         with pytest.raises(ablations.AblationError, match=words):
             ablations.load_experiment(str(path))
+
+
+CLAIM = {"text": "Full is better.", "source": "Table 2", "check": "better", "variants": ["full"], "others": ["svq"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"variants": ["ful"]}, r"mine.yaml: claim 'mine': unknown variant 'ful'; did you mean 'full'\? known: full"),
+        ({"others": ["svg"]}, r"claim 'mine': unknown variant 'svg'; did you mean 'svq'\?"),
+        ({"others": ["svq", "full"]}, r"claim 'mine': 'full' is one of its variants and one of its others"),
+        ({"datasets": ["BSD100"]}, r"claim 'mine': unknown dataset 'BSD100'; did you mean 'BSDS100'\?"),
+        ({"scales": [2]}, r"claim 'mine': unknown scale '2'; known: 4"),
+        ({"scales": [5]}, r"mine.yaml: claims.mine.scales.0: .*2, 3 or 4 \(found 5\)"),
+        ({"metrics": ["pnsr"]}, r"mine.yaml: claims.mine.metrics.0: .*'psnr' or 'ssim' \(found 'pnsr'\)"),
+        ({"places": 0}, r"claims.mine.places: .*greater than 0 \(found 0\)"),
+        ({"places": 2}, r"claim 'mine': places: 2 says nothing among 1 others"),
+        ({"check": "beter"}, r"claims.mine.check: unknown check 'beter'; did you mean 'better'\? known: better"),
+        ({"check": None}, r"claims.mine.check: unknown check 'None'; known: better, smaller"),
+        ({"check": "smaller"}, r"the key 'claims.mine.cost' is missing"),
+        ({"check": "smaller", "cost": "weight"}, r"claims.mine.cost: .*'parameters' or 'macs' \(found 'weight'\)"),
+        ({"rivals": ["svq"]}, r"unknown key 'claims.mine.rivals'; .*known: .*others"),
+        ({"other": ["svq"]}, r"unknown key 'claims.mine.other'; did you mean 'others'\?"),
+        ({"text": ...}, r"the key 'claims.mine.text' is missing"),
+        ({"check": ...}, r"the key 'claims.mine.check' is missing; known: better, smaller, undominated, peak"),
+        ({"check": "peak", "at": "full", "variants": ..., "others": ...}, r"a peak needs a curve"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["mine", "peak"])  # a claim may be called like a check
+def test_mistakes_in_claims_are_explained_in_one_line(
+    tmp_path: Path, name: str, change: dict[str, Any], words: str
+) -> None:
+    content = yaml.safe_load((ablations.FOLDER / "table2.yaml").read_text(encoding="utf-8"))
+    claim = {key: value for key, value in (CLAIM | change).items() if value is not ...}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({**content, "claims": {name: claim}}), encoding="utf-8")
+    expected = words.replace("claim 'mine'", f"claim '{name}'").replace("claims.mine", f"claims.{name}")
+    with pytest.raises(ablations.AblationError, match=expected) as caught:
+        ablations.load_experiment(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_claim_needs_somebody_to_compare_with(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    for name, claim, words in (
+        ("table2", {"check": "smaller", "cost": "parameters", "variants": ["full"]}, "no others to compare with"),
+        ("fig7", {"check": "peak", "at": "full"}, "more than one variant"),
+    ):
+        content = yaml.safe_load((ablations.FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+        content["variants"] = {"full": content["variants"]["full"]}
+        content["claims"] = {"mine": {"text": "Full is best.", "source": "Table 2", **claim}}
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+        with pytest.raises(ablations.AblationError, match=f"claim 'mine': .*{words}"):
+            ablations.load_experiment(str(path))
+
+
+def test_a_claim_is_compared_with_the_rows_of_the_papers_table() -> None:
+    experiment = ablations.load_experiment("table1")
+    rivals = experiment.rivals(experiment.claims["best-or-second"])
+    assert rivals == [name for name, one in experiment.variants.items() if one.published and name != "full"]
+    assert "bsrn" not in rivals
+    assert experiment.rivals(experiment.claims["smallest-transformer"]) == ["swinir-light", "esrt", "elan-light"]
+
+
+def test_a_variant_may_be_called_like_one_of_its_keys(tmp_path: Path) -> None:
+    content = yaml.safe_load((ablations.FOLDER / "table2.yaml").read_text(encoding="utf-8"))
+    path = tmp_path / "mine.yaml"
+    content["variants"]["label"] = {"label": "x", "model": "spin", "wieghts": "trained"}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(ablations.AblationError, match=r"unknown key 'variants.label.wieghts'; did you mean 'weights'"):
+        ablations.load_experiment(str(path))

@@ -147,6 +147,29 @@ def test_association_equals_the_dense_one(
     torch.testing.assert_close(to_dense(associate(to_tokens(x), cells, form)), expected, rtol=1e-7, atol=1e-10)
 
 
+@settings(max_examples=20)
+@given(
+    shapes, spreads, st.integers(0, 99), st.sampled_from([12, 7, 5]),
+    st.sampled_from(["softmax", "exp"]), st.sampled_from(["neighbours", "all"]),
+)  # fmt: skip
+def test_by_pixel_is_the_same_association(
+    shape: tuple[int, int, int], spread: float, seed: int, size: int, form: Any, reach: str
+) -> None:
+    """Pixel by pixel in raster order, every superpixel that a pixel sees once, and scores in the same order."""
+    x = features(*shape, spread, seed, torch.float64)
+    expected, _ = dense.associate(x, size, form=form, reach=reach)
+    find = associate if reach == "neighbours" else associate_globally
+    sights = list(find(to_tokens(x), grid(*shape[1:], size, x.device), form).by_pixel())
+    found = torch.zeros_like(expected).transpose(1, 2)
+    numbers = torch.cat([sight.superpixels for sight in sights]).expand(shape[0], -1, -1)
+    weights, scores = (torch.cat([getattr(sight, part) for sight in sights], 1) for part in ("weights", "scores"))
+    assert (weights[numbers < 0] == 0).all() and (scores[numbers < 0] == -torch.inf).all()
+    found.scatter_add_(2, numbers.clamp(min=0), weights)
+    torch.testing.assert_close(found.transpose(1, 2), expected, rtol=1e-7, atol=1e-10)
+    ranked = weights.gather(2, scores.argsort(2, descending=True))
+    assert (ranked.diff(dim=2) <= 1e-12).all()
+
+
 @settings(max_examples=30)
 @given(shapes, spreads, st.integers(0, 99))
 def test_association_in_single_precision(shape: tuple[int, int, int], spread: float, seed: int) -> None:

@@ -19,7 +19,12 @@ Store = Callable[..., Run]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A function that stores a finished run with images around a given PSNR and SSIM, below tmp_path."""
+    """A function that stores a finished run below tmp_path."""
+    return storing(tmp_path)
+
+
+def storing(root: Path) -> Store:
+    """A function that stores a finished run with images around a given PSNR and SSIM below a folder."""
 
     def run(
         variant: str,
@@ -39,7 +44,7 @@ def store(tmp_path: Path) -> Store:
         """`weights`: published ones, nothing is trained; `status`: why it is costed only, not evaluated."""
         datasets = datasets or {"embedded-test": ["a", "b", "c", "d"]}
         conventions = conventions or {"rcan": 0.0, "float": 0.004}
-        made = Run(protocol, variant, scale, seed, tmp_path)
+        made = Run(protocol, variant, scale, seed, root)
         baseline = variant == results.BASELINE
         source = "baseline" if baseline else "published weights" if weights else "run"
         train = {"seed": seed, **({"training": training} if training else {})}

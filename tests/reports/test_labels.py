@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 
-from reports.labels import PLACES, Box, place
+from reports.labels import PLACES, Box, column, place
 
 AREA = (0.0, 0.0, 400.0, 250.0)
 inside = st.tuples(st.floats(20, 380), st.floats(20, 230))
@@ -51,3 +53,41 @@ def test_points_in_one_place_get_names_in_several() -> None:
 
 def test_no_place_covers_its_own_point() -> None:
     assert all(apart(where.box((0.0, 0.0), (30.0, 10.0)), around(0, 0, 5)) for where in PLACES)
+
+
+def test_a_name_does_not_stand_on_a_line_where_there_is_room() -> None:
+    line = (105.0, 95.0, 300.0, 105.0)  # to the right of the point
+    (where,) = place([(100.0, 100.0)], [(40.0, 10.0)], [(100.0, 100.0)], 4, AREA, [line])
+    assert (where.dx, where.horizontal) == (-7, "right")
+
+
+heights = st.lists(st.floats(0, 100), min_size=1, max_size=9)
+
+
+@given(heights)
+def test_names_in_a_column_keep_their_gap_their_order_and_the_ends(wanted: list[float]) -> None:
+    found = column(wanted, 10, 0, 100)
+    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    assert all(found[above] - found[below] >= 10 - 1e-9 for below, above in pairwise(order))
+    assert min(found) >= -1e-9 and max(found) <= 100 + 1e-9
+
+
+@given(st.lists(st.floats(0, 100), min_size=2, max_size=5))
+def test_names_in_a_column_stand_as_near_as_they_can(wanted: list[float]) -> None:
+    """Against a general solver of the same least squares."""
+    wanted = sorted(wanted)
+    found = column(wanted, 10, 0, 100)
+    rules = [{"type": "ineq", "fun": lambda x, i=i: x[i + 1] - x[i] - 10} for i in range(len(wanted) - 1)]
+    start = [25.0 * index for index in range(len(wanted))]
+
+    def far(heights: list[float]) -> float:
+        return sum((height - goal) ** 2 for height, goal in zip(heights, wanted, strict=True))
+
+    solved = minimize(far, start, constraints=rules, bounds=[(0, 100)] * len(wanted), method="SLSQP")
+    assert far(found) <= solved.fun + 1e-3
+
+
+def test_a_column_that_is_too_short_shares_what_there_is() -> None:
+    assert column([5, 5, 5], 10, 0, 10) == pytest.approx([0, 5, 10])
+    assert column([], 10, 0, 100) == []
+    assert column([50], 10, 0, 100) == [50]

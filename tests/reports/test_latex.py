@@ -1,7 +1,8 @@
-"""Text that comes from data arrives in the PDF as it was, and tables compile alone and inside a paper."""
+"""Text that comes from data arrives in the PDF as it was; tables compile alone and in papers, and fit their pages."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import latex
+import ablations
+from reports import latex, study
 from reports.latex import Tex, escape, reference
 from reports.render import render
 
 HOSTILE = r"50%_& # $ ~ ^ \ {} \input{x} <a|b> ''x'' -- ,, ?` exp(-d²) Δ×α−é"
+CLASSES = {"article": "[twocolumn]{article}", "llncs": "{llncs}", "IEEEtran": "[conference]{IEEEtran}"}
 PAPER = r"""\documentclass[twocolumn]{article}
 \usepackage{booktabs,multirow,graphicx}
 \begin{document}
@@ -27,15 +30,19 @@ After, on the same page.
 
 
 def compile_tex(path: Path) -> str:
-    """Compile with pdflatex and return the text of the PDF; the log must bear no error and no overfull box."""
+    """Compile with pdflatex and return the text of the PDF; there must be no error, and nothing may be too large."""
     if not (shutil.which("pdflatex") and shutil.which("pdftotext")):
         pytest.skip("needs pdflatex and pdftotext (TeX Live, poppler)")
+    (name,) = re.findall(r"\\documentclass(?:\[.*?\])?\{(.*?)\}", path.read_text(encoding="utf-8"))
+    if not subprocess.run(["kpsewhich", f"{name}.cls"], capture_output=True).stdout:
+        pytest.skip(f"needs {name}.cls (Debian: texlive-publishers)")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", path.name]
     for _ in range(2):  # the second time for references
         done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, errors="replace")
         assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
-    assert "undefined" not in done.stdout
+    assert "Float too large" not in done.stdout
+    assert "undefined references" not in done.stdout
     assert "incomplete" not in done.stdout
     text = subprocess.run(
         ["pdftotext", "-layout", path.with_suffix(".pdf").name, "-"], cwd=path.parent, capture_output=True, check=True
@@ -90,26 +97,73 @@ def test_hostile_labels_compile_and_print_as_text(store: Callable[..., object], 
     assert "b&c%" in text  # the underscore of TeX's fonts is a rule
 
 
+def write(name: str, protocol: str, root: Path) -> Path:
+    """<name>.tex of the stored runs, without the rest of the report."""
+    template = latex.environment(Path(latex.__file__).parent / "templates").get_template("table.tex")
+    path = root / f"{name}.tex"
+    plan = ablations.load_protocol(protocol)
+    path.write_text(template.render(study=study.load(name, protocol, root), plan=plan, protocol=protocol))
+    return path
+
+
+def in_a_paper(name: str, label: str, document_class: str) -> str:
+    """A paper that has the table and refers to it."""
+    paper = PAPER.replace("{table2}", f"{{{name}}}").replace("{tab:ablation}", f"{{{label}}}")
+    return paper.replace("[twocolumn]{article}", document_class)
+
+
+def smallest_font(pdf: Path) -> float:
+    """Size in points of the smallest PSNR/SSIM of a paper's PDF, judged by the height of its text of 10 points."""
+    command = ["pdftotext", "-bbox", pdf.name, "-"]
+    boxes = subprocess.run(command, cwd=pdf.parent, capture_output=True, text=True, check=True).stdout
+    words = re.findall(r'yMin="([\d.]+)".*? yMax="([\d.]+)">(.*?)<', boxes)
+    heights = [(word, float(bottom) - float(top)) for top, bottom, word in words]
+    (text,) = (height for word, height in heights if word == "After,")
+    return 10 * min(height for word, height in heights if re.fullmatch(r"\d\d[.]\d\d/0[.]\d{4}", word)) / text
+
+
 @pytest.mark.parametrize("protocol", ["quick", "cpu"])
-def test_table_compiles_alone_and_in_a_two_column_paper(
-    store: Callable[..., object], tmp_path: Path, protocol: str
-) -> None:
+def test_table_2_compiles_alone_and_in_papers(store: Callable[..., object], tmp_path: Path, protocol: str) -> None:
     sets = {"quick": ["embedded-test"], "cpu": ["Set5", "Set14", "BSDS100"]}[protocol]
     for variant in ("bicubic", "full", "svq", "only-ispa"):
         for seed in range(1 if variant == "bicubic" else 3):
             store(variant, protocol, seed, psnr=26 + seed / 10, datasets={name: ["a", "b"] for name in sets})
-    folder = render(["table2"], protocol, tmp_path).parent
-    alone = compile_tex(folder / "table2.tex")
+    alone = compile_tex(write("table2", protocol, tmp_path))
     assert "Only ISPA" in alone
     assert "32.48" in alone  # published
     assert "26.10" in alone  # measured
     assert f"protocol {protocol}" in " ".join(alone.split())
-    paper = folder / "paper.tex"
-    paper.write_text(PAPER, encoding="utf-8")
-    inside = compile_tex(paper)
-    assert "Before Table 1." in inside
-    assert "After, on the same page." in inside
-    assert "26.10" in inside
+    assert "0.10/0.0000" in alone  # over three seeds
+    for name, document_class in CLASSES.items():
+        paper = tmp_path / f"{name}.tex"
+        paper.write_text(in_a_paper("table2", "tab:ablation", document_class), encoding="utf-8")
+        inside = compile_tex(paper)
+        assert re.search("Before Table (1|I)[.]", inside)
+        assert "After, on the same page." in inside
+        assert "26.10" in inside
+        assert smallest_font(paper.with_suffix(".pdf")) > 5
+
+
+@pytest.mark.parametrize("document_class", CLASSES.values(), ids=CLASSES)
+def test_table_1_fits_a_page_when_all_of_it_is_measured(
+    store: Callable[..., object], tmp_path: Path, document_class: str
+) -> None:
+    experiment = ablations.load_experiment("table1")
+    sets = {"datasets": {name: ["a"] for name in experiment.datasets}, "conventions": {"rcan": 0.0}}
+    for scale in experiment.scales:
+        for name in ("bicubic", *experiment.variants):
+            if name != experiment.reference:
+                store(name, "published", scale=scale, weights=True, psnr=30.0, **sets)
+        for seed in range(2):
+            store(experiment.reference, "cpu", seed, scale, psnr=29.0 + seed, **sets)
+    write("table1", "published", tmp_path)
+    paper = tmp_path / "paper.tex"
+    paper.write_text(in_a_paper("table1", "tab:comparison-x4", document_class), encoding="utf-8")
+    text = compile_tex(paper)
+    assert re.search("Before Table (3|III)[.]", text)
+    assert text.count("30.00/0.7000") == 3 * 5 * 19
+    assert text.count("0.71/0.0000") == 3 * 5  # over two seeds
+    assert smallest_font(paper.with_suffix(".pdf")) > 5
 
 
 def test_table_1_compiles_alone_and_in_a_two_column_paper(store: Callable[..., object], tmp_path: Path) -> None:
@@ -121,16 +175,13 @@ def test_table_1_compiles_alone_and_in_a_two_column_paper(store: Callable[..., o
         store("carn", scale=scale, status="50%_& of the #{checkpoint} is missing", **kept)
     for seed in range(2):
         store("full", "cpu", seed, psnr=29.1 + seed, **sets)
-    folder = render(["table1"], "published", tmp_path).parent
-    alone = " ".join(compile_tex(folder / "table1.tex").split())
+    alone = " ".join(compile_tex(write("table1", "published", tmp_path)).split())
     assert "50%_& of the #{checkpoint} is missing" in alone.replace("% &", "%_&").replace("50%&", "50%_&")
     assert "SPIN (protocol cpu)" in alone
-    assert "+0.050" in alone
+    assert "+0.050/" in alone
     assert "1 of 100 images" in alone
-    paper = folder / "paper.tex"
-    paper.write_text(
-        PAPER.replace("{tab:ablation}", "{tab:comparison-x2}").replace("{table2}", "{table1}"), encoding="utf-8"
-    )
+    paper = tmp_path / "paper.tex"
+    paper.write_text(in_a_paper("table1", "tab:comparison-x2", CLASSES["article"]), encoding="utf-8")
     inside = compile_tex(paper)
     assert "Before Table 1." in inside
     assert "Table 3: Average PSNR/SSIM of lightweight super-resolution networks." in " ".join(inside.split())

@@ -90,6 +90,18 @@ def test_means_over_seeds_and_their_spread() -> None:
     assert row.difference == pytest.approx(31.0 - 32.48)
 
 
+def test_one_seed_has_a_value_and_no_spread() -> None:
+    row = cell(compare(TABLE2, frame(("full", 0, "Set5", "a", 30.0, 0.8)), PUBLISHED), "full", "Set5")
+    assert (row.measured, row.n_seeds) == (30.0, 1)
+    assert math.isnan(row.sd)
+
+
+def test_the_spread_is_over_seeds_and_not_over_images() -> None:
+    images = [("full", seed, "Set5", image, psnr, 0.8) for seed in (0, 1) for image, psnr in (("a", 20.0), ("b", 40.0))]
+    row = cell(compare(TABLE2, frame(*images), PUBLISHED), "full", "Set5")
+    assert (row.measured, row.sd) == (30.0, 0.0)
+
+
 def test_difference_only_where_the_set_is_published() -> None:
     table = compare(TABLE2, frame(("full", 0, "embedded-test", "a", 25.0, 0.7)), PUBLISHED)
     ours = cell(table, "full", "embedded-test")

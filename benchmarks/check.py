@@ -1,0 +1,96 @@
+"""What the regression check measures of a network, or of bicubic interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import models
+from benchmarks import allocation, calibration, cost, evaluation, provenance
+from benchmarks.data import datasets
+from benchmarks.evaluation import Upscale
+from benchmarks.quality import eight_bit
+from benchmarks.tiling import Fitted
+from results import plain
+from results.references import QUALITY, SAMPLES, Cost, Measured, Network
+
+GRID = 12  # sampled pixels in each direction
+LR_SIZE = (64, 64)  # of latency and memory
+REPEATS = 15
+
+Advance = Callable[[int, int, str], None]
+Watch = Callable[[str], Advance]  # a set, or "cost"
+
+
+def measure(
+    model: nn.Module | None, network: Network, sets: Sequence[str], device: torch.device, watch: Watch
+) -> Measured:
+    """Measure quality on sets, SR at a grid of pixels, and all costs; of bicubic (`model` None) there are no costs.
+
+    Quality is that of the convention `rcan`. `network` describes `model`. Raises what `evaluate` and `cost` raise.
+    """
+    started = datetime.now(UTC)
+    upscale: Upscale
+    if model is None:
+        upscale = evaluation.bicubic_upscale(network.scale)
+    else:
+        least = models.describe(network.model).smallest_input
+        upscale = Fitted(model, network.scale, device, least=least, tile="off", say=lambda manner: None)
+    if network.ensemble:
+        upscale = evaluation.self_ensemble(upscale)
+    quality, samples = [], []
+    for name in sets:
+        taken: list[pd.DataFrame] = []
+
+        def sampled(lr: NDArray[np.uint8], taken: list[pd.DataFrame] = taken) -> NDArray[np.float32]:
+            sr = upscale(lr)
+            taken.append(grid(eight_bit(sr)))
+            return sr
+
+        rows = evaluation.evaluate(
+            sampled, datasets.get(name), network.scale, progress=watch(name), multiple=network.multiple
+        )
+        quality.append(rows[QUALITY])
+        samples += [
+            pixels.assign(dataset=name, image=image) for image, pixels in zip(rows["image"], taken, strict=True)
+        ]
+    return Measured(
+        network,
+        {name: datasets.get(name).checksum(network.scale) for name in sets},
+        costs(model, network, device, watch("cost")) if model is not None else None,
+        pd.concat(quality, ignore_index=True),
+        pd.concat(samples, ignore_index=True)[SAMPLES],
+        plain(provenance.collect(started, device)),
+    )
+
+
+def grid(image: NDArray[np.uint8]) -> pd.DataFrame:
+    """The pixels where GRID rows and columns cross, from edge to edge: row, column, red, green, blue.
+
+    The outermost ones lie on the border, where a network's padding shows.
+    """
+    rows, columns = (np.rint(np.linspace(0, size - 1, GRID)).astype(int) for size in image.shape[:2])
+    row, column = (index.ravel() for index in np.meshgrid(rows, columns, indexing="ij"))
+    red, green, blue = image[row, column].T
+    return pd.DataFrame({"row": row, "column": column, "red": red, "green": green, "blue": blue})
+
+
+def costs(model: nn.Module, network: Network, device: torch.device, advance: Advance) -> Cost:
+    """Parameters and MACs of a network, latency beside the calibration, and peak memory."""
+    advance(0, 2, "latency")
+    timing = calibration.timing(model, LR_SIZE, device, REPEATS)
+    advance(1, 2, "memory")
+    memory = allocation.peak(model, LR_SIZE, device)
+    advance(2, 2, "memory")
+    return Cost(
+        parameters=cost.parameters(model),
+        macs=cost.macs(model, cost.lr_size_for(network.scale)).total,
+        timing=timing,
+        memory_bytes=memory,
+    )

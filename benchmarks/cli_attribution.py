@@ -1,0 +1,74 @@
+"""`spinbench picture attribution`: local attribution maps of several networks side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import results
+from benchmarks.options import DeviceName, Scale, Threads, UsageError, compute_device, console, say, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.pictures import Contestant
+
+
+def attribution(
+    image: Annotated[str, typer.Argument(help="SET/NAME or a file, of an HR image.")],
+    networks: Annotated[
+        list[str], typer.Option(help="Variants, networks, or NAME=WEIGHTS: repeat, or separate by commas.")
+    ],
+    box: Annotated[
+        str | None, typer.Option(help="x,y,width,height in HR pixels; default: 16x16 where HR has most gradient.")
+    ] = None,
+    scale: Scale = 4,
+    sigma: Annotated[float, typer.Option(help="Blur that the path begins with, in LR pixels.")] = 1.2,
+    steps: Annotated[int, typer.Option(min=1, help="Of the path; more of them make the residual smaller.")] = 50,
+    experiment: Annotated[str, typer.Option(help="The experiment that defines the variants.")] = "table1",
+    protocol: Annotated[str, typer.Option(help="Of the runs with trained weights.")] = "published",
+    name: Annotated[str | None, typer.Option(help="Name of the picture; default: by image and scale.")] = None,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and pictures/.")] = results.ROOT,
+) -> None:
+    """Local attribution maps: the LR pixels that networks draw on for a box, and how widely they are spread."""
+    from benchmarks import pictures
+    from benchmarks.pictures import maps
+    from benchmarks.progress import RunProgress
+    from results.pictures import store
+
+    wanted = None if box is None else pictures.box(box)
+    where = compute_device(device, threads)
+    chosen = [pictures.contestant(word, scale, experiment, protocol, folder) for word in words(networks)]
+    if not chosen:
+        raise UsageError("--networks: expected one at least")
+    title, pair = pictures.pair(image, scale)
+    place, rule = maps.place(wanted, pair, scale)
+    say(f"box {place}: {rule}")
+    with RunProgress(len(chosen), console) as progress:
+
+        def stage(one: Contestant) -> Callable[[int, int, str], None]:
+            advance = progress.stage(one.name, "attribute")
+
+            def steps_done(done: int, total: int, note: str) -> None:
+                advance(done, total, note)
+                if done == total:
+                    progress.done(f"{one.variant.label}, {one.source}")
+
+            return steps_done
+
+        facts, images = maps.draw(
+            title, pair, scale, place, rule, chosen, sigma=sigma, steps=steps, device=where, progress=stage
+        )
+    for panel in facts.panels:
+        gain = f"residual {panel.residual:+.4g} of {panel.end - panel.start:+.4g}"
+        say(f"{panel.label}: diffusion index {panel.diffusion_index:.2f}, {gain}")
+    name = name or pictures.stored_name("attribution", title, f"x{scale}")
+    try:
+        stored = store(name, "attribution", facts.model_dump(), images, folder)
+    except ValueError as error:
+        raise UsageError(f"--name {error}") from error
+    say(f"picture: {stored}; `spinbench report` shows it")

@@ -1,0 +1,137 @@
+"""`spinbench check`: is anything worse than a stored reference? Exit code 0, 1 (something is worse) or 2 (an error)."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+import results
+from benchmarks.options import DeviceName, Scale, Threads, UsageError, compute_device, console, say, words
+from results import references
+
+if TYPE_CHECKING:
+    from reports.regression import Check
+
+app = typer.Typer()
+
+STYLES = {"equal": "green", "better": "cyan", "worse": "bold red", "inconclusive": "yellow"}
+DATA = ["embedded-test"]  # of a new reference
+
+
+@app.command()
+def check(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Weights, runs' folders, networks with published weights, experiments. "
+            "Without any: the references that have their weights with them.",
+            show_default=False,
+        ),
+    ] = None,
+    reference: Annotated[str | None, typer.Option(help="Compare with this one, such as quick/full-x4-s0.")] = None,
+    model: Annotated[str | None, typer.Option(help="The network that weights of a new reference are of.")] = None,
+    scale: Scale = 4,
+    protocol: Annotated[str, typer.Option(help="Of an experiment's runs.")] = "quick",
+    data: Annotated[list[str] | None, typer.Option(help="Only these sets, or those of a new reference.")] = None,
+    retrained: Annotated[bool, typer.Option("--retrained", help="Other weights: only quality and cost count.")] = False,
+    psnr: Annotated[float | None, typer.Option(min=0, help="Tolerance in dB.")] = None,
+    ssim: Annotated[float | None, typer.Option(min=0, help="Tolerance of SSIM.")] = None,
+    update: Annotated[bool, typer.Option("--update", help="Write what is measured as the reference.")] = False,
+    reason: Annotated[str, typer.Option(help="Why it is written; needed for --update.")] = "",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the comparison here.")] = None,
+    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="The same, as a comment for CI.")] = None,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and reference/.")] = results.ROOT,
+) -> None:
+    """Compare networks with stored references: quality, images, parameters, MACs, latency and peak memory.
+
+    Weights stand for the reference's, so that nothing may change but rounding. A run that was trained under another
+    configuration than the reference, or anything --retrained, is judged by quality and cost alone.
+    """
+    with _two_for_an_error():
+        if update and not reason.strip():
+            raise UsageError("--update: expected --reason with it")
+        from benchmarks import check as checking
+        from benchmarks import subjects
+        from benchmarks.progress import RunProgress
+        from reports import regression
+
+        where = compute_device(device, threads)
+        limits = {name: value for name, value in (("psnr", psnr), ("ssim", ssim)) if value is not None}
+        tolerance = replace(regression.Tolerance(), **limits)
+        found = subjects.find(
+            targets or [], reference=reference, model=model, scale=scale, protocol=protocol, new=update, root=folder
+        )
+        checks = []
+        with RunProgress(len(found), console) as progress:
+            for subject in found:
+                known = subject.reference in references.names(folder)
+                stored = references.load(subject.reference, folder) if known or not update else None
+                sets = words(data) or (list(stored.measured.data) if stored else DATA)
+                if stored and not update and (unknown := set(sets) - set(stored.measured.data)):
+                    raise UsageError(f"--data {', '.join(sorted(unknown))}: not in the reference {stored.name}")
+                watch = partial(progress.stage, subject.name)
+                measured = checking.measure(subject.build(), subject.network, sets, where, watch)
+                if update:
+                    kept = subject.weights if stored and stored.weights else None
+                    written = references.store(subject.reference, measured, reason, kept, folder)
+                    progress.done(f"{written.folder}: reference written")
+                elif stored:
+                    checks.append(regression.compare(subject.name, stored, measured, tolerance, retrained))
+                    progress.done(f"{subject.name}: {checks[-1].verdict}")
+        if update:
+            return
+        for each in checks:
+            console.print(table(each))
+        if json_file:
+            content = regression.as_json(checks, tolerance)
+            results.write(json_file, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        if markdown_file:
+            results.write(markdown_file, regression.markdown(checks))
+        verdict = regression.overall(checks)
+        say(f"regression check: {verdict}")
+        if verdict == "worse":
+            raise typer.Exit(1)
+
+
+def table(check: Check) -> Table:
+    """A check's lines for a terminal."""
+    from reports.regression import shown
+
+    title = Text(f"{check.name} against {check.reference}{', retrained' if check.retrained else ''}: {check.verdict}")
+    printed = Table(title=title)
+    for heading in ("quantity", "reference", "now", "change", "interval", "verdict", "note"):
+        printed.add_column(heading, justify="right" if heading in ("reference", "now", "change") else "left")
+    for line in check.lines:
+        verdict = Text(line.verdict, STYLES[line.verdict])
+        printed.add_row(line.quantity, *map(Text, shown(line)), verdict, Text(line.note))
+    return printed
+
+
+@contextmanager
+def _two_for_an_error() -> Iterator[None]:
+    """Exit code 1 says that something is worse, so that of an error of any kind is 2."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except Exception as error:
+        from benchmarks.cli import _expected_errors
+
+        if isinstance(error, _expected_errors()):
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
+        raise typer.Exit(2) from error

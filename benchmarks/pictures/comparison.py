@@ -1,0 +1,194 @@
+"""A box of an image as several networks upscale it, as the paper's Fig. 6 shows it, and how far each is from HR."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy.ndimage import uniform_filter
+
+import models
+from benchmarks import evaluation
+from benchmarks.data.datasets import Pair
+from benchmarks.evaluation import Upscale
+from benchmarks.options import UsageError
+from benchmarks.pictures import Contestant, stored_name
+from benchmarks.quality import BT601, PEAK, RADIUS, eight_bit, psnr, ssim
+from benchmarks.tiling import Fitted
+from results import BASELINE
+from results.comparison import Box, Comparison, Panel, Quality
+
+EDGE = 64  # HR pixels, of a box that is found
+LEAST = 2 * RADIUS + 1  # the window of SSIM
+COLOURS = matplotlib.colormaps["magma"]  # its lightness rises evenly, so it reads in grey
+OVERVIEW = 400  # pixels, the longer side
+CONVENTION = "rcan"  # that of benchmarks.quality.psnr and ssim
+
+Pixels = NDArray[np.uint8]  # (h, w, 3) RGB
+
+
+class Shown(NamedTuple):
+    """What a contestant makes of an image: (scale h, scale w, 3), less where it takes a multiple of pixels only."""
+
+    contestant: Contestant
+    sr: Pixels
+
+
+def upscaled(contestant: Contestant, lr: Pixels, scale: int, device: torch.device) -> Shown:
+    """Upscale an image as it is measured: whole, rounded to 8 bit, cropped first where the variant says so.
+
+    Raises benchmarks.tiling.TooLarge, and what `Contestant.network` raises.
+    """
+    upscale: Upscale = evaluation.bicubic_upscale(scale)
+    if contestant.model != BASELINE:
+        upscale = Fitted(
+            contestant.network(scale),
+            scale,
+            device,
+            least=models.describe(contestant.model).smallest_input,
+            tile="off",
+            say=lambda manner: None,
+        )
+    if contestant.variant.ensemble:
+        upscale = evaluation.self_ensemble(upscale)
+    multiple = contestant.variant.multiple
+    height, width = (size // multiple * multiple for size in lr.shape[:2])
+    return Shown(contestant, eight_bit(upscale(lr[:height, :width])))
+
+
+def differing_image(frame: pd.DataFrame, scale: int, names: Sequence[str]) -> tuple[str, str]:
+    """The image on which the networks of these names are furthest apart in PSNR, as SET/NAME, and that rule in words.
+
+    `frame` is of `results.load`; of several seeds the mean counts. Only images that all of them were measured on do,
+    and bicubic only beside a single network. Raises UsageError where no image was measured for two of them.
+    """
+    rows = frame[(frame.scale == scale) & (frame.convention == CONVENTION) & np.isfinite(frame.psnr.astype(float))]
+    table = rows.pivot_table(index=["dataset", "image"], columns="variant", values="psnr", sort=False)
+    known = [name for name in dict.fromkeys(names) if name in table]
+    networks = [name for name in known if name != BASELINE]
+    known = networks if len(networks) > 1 else known
+    table = table[known].dropna()
+    if len(known) < 2 or table.empty:
+        raise UsageError(f"no image has measured results of two of {', '.join(names)} at x{scale}: name one by --image")
+    apart = table.max(axis=1) - table.min(axis=1)
+    dataset, image = apart.idxmax()
+    rule = (
+        f"of {len(table)} measured images, the one on which {len(known)} methods are furthest apart "
+        f"({apart.max():.2f} dB of PSNR)"
+    )
+    return f"{dataset}/{image}", rule
+
+
+def differing_box(pair: Pair, scale: int, shown: Sequence[Shown]) -> tuple[Box, str]:
+    """The box in which the networks differ most, and that rule in words: its mean variance of Y is the largest.
+
+    Of a single network, or bicubic alone, the difference to HR counts. The border that is not measured is left out.
+    Raises UsageError for an image in which no box fits.
+    """
+    height, width = _common(pair, shown)
+    size = [min(EDGE, side - 2 * scale) for side in (height, width)]
+    if min(size) < LEAST:
+        raise UsageError(f"{pair.name}: {width}x{height} pixels, expected at least {LEAST + 2 * scale} on each side")
+    networks = [one.sr for one in shown if one.contestant.model != BASELINE] or [one.sr for one in shown]
+    rule = "where the networks differ most: the mean variance of Y over them is the largest"
+    if len(networks) == 1:
+        networks.append(pair.hr)
+        rule = "where the difference to HR is largest: its mean square on Y"
+    lumas = np.stack([_luma(pixels[scale : height - scale, scale : width - scale]) for pixels in networks])
+    means = uniform_filter(lumas.var(axis=0), size, mode="constant")
+    inside = tuple(slice(n // 2, length - n + n // 2 + 1) for n, length in zip(size, means.shape, strict=True))
+    y, x = np.unravel_index(np.argmax(means[inside]), means[inside].shape)
+    return Box(x=int(x) + scale, y=int(y) + scale, width=size[1], height=size[0]), rule
+
+
+def check_box(box: Box, pair: Pair, shown: Sequence[Shown]) -> None:
+    """Raises UsageError for a box that reaches outside of the image, or is too small for SSIM."""
+    height, width = _common(pair, shown)
+    if box.x + box.width > width or box.y + box.height > height:
+        raise UsageError(f"box {box}: reaches outside of {pair.name}, {width}x{height} pixels")
+    if min(box.width, box.height) < LEAST:
+        raise UsageError(f"box {box}: expected at least {LEAST}x{LEAST} pixels, the window of SSIM")
+
+
+def compare(
+    image: str, image_rule: str, pair: Pair, scale: int, shown: Sequence[Shown], box: Box, box_rule: str
+) -> tuple[Comparison, dict[str, Pixels]]:
+    """The facts of a comparison, and its images by file name: crops at their own resolution, errors, the overview."""
+    hr = pair.hr[box.place]
+    errors = [np.abs(_luma(one.sr[box.place]) - _luma(hr)) for one in shown]
+    largest = max(1, math.ceil(np.percentile(errors, 99)))  # a few extreme pixels would darken all others
+    images = {"overview.png": _overview(pair.hr, box), "hr.png": hr, "legend.png": _coloured(np.ones((8, 1)) * _RAMP)}
+    panels = []
+    for number, (one, error) in enumerate(zip(shown, errors, strict=True), start=1):
+        stem = stored_name(f"{number:02}", one.contestant.name)
+        images |= {f"{stem}.png": one.sr[box.place], f"{stem}-error.png": _coloured(error / largest)}
+        panels.append(
+            Panel(
+                name=one.contestant.name,
+                label=one.contestant.variant.label,
+                source=one.contestant.source,
+                crop=f"{stem}.png",
+                error=f"{stem}-error.png",
+                whole=_quality(one.sr, pair.hr[: one.sr.shape[0], : one.sr.shape[1]], scale),
+                part=_quality(one.sr[box.place], hr, 0),
+            )
+        )
+    comparison = Comparison(
+        image=image,
+        image_rule=image_rule,
+        scale=scale,
+        lr_origin=pair.lr_origin,
+        size=(pair.hr.shape[1], pair.hr.shape[0]),
+        box=box,
+        box_rule=box_rule,
+        overview="overview.png",
+        crop="hr.png",
+        legend="legend.png",
+        largest_error=largest,
+        panels=panels,
+    )
+    return comparison, images
+
+
+_RAMP = np.linspace(0, 1, 256)
+
+
+def _quality(sr: Pixels, hr: Pixels, border: int) -> Quality:
+    decibels = psnr(sr, hr, border)
+    return Quality(psnr=None if math.isinf(decibels) else decibels, ssim=ssim(sr, hr, border))
+
+
+def _common(pair: Pair, shown: Sequence[Shown]) -> tuple[int, int]:
+    """Height and width that every result covers."""
+    height, width = zip(pair.hr.shape[:2], *(one.sr.shape[:2] for one in shown), strict=True)
+    return min(height), min(width)
+
+
+def _luma(pixels: Pixels) -> NDArray[np.float64]:
+    """Y without its offset, which no difference knows: 0 to 219."""
+    return pixels.astype(np.float64) @ BT601 / (1000 * PEAK)
+
+
+def _coloured(values: NDArray[np.float64]) -> Pixels:
+    """Values in [0, 1] in colours; what lies above has the last one."""
+    return np.asarray(COLOURS(np.clip(values, 0, 1), bytes=True)[..., :3])
+
+
+def _overview(hr: Pixels, box: Box) -> Pixels:
+    """The image, reduced, and the box as a white line between black ones, visible on any ground."""
+    factor = min(1.0, OVERVIEW / max(hr.shape[:2]))
+    reduced = Image.fromarray(hr)
+    reduced = reduced.resize([max(1, round(side * factor)) for side in reduced.size], Image.Resampling.LANCZOS)
+    left, top = round(box.x * factor), round(box.y * factor)
+    right, bottom = round((box.x + box.width) * factor) - 1, round((box.y + box.height) * factor) - 1
+    draw = ImageDraw.Draw(reduced)
+    for grow, colour in ((2, "black"), (1, "white"), (0, "white"), (-1, "black")):
+        draw.rectangle((left - grow, top - grow, right + grow, bottom + grow), outline=colour)
+    return np.array(reduced)

@@ -1,0 +1,221 @@
+"""The paper's claims, judged twice: on its own printed numbers, and on what was measured here.
+
+A claim becomes conditions, and a condition comparisons of two variants, of which some may be spared. Printed numbers
+are compared as printed; equal ones decide nothing. Measured ones are compared image by image: a difference counts
+where its interval leaves out zero, its median has the same sign, and its test is significant, corrected over the
+claim's comparisons in the same metric. A set too small for a test cannot contradict a claim, nor support it alone.
+
+Supported: every condition holds, and some by a test. Contradicted: one of them fails. Undecided: all else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from ablations import Better, Claim, Experiment, Peak, Smaller
+from reports.layout import shown
+from reports.outcomes import Outcome, Outcomes, State, cells, measured, printed
+from reports.statistics import Comparison, compare
+from reports.study import Study
+from reports.tables import METRICS
+from results import BASELINE
+
+MOST = 6  # comparisons that are told of a verdict
+
+Word = Literal["supported", "contradicted", "undecided"]
+
+
+class Verdict(NamedTuple):
+    """`evidence` tells the comparisons that decide, for a supported claim the closest ones."""
+
+    word: Word
+    reason: str
+    evidence: list[str]
+
+
+class Judgement(NamedTuple):
+    """A claim and what the printed and the measured numbers say of it."""
+
+    id: str
+    text: str
+    source: str
+    published: Verdict
+    measured: Verdict
+
+
+class Claims(NamedTuple):
+    """What the page says: the judgements of all experiments, and how many hold, in sentences."""
+
+    judgements: list[Judgement]
+    summary: list[str]
+
+
+class Condition(NamedTuple):
+    """Holds if all comparisons do but for `spare`: the variant is better, or at a cost smaller, than the reference.
+
+    A comparison of costs names one as its metric, and no set.
+    """
+
+    comparisons: list[Comparison]
+    spare: int = 0
+
+
+def judge(study: Study) -> list[Judgement]:
+    """A judgement of every claim of a study's experiment. Raises ResultsError where a measured number is missing."""
+    stated = study.experiment.claims
+    wanted = {name: conditions(claim, study.experiment) for name, claim in stated.items()}
+    needed = {name: [one for condition in found for one in condition.comparisons] for name, found in wanted.items()}
+    tested = compare(study.frame, dict.fromkeys(one for found in needed.values() for one in found))
+    rows = {Comparison(*row[: len(Comparison._fields)]): row for row in tested.itertuples(index=False)}
+    return [
+        Judgement(
+            name,
+            claim.text,
+            claim.source,
+            _on_published(study, wanted[name], printed(study, needed[name])),
+            _on_measured(study, wanted[name], measured(study, needed[name], rows)),
+        )
+        for name, claim in stated.items()
+    ]
+
+
+def claims(studies: Iterable[Study]) -> Claims:
+    """The judgements of several studies together."""
+    judgements = [judgement for study in studies for judgement in judge(study)]
+    sentences = []
+    for numbers in ("published", "measured") if judgements else ():
+        words = Counter(getattr(one, numbers).word for one in judgements)
+        sentences.append(
+            f"{words['supported']} of {len(judgements)} claims hold in the {numbers} numbers "
+            f"({words['contradicted']} contradicted, {words['undecided']} undecided)."
+        )
+    return Claims(judgements, sentences)
+
+
+def conditions(claim: Claim, experiment: Experiment) -> list[Condition]:
+    """What must hold for a claim."""
+    scales = [scale for scale in experiment.scales if scale in (claim.scales or experiment.scales)]
+    sets = [name for name in experiment.datasets if name in (claim.datasets or experiment.datasets)]
+    places = [(scale, name, metric) for scale in scales for name in sets for metric in claim.metrics]
+
+    def quality(cell: tuple[int, str, str], better: str, worse: str) -> Comparison:
+        return Comparison(cell[0], cell[1], better, worse, cell[2])
+
+    if isinstance(claim, Peak):
+        by_x = sorted(experiment.variants, key=lambda name: experiment.variants[name].config[str(experiment.x)])
+        steps, top = list(pairwise(by_x)), by_x.index(claim.at)
+        falling = [(after, before) for before, after in steps[:top]] + steps[top:]
+        return [Condition([quality(cell, *pair)]) for cell in places for pair in falling]
+    rivals = experiment.rivals(claim)
+    pairs = [(variant, other) for variant in claim.variants for other in rivals]
+    if isinstance(claim, Smaller):
+        return [Condition([Comparison(scale, "", *pair, claim.cost)]) for scale in scales for pair in pairs]
+    if not isinstance(claim, Better):
+        return [
+            Condition([quality(cell, *pair), Comparison(cell[0], "", *pair, claim.cost)], spare=1)
+            for cell in places
+            for pair in pairs
+        ]
+    if claim.places == 1:
+        return [Condition([quality(cell, *pair)]) for cell in places for pair in pairs]
+    return [
+        Condition([quality(cell, variant, other) for other in rivals], spare=claim.places - 1)
+        for cell in places
+        for variant in claim.variants
+    ]
+
+
+def _on_published(study: Study, wanted: Sequence[Condition], outcomes: Outcomes) -> Verdict:
+    if all(outcome.state == "missing" for outcome in outcomes.values()):
+        form = "only as a picture" if study.experiment.kind == "curve" else "without numbers"
+        return Verdict("undecided", f"The paper tells this {form}.", [])
+    told: dict[State, str] = {
+        "fails": "against it", "open": "equal at the printed precision", "missing": "without a published value",
+    }  # fmt: skip
+    return _verdict(wanted, outcomes, told)
+
+
+def _on_measured(study: Study, wanted: Sequence[Condition], outcomes: Outcomes) -> Verdict:
+    compared = [one for one in outcomes if one.metric in METRICS]
+    named = dict.fromkeys(name for one in compared for name in (one.variant, one.reference))
+    if below := _below_bicubic(study, named):
+        return Verdict("undecided", "Not trained far enough to tell: networks end below bicubic.", _capped(below))
+    if all(outcome.state == "missing" for outcome in outcomes.values()):
+        first = next(outcome.text for outcome in outcomes.values())
+        return Verdict("undecided", f"Nothing can be compared. {first}.", _capped(_missing(outcomes.values())))
+    told: dict[State, str] = {
+        "fails": "significantly against it", "open": "not significant",
+        "untested": "right on too few images for a test", "missing": "not measured",
+    }  # fmt: skip
+    verdict = _verdict(wanted, outcomes, told)
+    seeds = [row.n_seeds for (_, _, name), row in cells(study).items() if name in named and row.source == "run"]
+    if verdict.word != "undecided" and seeds and max(seeds) == 1:
+        return verdict._replace(reason=f"{verdict.reason} One training of each: another seed may tell otherwise.")
+    return verdict
+
+
+def _verdict(wanted: Sequence[Condition], outcomes: Outcomes, told: Mapping[State, str]) -> Verdict:
+    judged = [
+        (_state(known, condition.spare), known)
+        for condition in wanted
+        if (known := [outcomes[one] for one in condition.comparisons if one in outcomes])
+    ]
+    states = Counter(state for state, _ in judged)
+    unsettled = states["open"] + states["missing"]
+    word: Word
+    if states["fails"]:
+        word, deciding = "contradicted", {"fails"}
+    elif states["holds"] and not unsettled:
+        word, deciding = "supported", {"holds", "untested"}
+    else:
+        word, deciding = "undecided", {"open", "missing"} if unsettled else {"untested"}
+    found = [outcome for state, known in judged if state in deciding for outcome in known]
+    settled = {"missing"} if word == "supported" else {"missing", "holds"}
+    lines = sorted((one for one in found if one.state not in settled), key=lambda one: one.lead)
+    evidence = _capped([f"{one.place}: {one.text}" for one in lines])
+    if word == "undecided":
+        evidence += _capped(_missing(found))
+    noun = "conditions" if any(condition.spare for condition in wanted) else "comparisons"
+    parts = [f"{states['holds']} of {len(judged)} {noun} hold"]
+    parts += [f"{states[state]} {text}" for state, text in told.items() if states[state]]
+    return Verdict(word, f"{', '.join(parts)}.", evidence)
+
+
+def _state(outcomes: Sequence[Outcome], spare: int) -> State:
+    """The state of a condition. It may be missing some and hold, or fail, all the same."""
+    states = Counter(one.state for one in outcomes)
+    if states["fails"] > spare:
+        return "fails"
+    if states["holds"] >= len(outcomes) - spare:
+        return "holds"
+    if states["holds"] + states["untested"] >= len(outcomes) - spare:
+        return "untested"
+    return "open" if states["open"] else "missing"
+
+
+def _below_bicubic(study: Study, names: Iterable[str]) -> list[str]:
+    """Where networks that were trained here have a lower PSNR than bicubic interpolation."""
+    own, metric, found = cells(study), METRICS["psnr"], []
+    for (scale, dataset, name), row in own.items():
+        bicubic = own.get((scale, dataset, BASELINE))
+        if name in names and row.source == "run" and bicubic is not None and row.measured < bicubic.measured:
+            values = [shown(value, metric.decimals) for value in (row.measured, bicubic.measured)]
+            told = f"{row.label} {values[0]}, bicubic {values[1]}"
+            found.append(f"×{scale} {dataset} {metric.name}: {told} (protocol {row.protocol})")
+    return found
+
+
+def _missing(outcomes: Iterable[Outcome]) -> list[str]:
+    """What is missing, and where, a line for each reason."""
+    places: dict[str, dict[str, None]] = {}
+    for one in outcomes:
+        if one.state == "missing":
+            places.setdefault(one.text, {})[one.place] = None
+    return [f"{text}, at {', '.join(_capped(list(where)))}" for text, where in places.items()]
+
+
+def _capped(lines: list[str]) -> list[str]:
+    return lines if len(lines) <= MOST + 1 else [*lines[:MOST], f"and {len(lines) - MOST} more"]

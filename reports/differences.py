@@ -1,0 +1,55 @@
+"""Single images of variants beside those of a reference: what a figure of paired differences shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from reports.tables import CONVENTION, RUN, fullest, means
+from results import BASELINE
+
+
+class Panel(NamedTuple):
+    """Differences of the images (variant minus reference), and the interval of their mean where there is one."""
+
+    values: list[float]
+    interval: tuple[float, float] | None = None
+
+
+class Differences(NamedTuple):
+    """A panel per variant, by label, against the variant labelled `reference`; in dB for PSNR."""
+
+    reference: str
+    dataset: str
+    scale: int
+    metric: str
+    panels: Mapping[str, Panel]
+
+
+def differences(frame: pd.DataFrame, compared: pd.DataFrame) -> Differences | None:
+    """The images behind some rows of `statistics.against`, which are of one scale, set and metric.
+
+    `frame` is of `results.load`. Seeds are averaged first, and pairs that are not finite left out, as there. Bicubic
+    interpolation is left out: it is so far behind that beside it networks look alike. None without a pair.
+    """
+    panels = {}
+    for row in compared[compared.variant != BASELINE].itertuples():
+        images = _over_seeds(frame, row.scale, row.dataset, row.metric)
+        change = (images[row.variant] - images[row.reference]).to_numpy(dtype=float)
+        if np.isfinite(change).any():
+            interval = (row.low, row.high) if np.isfinite([row.low, row.high]).all() else None
+            panels[row.label] = Panel(change[np.isfinite(change)].tolist(), interval)
+    return Differences(row.reference_label, row.dataset, row.scale, row.metric, panels) if panels else None
+
+
+def _over_seeds(frame: pd.DataFrame, scale: int, dataset: str, metric: str) -> pd.DataFrame:
+    """A row per image and a column per variant: the mean over those seeds that saw most images."""
+    frame = frame[(frame.scale == scale) & (frame.dataset == dataset) & (frame.convention == CONVENTION)]
+    runs = means(frame)
+    common = runs.groupby("variant").pictures.agg(fullest)
+    alike = runs[[seen == common[name] for name, seen in zip(runs.variant, runs.pictures, strict=True)]]
+    frame = frame.merge(alike[RUN], on=RUN)
+    return frame.groupby(["image", "lr_origin", "variant"], sort=False)[metric].mean().unstack()

@@ -1,0 +1,111 @@
+"""The figures of a report: which ones its results allow, as files and for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from markupsafe import Markup
+
+import results
+from reports import figures, speed
+from reports.breakdown import breakdown
+from reports.study import Study
+from reports.tradeoff import QUANTITIES, Cost, TradeOff
+
+FIGURE_1 = ("table1", "Set5", 4)  # the experiment, set and scale that the paper's Fig. 1 shows
+COSTS: tuple[Cost, ...] = ("params", "macs", "latency")  # the first is the paper's
+
+
+class Drawing(NamedTuple):
+    """A figure: `svg` for the page, and the picture it shows, where its caption needs it."""
+
+    svg: Markup
+    picture: TradeOff | None = None
+
+
+class Plan(NamedTuple):
+    """A figure yet to be drawn: how, what it shows in words, and whether it is written to files as well."""
+
+    draw: figures.Draw
+    description: str
+    picture: TradeOff | None = None
+    files: bool = True
+
+
+def drawings(
+    studies: Sequence[Study], runs: Sequence[results.Run], labels: Mapping[str, str], root: Path, folder: Path
+) -> dict[str, Drawing]:
+    """Every figure by name; writes its files (of `figures.files`) to `folder`.
+
+    With table1 fig1, and fig1-macs and fig1-latency for the page alone; one per curve and scale; training, breakdown,
+    and speed-<number>: each where there is something to draw. `labels` are those of the variants of `runs`. Raises
+    ResultsError for a damaged file.
+    """
+    drawn = {}
+    for name, plan in _planned(studies, runs, labels, root):
+        page = plan.draw(figures.PAGE)
+        for file, content in figures.files(name, page, plan.draw).items() if plan.files else ():
+            results.write(folder / file, content)
+        drawn[name] = Drawing(figures.inline(page, name, plan.description), plan.picture)
+    return drawn
+
+
+def _planned(
+    studies: Sequence[Study], runs: Sequence[results.Run], labels: Mapping[str, str], root: Path
+) -> Iterator[tuple[str, Plan]]:
+    for one in studies:
+        if one.name == FIGURE_1[0]:
+            yield from _trade_offs(one)
+        for curve in one.curves if one.experiment.kind == "curve" else ():
+            if len(curve.measured) or len(curve.published):
+                draw = partial(figures.depth, curve, str(one.experiment.x))
+                yield curve.name, Plan(draw, one.experiment.caption)
+    if curves := _training_curves(runs, labels):
+        yield "training", Plan(partial(figures.training, curves), "Training loss over the iterations")
+    if parts := _parts(studies, labels):
+        yield "breakdown", Plan(partial(figures.breakdown, parts), "MACs of SPIN by its parts")
+    for number, measured in enumerate(speed.load(root), start=1):
+        description = f"Time and memory over the size of the image, ×{measured.scale}, {measured.conditions}"
+        yield f"speed-{number}", Plan(partial(figures.speed, measured), description)
+
+
+def _trade_offs(one: Study) -> Iterator[tuple[str, Plan]]:
+    for x in COSTS:
+        picture = one.trade_off(*FIGURE_1[1:], x=x)
+        if picture.points:
+            description = f"PSNR over {QUANTITIES[x].name} on {picture.dataset}, ×{picture.scale}"
+            draw = partial(figures.trade_off, picture)
+            yield ("fig1" if x == "params" else f"fig1-{x}"), Plan(draw, description, picture, files=x == "params")
+
+
+def _training_curves(runs: Sequence[results.Run], labels: Mapping[str, str]) -> dict[str, list[pd.DataFrame]]:
+    """training.csv of every run that has one, by label. Raises ResultsError for one that cannot be read."""
+    curves: dict[str, list[pd.DataFrame]] = {}
+    scales = {run.scale for run in runs}
+    for run in runs:
+        path = run.path("training.csv")
+        if not path.is_file():
+            continue
+        try:
+            curve = pd.read_csv(path).astype({"iteration": int, "loss": float})
+        except (ValueError, KeyError) as error:
+            raise results.ResultsError(f"{path}: not a table with iteration and loss ({error})") from error
+        if len(curve):
+            label = labels[run.variant]
+            curves.setdefault(label if len(scales) == 1 else f"{label} ×{run.scale}", []).append(curve)
+    return curves
+
+
+def _parts(studies: Sequence[Study], labels: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """MACs by part of every SPIN in a table at its largest scale, by label."""
+    found: dict[str, dict[str, int]] = {}
+    for one in studies:
+        for run in (*one.runs, *one.others) if one.experiment.kind == "table" else ():
+            variant = one.experiment.variants.get(run.variant)
+            if variant and variant.model == "spin" and run.scale == max(one.experiment.scales):
+                found.setdefault(labels[run.variant], {}).update(breakdown(run))
+    return {label: parts for label, parts in found.items() if parts}

@@ -1,0 +1,72 @@
+"""Per-image differences of variants against a reference, sorted."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from reports.differences import Differences, Panel
+from reports.figures.style import COLOURS, INK, PAGE, Size, legend, plain
+from reports.layout import shown, signed
+from reports.tables import METRICS
+
+MEAN: dict[str, Any] = {"color": COLOURS[1], "linestyle": "--", "linewidth": 1.1}
+BAND: dict[str, Any] = {"color": COLOURS[1], "alpha": 0.3, "linewidth": 0}
+
+
+def differences(found: Differences, size: Size = PAGE) -> Figure:
+    """A panel per variant: its images from the worst difference to the best, their mean, and its interval as a band."""
+    panels, metric = found.panels, METRICS[found.metric]
+    columns = min(len(panels), 2 if size.narrow else 3)
+    rows = math.ceil(len(panels) / columns)
+    with size.context():
+        height = (1 + 1.45 * rows) * (size.width / PAGE.width) ** 0.5
+        figure = Figure(figsize=(size.width, height))
+        axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+        for ax, (label, panel) in zip(axes, panels.items(), strict=False):
+            _draw(ax, panel, size)
+            ax.set_title(plain(_title(label, panel, metric.fine)), loc="left", fontsize=size.letters["legend.fontsize"])
+        for ax in axes[len(panels) :]:
+            ax.remove()
+        handles: list[Artist] = [Line2D([], [], **MEAN)]
+        if any(panel.interval for panel in panels.values()):
+            handles.append(Patch(**BAND))
+        legend(figure, size, handles, ["mean", "its interval"][: len(handles)])
+        unit = f" ({metric.unit})" if metric.unit else ""
+        letters = size.letters["axes.labelsize"]
+        figure.supylabel(plain(f"{metric.name}{unit} minus that of {found.reference}"), fontsize=letters)
+        figure.supxlabel(plain(f"images of {found.dataset}, ×{found.scale}, sorted"), fontsize=letters)
+        return figure
+
+
+def _draw(ax: Axes, panel: Panel, size: Size) -> None:
+    values = sorted(panel.values)
+    positions = range(1, len(values) + 1)
+    if panel.interval:
+        ax.axhspan(*panel.interval, **BAND)
+    ax.axhline(sum(values) / len(values), **MEAN)
+    ax.axhline(0, color=INK, linewidth=0.8)
+    stems = min(2.0, 90 * size.width / PAGE.width / len(values)) * size.marks
+    ax.vlines(positions, 0, values, color=COLOURS[0], linewidth=stems, alpha=0.6)
+    ax.plot(positions, values, "o", color=COLOURS[0], markersize=min(4.0, 1.5 + 20 / len(values)) * size.marks)
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.set_xlim(0.2, len(values) + 0.8)
+    ax.set_xticks([1, len(values)] if len(values) > 1 else [1])
+    ax.grid(False, axis="x")
+
+
+def _title(label: str, panel: Panel, decimals: int) -> str:
+    mean = sum(panel.values) / len(panel.values)
+    better = sum(value > 0 for value in panel.values)
+    told = f"{label}: {better} of {len(panel.values)} better\nmean {signed(mean, decimals)}"
+    if panel.interval is None:
+        return told
+    low, high = (shown(value, decimals).replace("-", "−") for value in panel.interval)
+    return f"{told} [{low}, {high}]"

@@ -1,0 +1,43 @@
+"""Training curves: loss, and PSNR on the validation images where it was taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from reports.figures.style import PAGE, Size, legend, line, plain
+
+
+def training(curves: Mapping[str, list[pd.DataFrame]], size: Size = PAGE) -> Figure:
+    """Loss and validation over the iterations: for each network a list of its seeds' training.csv."""
+    validated = any("psnr" in curve and curve.psnr.notna().any() for seeds in curves.values() for curve in seeds)
+    panels = 1 + validated
+    rows, columns = (panels, 1) if size.narrow else (1, panels)
+    with size.context():
+        figure = Figure(figsize=(size.width, size.width * (0.75 * rows if size.narrow else 0.5)))
+        axes = list(figure.subplots(rows, columns, sharex=True, squeeze=False).flat)
+        for index, (label, seeds) in enumerate(curves.items()):
+            for position, curve in enumerate(seeds):
+                style = line(index) | {"linewidth": 1.3 * size.marks, "markersize": 4.5 * size.marks}
+                name = plain(label) if position == 0 else "_"
+                # marks of neighbours stand apart, as their lines may lie on each other
+                axes[0].plot(curve.iteration, curve.loss, label=name, markevery=(index % 8 / 80, 0.1), **style)
+                if validated and "psnr" in curve:
+                    known = curve.dropna(subset="psnr")
+                    axes[1].plot(known.iteration, known.psnr, **style)
+        axes[0].set_ylabel("training loss")
+        axes[0].set_yscale("log")
+        axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes[0].yaxis.set_major_formatter("{x:g}")
+        axes[0].yaxis.set_minor_formatter(NullFormatter())
+        if validated:
+            axes[1].set_ylabel("validation PSNR (dB)")
+            axes[1].ticklabel_format(axis="y", useOffset=False)
+        for ax in axes[-1:] if size.narrow else axes:
+            ax.set_xlabel("iteration")
+            ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
+        legend(figure, size, *axes[0].get_legend_handles_labels())
+        return figure

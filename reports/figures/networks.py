@@ -1,0 +1,127 @@
+"""Fig. 1: the networks in the picture of quality over cost, with their Pareto fronts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from reports.figures.style import COLOURS, GREY, PAGE, Size, legend, plain
+from reports.labels import Box, Pair, place
+from reports.layout import shown
+from reports.tables import METRICS
+from reports.tradeoff import KINDS, QUANTITIES, Point, TradeOff
+
+# A ring around a dot stays visible where a published and a measured point coincide.
+MARKS: dict[str, dict[str, Any]] = {
+    "published": {"marker": "o", "markersize": 9.5, "markerfacecolor": "none", "color": COLOURS[1]},
+    "measured": {"marker": "o", "markersize": 4.5, "color": COLOURS[0]},
+    "trained": {"marker": "^", "markersize": 6, "color": COLOURS[2]},
+}
+FRONTS = {"published": "--", "measured": "-", "trained": ":"}
+NAMES = {"published": "published", "measured": "measured", "trained": "trained here"}
+
+
+def trade_off(picture: TradeOff, size: Size = PAGE) -> Figure:
+    """Quality over cost. Every point has its name in its title; a network's points share one beside them."""
+    quantity, metric = QUANTITIES[picture.x], METRICS[picture.y]
+    with size.context():
+        figure = Figure(figsize=(size.width, size.width * (0.95 if size.narrow else 0.66)))
+        FigureCanvasAgg(figure)  # names are placed by their sizes
+        ax = figure.subplots()
+        ax.set_xlabel(f"{quantity.name} ({quantity.unit})")
+        unit = f" ({metric.unit})" if metric.unit else ""
+        ax.set_ylabel(plain(f"{metric.name}{unit} on {picture.dataset}, ×{picture.scale}"))
+        ax.ticklabel_format(axis="y", useOffset=False)
+        handles = []
+        for kind in (kind for kind in KINDS if any(point.kind == kind for point in picture.points)):
+            marks = MARKS[kind] | {"markersize": MARKS[kind]["markersize"] * size.marks}
+            front = {"linestyle": FRONTS[kind], "color": MARKS[kind]["color"], "linewidth": 1.4 * size.marks}
+            ax.step(*_columns(picture, picture.front(kind)), where="post", alpha=0.75, zorder=1.5, **front)
+            several = len(picture.front(kind)) > 1
+            told = f"{NAMES[kind]}, with Pareto front" if several else NAMES[kind]
+            handles.append(Line2D([], [], label=told, **marks | (front if several else {"linestyle": "none"})))
+            for index, point in enumerate(picture.points):
+                if point.kind == kind:
+                    (mark,) = ax.plot(*_at(picture, point), linestyle="none", zorder=3, **marks)
+                    mark.set_label(plain(_title(picture, point)))
+                    mark.set_gid(f"point-{index}")
+        legend(figure, size, handles, [str(handle.get_label()) for handle in handles])
+        networks: dict[str, list[Point]] = {}
+        for point in picture.points:
+            networks.setdefault(point.label, []).append(point)
+        for same in networks.values():
+            ax.plot(*_columns(picture, same), color=GREY, linewidth=0.8 * size.marks, zorder=2)
+        if _spread(picture) > 10:
+            ax.set_xscale("log")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.margins(0.07, 0.09)
+        _name(figure, ax, picture, {label: same[0] for label, same in networks.items()}, size)
+        return figure
+
+
+def _title(picture: TradeOff, point: Point) -> str:
+    quantity, metric = QUANTITIES[picture.x], METRICS[picture.y]
+    quality = f"{shown(point.y, metric.decimals)} {metric.unit or metric.name}"
+    if picture.x == "params":
+        return f"{point.label}, {point.kind}: {quality}, {point.x:,.0f} parameters"
+    cost = f"{shown(point.x / quantity.si, quantity.decimals)} {quantity.unit}"
+    return f"{point.label}, {point.kind}: {quality}, {quantity.name} {cost}"
+
+
+def _at(picture: TradeOff, point: Point) -> Pair:
+    return point.x / QUANTITIES[picture.x].si, point.y
+
+
+def _columns(picture: TradeOff, points: Sequence[Point]) -> tuple[list[float], list[float]]:
+    places = [_at(picture, point) for point in points]
+    return [x for x, _ in places], [y for _, y in places]
+
+
+def _spread(picture: TradeOff) -> float:
+    costs = [point.x for point in picture.points]
+    return max(costs) / min(costs) if costs and min(costs) > 0 else 1
+
+
+def _name(figure: Figure, ax: Axes, picture: TradeOff, names: Mapping[str, Point], size: Size) -> None:
+    """Write names beside their points; a line leads to what had to stand farther off."""
+    letters = 8 if size is PAGE else size.letters["xtick.labelsize"]
+    texts = [figure.text(0, 0, plain(name), fontsize=letters, in_layout=False) for name in names]
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # from here on axes stay where they are
+    to_points = 72 / figure.dpi / size.marks  # distances shrink with the marks
+    sizes = [(box.width * to_points, box.height * to_points) for box in (t.get_window_extent() for t in texts)]
+    for text in texts:
+        text.remove()
+
+    def on_paper(point: Point) -> Pair:
+        x, y = ax.transData.transform(_at(picture, point)) * to_points
+        return float(x), float(y)
+
+    left, bottom, right, top = (value * to_points for value in ax.get_window_extent().extents)
+    anchors = [on_paper(point) for point in names.values()]
+    fronts = [box for kind in KINDS for box in _steps([on_paper(point) for point in picture.front(kind)])]
+    area = (left + 2, bottom + 2, right, top)
+    found = place(anchors, sizes, [on_paper(point) for point in picture.points], 5, area, fronts)
+    for (name, point), where in zip(names.items(), found, strict=True):
+        far = max(abs(where.dx), abs(where.dy)) > 12
+        ax.annotate(
+            plain(name), _at(picture, point), (where.dx * size.marks, where.dy * size.marks),
+            textcoords="offset points", fontsize=letters, ha=where.horizontal, va=where.vertical, zorder=4,
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkB": 5 * size.marks} if far else None,
+        )  # fmt: skip
+
+
+def _steps(points: Sequence[Pair]) -> Iterator[Box]:
+    """What the steps from point to point cover."""
+    for (x, y), (next_x, next_y) in pairwise(points):
+        yield x, y - 0.7, next_x, y + 0.7
+        yield next_x - 0.7, y, next_x + 0.7, next_y

@@ -1,0 +1,91 @@
+"""The page: one HTML file that asks the network for nothing and runs no script but its own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from reports.layout import shown, signed
+from reports.tables import WEIGHTS
+from reports.tradeoff import QUANTITIES
+from results import BASELINE
+
+TEMPLATES = Path(__file__).parent / "templates"
+STYLES = ("style.css", "pictures.css")
+SCRIPTS = ("script.js", "slider.js")
+_STYLE_ELEMENT = re.compile(r"<style[^<>]*>(.*?)</style>", re.DOTALL)
+_STYLE_ATTRIBUTE = re.compile(r"""<[a-zA-Z][^<>]*?\sstyle="([^"]*)\"""")
+
+
+class Distance(NamedTuple):
+    """How far measured PSNR is from published PSNR, in dB; `farthest` is a row of the table it was taken from."""
+
+    source: str
+    values: int
+    median: float
+    farthest: Any
+
+
+def html_page(content: Mapping[str, Any]) -> str:
+    """The page from what `render` gathered. Every text in it is escaped, unless it is Markup."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"shown": shown, "signed": signed}
+    environment.globals |= {
+        "policy": policy,
+        "distances": distances,
+        "quantities": QUANTITIES,
+        "baseline": BASELINE,
+        "style": _joined(STYLES),
+        "script": _joined(SCRIPTS),
+    }
+    return environment.get_template("report.html").render(content)
+
+
+def policy(style: str, script: str, body: str) -> str:
+    """The content security policy of a page: no request, no script but this one, and no style but those it has.
+
+    `body` may hold style elements and attributes (drawings do); each is allowed by its hash.
+    """
+    elements = [style, *_STYLE_ELEMENT.findall(body)]
+    attributes = [html.unescape(text) for text in _STYLE_ATTRIBUTE.findall(body)]
+    styles = " ".join(dict.fromkeys(map(_hash, [*elements, *attributes])))
+    return (
+        f"default-src 'none'; img-src data:; script-src {_hash(script)}; "
+        f"style-src 'unsafe-hashes' {styles}; base-uri 'none'; form-action 'none'"
+    )
+
+
+def distances(table: pd.DataFrame) -> list[Distance]:
+    """How far the PSNR of whole sets is from the paper, in a table of `study.load`: an entry per source of networks."""
+    compared = table[(table.metric == "psnr") & np.isfinite(table.difference)]
+    found = []
+    for source, words in ((WEIGHTS, "with published weights"), ("run", "of networks trained here")):
+        rows = compared[compared.source == source]
+        if len(rows):
+            size = rows.difference.abs()
+            found.append(Distance(words, len(rows), float(size.median()), rows.loc[size.idxmax()]))
+    return found
+
+
+def _joined(names: tuple[str, ...]) -> Markup:
+    return Markup("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names))
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

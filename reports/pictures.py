@@ -1,0 +1,146 @@
+"""Stored pictures as the report shows them: on a page without a network, and comparisons as a figure of a paper."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+import results
+from reports import latex
+from reports.latex import Tex, escape
+from reports.layout import Entry, shown
+from reports.tables import METRICS, marks
+from results import comparison, pictures
+from results.comparison import Comparison, Quality
+from results.pictures import Picture
+
+TEMPLATES = Path(__file__).parent / "templates"
+PRINTED = 256  # pixels, the least longer side of a crop for print
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A stored picture: its facts, and its images as a page without a network needs them."""
+
+    picture: Picture
+
+    @property
+    def name(self) -> str:
+        return self.picture.name
+
+    @property
+    def kind(self) -> pictures.Kind:
+        return self.picture.kind
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return self.picture.facts
+
+    def src(self, file: str) -> str:
+        """One of its images as a data URI. Raises ResultsError for a file that it does not list."""
+        return f"data:image/png;base64,{base64.b64encode(self.picture.png(file)).decode()}"
+
+    def size(self, file: str) -> tuple[int, int]:
+        """Width and height of one of its images in pixels. Raises ResultsError for a file that it does not list."""
+        with Image.open(io.BytesIO(self.picture.png(file)), formats=["PNG"]) as image:
+            return image.size
+
+
+class Panel(NamedTuple):
+    """A network in a comparison: files of its crop and errors; PSNR and SSIM of the whole image and of the box."""
+
+    label: str
+    source: str
+    crop: str
+    error: str
+    whole: list[Entry]
+    part: list[Entry]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison: its images, its facts, and its networks with the best and second best of each value marked."""
+
+    shown: Shown
+    facts: Comparison
+
+    @cached_property
+    def panels(self) -> list[Panel]:
+        wholes = _entries([panel.whole for panel in self.facts.panels])
+        parts = _entries([panel.part for panel in self.facts.panels])
+        return [
+            Panel(panel.label, panel.source, panel.crop, panel.error, whole, part)
+            for panel, whole, part in zip(self.facts.panels, wholes, parts, strict=True)
+        ]
+
+
+def load(root: Path = results.ROOT) -> list[Shown]:
+    """The pictures stored below `root`, by kind and name. Raises ResultsError for a damaged one."""
+    return [Shown(picture) for picture in pictures.load(root)]
+
+
+def comparisons(found: Sequence[Shown]) -> list[Compared]:
+    """The comparisons among some pictures. Raises ResultsError for facts that are not those of one."""
+    return [Compared(one, comparison.read(one.picture)) for one in found if one.kind == "comparison"]
+
+
+def write(compared: Sequence[Compared], folder: Path) -> None:
+    """Write every comparison as a figure like the paper's Fig. 6: <name>.tex, and its images as <name>-*.png."""
+    template = latex.environment(TEMPLATES).get_template("picture.tex")
+    for one in compared:
+        name, picture, facts = one.shown.name, one.shown.picture, one.facts
+        overview = f"{name}-{facts.overview}"
+        results.write(folder / overview, picture.png(facts.overview))
+        for file in (facts.crop, *(panel.crop for panel in one.panels)):
+            results.write(folder / f"{name}-{file}", _enlarged(picture.png(file)))
+        columns = 3 if len(one.panels) < 6 else 4
+        text = template.render(
+            name=name, facts=facts, overview=Tex(overview), columns=columns, lines=_lines(one, columns)
+        )
+        results.write(folder / f"{name}.tex", text)
+
+
+def _lines(one: Compared, columns: int) -> list[Tex]:
+    """The lines of the figure's grid: crops, then names, then what was measured of the image and of the crop."""
+    width = rf"{0.96 / columns:.3f}\linewidth"
+    blocks = [(one.facts.crop, "HR", "image: PSNR/SSIM", "crop: PSNR/SSIM")]
+    blocks += [(panel.crop, escape(panel.label), _values(panel.whole), _values(panel.part)) for panel in one.panels]
+    lines = []
+    for start in range(0, len(blocks), columns):
+        files, *texts = zip(*blocks[start : start + columns], strict=True)
+        crops = [rf"\includegraphics[width={width}]{{{one.shown.name}-{file}}}" for file in files]
+        lines.append((r"\noalign{\smallskip}" if start else "") + " & ".join(crops))
+        lines += [" & ".join(rf"\parbox[t]{{{width}}}{{\centering {text}\strut}}" for text in line) for line in texts]
+    return [Tex(rf"{line} \\") for line in lines]
+
+
+def _values(entries: Sequence[Entry]) -> Tex:
+    wraps = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
+    return Tex("/".join(wraps[entry.mark] % escape(entry.value) for entry in entries))
+
+
+def _entries(qualities: Sequence[Quality]) -> list[list[Entry]]:
+    """PSNR and SSIM of each, as they are displayed."""
+    columns = []
+    for key, metric in METRICS.items():
+        values = [math.inf if (value := getattr(quality, key)) is None else value for quality in qualities]
+        marked = zip(values, marks(values, metric.decimals), strict=True)
+        columns.append([Entry(shown(value, metric.decimals), mark) for value, mark in marked])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _enlarged(png: bytes) -> bytes:
+    """A crop large enough for print, pixel by pixel; viewers would smooth what they enlarge themselves."""
+    with Image.open(io.BytesIO(png)) as image:
+        factor = math.ceil(PRINTED / max(image.size))
+        buffer = io.BytesIO()
+        image.resize([factor * side for side in image.size], Image.Resampling.NEAREST).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,284 @@
+"""Whether a network is still what it was: what was measured now against a stored reference, a verdict per line.
+
+Two questions are told apart. *The same weights* (other code, libraries or machine): nothing may change but rounding,
+for better or worse, and so the pixels of SR are compared as well. *Retrained* ones: quality may not get worse.
+
+Why the tolerances are what they are. SPIN of the protocol `quick` on `embedded-test`, measured with 1, 2 and 3
+threads, without oneDNN and in float64: PSNR moved by 1e-5 dB, SSIM by 1e-6, and of the 8-bit values of SR at most 14 in
+a million by one step, 0.004 steps root mean square. The faintest fault that has to be found, LR made with another
+border, moves SR by 0.23 steps at the sampled pixels and PSNR by 0.0002 dB: only pixels show it. So SR may move by 0.1
+steps. 0.002 dB and 0.0001 of SSIM lie far above rounding, and about where a paper's digits end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from reports.statistics import FEWEST, interval
+from results import ResultsError
+from results.references import Cost, Measured, Reference
+
+Verdict = Literal["equal", "better", "worse", "inconclusive"]
+MARKS: dict[Verdict, str] = {"equal": "✓", "better": "▲", "worse": "✗", "inconclusive": "?"}
+KEYS = ["dataset", "image"]
+COLOURS = ["red", "green", "blue"]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """By how much a line may change and still be equal: dB, SSIM, steps of 8 bit, and fractions of the reference.
+
+    Ratios of latency hold among processors of one kind; `latency_elsewhere` is for those of different names.
+    """
+
+    psnr: float = 0.002
+    ssim: float = 0.0001
+    sr: float = 0.1
+    latency: float = 0.2
+    latency_elsewhere: float = 0.4
+    memory: float = 0.05
+
+
+@dataclass(frozen=True)
+class Line:
+    """One quantity: what it was and is, its change with the interval that this lies in, and the verdict.
+
+    `change` is in `unit`, or a fraction of the reference where the unit is "%".
+    """
+
+    quantity: str
+    reference: float
+    measured: float
+    change: float
+    low: float
+    high: float
+    unit: str
+    verdict: Verdict
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A network's lines beside the reference of this name."""
+
+    name: str
+    reference: str
+    retrained: bool
+    lines: list[Line]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the lines."""
+        found = {line.verdict for line in self.lines}
+        order: tuple[Verdict, ...] = ("worse", "inconclusive", "better")
+        return next((verdict for verdict in order if verdict in found), "equal")
+
+
+def compare(
+    name: str, reference: Reference, measured: Measured, tolerance: Tolerance | None = None, retrained: bool = False
+) -> Check:
+    """Compare what was measured with a reference: a line per set and metric, for the pixels of SR, and for each cost.
+
+    Other weights are `retrained` where that is said, or where they record a training under another configuration than
+    the reference's. Only sets that were measured now are compared. Raises ResultsError where reference and measurement
+    are not of the same images at the same scale.
+    """
+    tolerance = tolerance or Tolerance()
+    before = reference.measured
+    _check_comparable(reference, measured)
+    retrained = retrained or measured.network.training not in (None, before.network.training)
+    quality = before.quality.merge(measured.quality, on=KEYS, suffixes=("_before", ""))
+    lines = []
+    for dataset, rows in quality.groupby("dataset", sort=False):
+        lines += [
+            _quality(f"PSNR, {dataset}", rows, "psnr", "dB", tolerance.psnr, retrained),
+            _quality(f"SSIM, {dataset}", rows, "ssim", "", tolerance.ssim, retrained),
+        ]
+        if not retrained:  # other weights give other images
+            lines.append(_pixels(str(dataset), before.samples, measured.samples, tolerance.sr))
+    if before.cost is not None and measured.cost is not None:
+        lines += _costs(before.cost, measured.cost, tolerance)
+    return Check(name, reference.name, retrained, lines)
+
+
+def _check_comparable(reference: Reference, measured: Measured) -> None:
+    before = reference.measured
+    if before.network.scale != measured.network.scale:
+        raise ResultsError(f"{reference.folder}: is x{before.network.scale}, measured was x{measured.network.scale}")
+    for name, checksum in measured.data.items():
+        if name not in before.data:
+            raise ResultsError(f"{reference.folder}: does not know {name}, expected some of {', '.join(before.data)}")
+        if before.data[name] != checksum:
+            raise ResultsError(f"{reference.folder}: {name} has other images now, or other LR images")
+        for table in ("quality", "samples"):
+            old, new = (
+                set(frame.loc[frame["dataset"] == name, "image"])
+                for frame in (getattr(before, table), getattr(measured, table))
+            )
+            if old != new:
+                odd = ", ".join(sorted(old ^ new))
+                raise ResultsError(f"{reference.folder / table}.csv: {name} was measured on other images ({odd})")
+
+
+def _quality(title: str, rows: pd.DataFrame, metric: str, unit: str, limit: float, retrained: bool) -> Line:
+    """Higher is better. Without retraining every image has to stay as it was."""
+    old, new = rows[f"{metric}_before"].to_numpy(), rows[metric].to_numpy()
+    with np.errstate(invalid="ignore"):
+        differences = np.where(old == new, 0.0, new - old)  # of infinite ones too
+    mean = float(differences.mean())
+    worst = int(np.abs(differences).argmax())
+    note = f"{len(rows)} images; most: {rows['image'].iloc[worst]} {differences[worst]:+.2g}"
+    low, high = _range(differences)
+    if not retrained:
+        verdict = _unchanged(differences, limit)
+    else:  # of a few images the range stands for the interval
+        if len(differences) >= FEWEST and np.isfinite(differences).all():
+            low, high = interval(differences)
+        verdict = judge(mean, low, high, limit)
+    return Line(title, float(old.mean()), float(new.mean()), mean, low, high, unit, verdict, note)
+
+
+def _pixels(dataset: str, before: pd.DataFrame, now: pd.DataFrame, limit: float) -> Line:
+    """The root mean square by which the sampled values of SR differ, of the image where they differ most."""
+    columns = [*KEYS, "row", "column"]
+    old, new = (frame[frame["dataset"] == dataset] for frame in (before, now))
+    both = old.merge(new, on=columns, suffixes=("_before", ""), how="outer")
+    change = both[COLOURS].to_numpy(float) - both[[f"{colour}_before" for colour in COLOURS]].to_numpy(float)
+    if np.isnan(change).any():
+        raise ResultsError(f"samples of {dataset}: at other pixels than the reference's, so SR has another size")
+    squares = pd.Series((change**2).mean(axis=1)).groupby(both["image"].to_numpy()).mean()
+    by_image = np.sqrt(squares)
+    most = float(by_image.max())
+    verdict = _unchanged(by_image.to_numpy(), limit)
+    note = f"root mean square at {len(both) // len(by_image)} pixels; most: {by_image.idxmax()}"
+    return Line(f"change of SR, {dataset}", 0.0, most, most, float(by_image.min()), most, "steps", verdict, note)
+
+
+def _costs(before: Cost, now: Cost, tolerance: Tolerance) -> list[Line]:
+    return [
+        _exact("parameters", before.parameters, now.parameters),
+        _exact("MACs", before.macs, now.macs),
+        _latency(before, now, tolerance),
+        _exact("peak memory of tensors (MiB)", before.memory_bytes / 2**20, now.memory_bytes / 2**20, tolerance.memory),
+    ]
+
+
+def _exact(title: str, old: float, new: float, limit: float = 0.0) -> Line:
+    """Lower is better, without an interval."""
+    change = new / old - 1
+    return Line(title, old, new, change, change, change, "%", judge(-change, -change, -change, limit))
+
+
+def _latency(before: Cost, now: Cost, tolerance: Tolerance) -> Line:
+    """Medians of the ratios to the calibration. The interval comes from the quartiles of both: noise widens it."""
+    (q1_old, old, q3_old), (q1, new, q3) = (
+        np.quantile(np.divide(timing.forward_s, timing.calibration_s), [0.25, 0.5, 0.75]).tolist()
+        for timing in (before.timing, now.timing)
+    )
+    change, low, high = new / old - 1, q1 / q3_old - 1, q3 / q1_old - 1
+    there, here = before.timing.device_name, now.timing.device_name
+    limit, note = tolerance.latency, f"{1000 * np.median(now.timing.forward_s):.0f} ms on {here}"
+    if there != here:
+        limit, note = tolerance.latency_elsewhere, f"{note}; the reference on {there}"
+    verdict = judge(-change, -high, -low, limit)
+    if before.timing.device != now.timing.device or before.timing.lr_size != now.timing.lr_size:
+        verdict = "inconclusive"
+    return Line("latency / calibration", old, new, change, low, high, "%", verdict, note)
+
+
+def judge(gain: float, low: float, high: float, limit: float) -> Verdict:
+    """The verdict on a gain (more is better) that lies between `low` and `high`.
+
+    equal: the whole interval is within the limit. better, worse: the gain is beyond the limit, and the interval on one
+    side of zero. Else inconclusive.
+    """
+    if -limit <= low and high <= limit:
+        return "equal"
+    if gain > limit and low > 0:
+        return "better"
+    if gain < -limit and high < 0:
+        return "worse"
+    return "inconclusive"
+
+
+def _unchanged(differences: NDArray[np.float64], limit: float) -> Verdict:
+    return "equal" if bool((np.abs(differences) <= limit).all()) else "worse"
+
+
+def _range(differences: NDArray[np.float64]) -> tuple[float, float]:
+    return float(differences.min()), float(differences.max())
+
+
+def shown(line: Line) -> tuple[str, str, str, str]:
+    """A line's reference, measured value, change and interval as texts."""
+    digits = {"dB": 4, "": 5, "steps": 3, "%": 3}[line.unit]
+    whole = line.quantity in ("parameters", "MACs")
+    values = (f"{value:,.0f}" if whole else f"{value:.{digits}f}" for value in (line.reference, line.measured))
+    factor, digits = (100, 1) if line.unit == "%" else (1, digits)
+    change, low, high = (f"{factor * value:+z.{digits}f}" for value in (line.change, line.low, line.high))
+    unit = f" {line.unit}" if line.unit else ""
+    return (*values, f"{change}{unit}", "" if line.low == line.high else f"[{low}, {high}]")  # type: ignore[return-value]
+
+
+def as_json(checks: Sequence[Check], tolerance: Tolerance) -> dict[str, Any]:
+    """All of it as plain JSON; what is infinite becomes null."""
+
+    def plain(line: Line) -> dict[str, Any]:
+        values = asdict(line).items()
+        return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values}
+
+    return {
+        "verdict": overall(checks),
+        "tolerance": asdict(tolerance),
+        "checks": [
+            {
+                "name": check.name,
+                "reference": check.reference,
+                "retrained": check.retrained,
+                "verdict": check.verdict,
+                "lines": [plain(line) for line in check.lines],
+            }
+            for check in checks
+        ],
+    }
+
+
+def markdown(checks: Sequence[Check]) -> str:
+    """A comment for a pull request: the verdict, and a table per network, folded where nothing is worse."""
+    counts = _counted(checks)
+    text = [f"### Regression check: {overall(checks)}", "", counts, ""]
+    for check in checks:
+        title = f"{_cell(check.name)} against {_cell(check.reference)}{' (retrained)' if check.retrained else ''}"
+        summary = f"{MARKS[check.verdict]} <b>{title}</b>: {check.verdict}"
+        text += [f"<details{' open' if check.verdict == 'worse' else ''}><summary>{summary}</summary>", ""]
+        text += ["| quantity | reference | now | change | interval | verdict | |", "|---|---:|---:|---:|---|---|---|"]
+        for line in check.lines:
+            cells = (line.quantity, *shown(line), f"{MARKS[line.verdict]} {line.verdict}", line.note)
+            text.append(f"| {' | '.join(map(_cell, cells))} |")
+        text += ["", "</details>", ""]
+    return "\n".join(text)
+
+
+def overall(checks: Sequence[Check]) -> Verdict:
+    """The worst of all."""
+    return Check("", "", False, [line for check in checks for line in check.lines]).verdict
+
+
+def _counted(checks: Sequence[Check]) -> str:
+    verdicts = [line.verdict for check in checks for line in check.lines]
+    return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in MARKS if verdict in verdicts) + "."
+
+
+def _cell(text: str) -> str:
+    """Text inside a cell of GitHub's Markdown, which knows HTML as well."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for sign in "\\|*_`[]":
+        text = text.replace(sign, f"&#{ord(sign)};")
+    return " ".join(text.split())

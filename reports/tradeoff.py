@@ -1,0 +1,130 @@
+"""Quality over cost: every network as a point, and the Pareto front of those that no other beats in both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Literal, NamedTuple, get_args
+
+import pandas as pd
+
+from reports.tables import METRICS, WEIGHTS
+from results import BASELINE
+
+Cost = Literal["params", "macs", "latency", "memory"]
+Quality = Literal["psnr", "ssim"]
+Kind = Literal["published", "measured", "trained"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+PASSES = 8  # of a self-ensemble
+
+
+class Quantity(NamedTuple):
+    """A cost, lower is better: its name and unit on paper, how many SI units that is, and its column in `costs`."""
+
+    name: str
+    unit: str
+    si: float
+    decimals: int
+    column: str
+    per_pass: bool = False  # a self-ensemble takes it eight times
+
+
+QUANTITIES: dict[Cost, Quantity] = {
+    "params": Quantity("parameters", "thousands", 1e3, 0, "parameters"),
+    "macs": Quantity("MACs", "G", 1e9, 2, "macs", per_pass=True),
+    "latency": Quantity("latency", "ms", 1e-3, 1, "latency_s", per_pass=True),
+    "memory": Quantity("peak memory", "MiB", 2**20, 1, "memory_bytes"),
+}
+
+
+class Point(NamedTuple):
+    """A network; `kind` says where its quality comes from: published, measured (of published weights), or trained here.
+
+    `x` is the cost (parameters, MACs, seconds or bytes), `y` PSNR in dB or SSIM.
+    """
+
+    label: str
+    kind: Kind
+    x: float
+    y: float
+
+
+class TradeOff(NamedTuple):
+    """Quality over cost on a set.
+
+    What was trained here and lies `below` all others would press them into a line. `conditions` say how the cost was
+    taken, "" for parameters; networks that were measured in another way are `apart`: no point, but a name. The cost of
+    `ensembles` is that of eight passes.
+    """
+
+    dataset: str
+    scale: int
+    x: Cost
+    y: Quality
+    points: list[Point]
+    below: list[Point]
+    conditions: str = ""
+    apart: tuple[str, ...] = ()
+    ensembles: tuple[str, ...] = ()
+
+    def front(self, kind: Kind) -> list[Point]:
+        """The points of a kind that none of that kind beats, from the cheapest to the best."""
+        return sorted(
+            (point for point in self.points if point.kind == kind and not self.beaten_by(point)),
+            key=lambda point: (point.x, point.label),
+        )
+
+    def beaten_by(self, point: Point) -> list[Point]:
+        """Those of its kind that cost no more and are no worse, and are better in one, at the precision shown."""
+        x, y = self._shown(point)
+        found = []
+        for other in (*self.points, *self.below):
+            cost, quality = self._shown(other)
+            if other.kind == point.kind and cost <= x and quality >= y and (cost, quality) != (x, y):
+                found.append(other)
+        return found
+
+    def _shown(self, point: Point) -> tuple[float, float]:
+        quantity = QUANTITIES[self.x]
+        return round(point.x / quantity.si, quantity.decimals), round(point.y, METRICS[self.y].decimals)
+
+
+def trade_off(
+    table: pd.DataFrame,
+    spent: pd.DataFrame,
+    ensembles: Collection[str],
+    dataset: str,
+    scale: int,
+    x: Cost = "params",
+    y: Quality = "psnr",
+) -> TradeOff:
+    """Every network's published and measured quality on a set over what it costs.
+
+    `table` is of `study.load`, `spent` of `costs.costs`; `ensembles` are the variants measured as self-ensembles, which
+    take eight passes. A measured value counts on the whole set only, a published one over the published parameters.
+    """
+    quantity = QUANTITIES[x]
+    spent = spent[spent.scale == scale].set_index("variant")
+    told = spent[f"{x}_conditions"] if x != "params" else pd.Series("", spent.index)
+    known = told[spent[quantity.column].notna()]
+    conditions = known.mode().iloc[0] if len(known) else ""
+    rows = table[(table.metric == y) & (table.dataset == dataset) & (table.scale == scale)]
+    points, apart, eightfold = [], [], []
+    for row in rows[rows.variant != BASELINE].itertuples():
+        if x == "params":
+            points.append(Point(row.label, "published", row.params * 1000, row.published))
+        if row.variant not in known or row.n_images != row.of_images:
+            continue
+        if known[row.variant] != conditions:
+            apart.append(row.label)
+            continue
+        cost = spent[quantity.column][row.variant]
+        if quantity.per_pass and row.variant in ensembles:
+            cost *= PASSES
+            eightfold.append(row.label)
+        points.append(Point(row.label, "measured" if row.source == WEIGHTS else "trained", cost, row.measured))
+    points = [point for point in points if math.isfinite(point.x) and math.isfinite(point.y)]
+    floor = min((point.y for point in points if point.kind != "trained"), default=-math.inf)
+    above = [point for point in points if point.y >= floor]
+    below = [point for point in points if point.y < floor]
+    return TradeOff(dataset, scale, x, y, above, below, conditions, tuple(apart), tuple(eightfold))

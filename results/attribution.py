@@ -1,0 +1,72 @@
+"""The facts of a stored picture of local attribution maps: what networks draw on for a box of their result."""
+
+from __future__ import annotations
+
+from pydantic import Field, ValidationError
+
+from ablations.schema import Positive, Strict
+from results import ResultsError
+from results.comparison import Box
+from results.pictures import Picture
+
+
+class Panel(Strict):
+    """What one network draws on. `map`, `overlay` and `area` are files.
+
+    `start` and `end` are the gradient that its result has in the box, of the blurred and of the sharp LR image;
+    `residual` is by how much the attributions miss the difference. `pixels` is how many LR pixels the area has.
+    """
+
+    name: str
+    label: str
+    source: str = Field(description="where its weights come from")
+    map: str
+    overlay: str
+    area: str
+    pixels: Positive
+    diffusion_index: float = Field(ge=0, le=100)
+    gini: float = Field(ge=0, le=1)
+    start: float
+    end: float
+    residual: float
+
+
+class AttributionMaps(Strict):
+    """`lr` is a file: the part of the LR image that the networks were given, with the box drawn in.
+
+    `box` is in HR pixels of the whole image, `part` in LR pixels; `box_rule` says in words how it was chosen. The path
+    begins at a blur of `sigma` LR pixels and has so many `steps`. The brightness of a map is the attribution over its
+    largest value to the power of `gamma`; an area holds a `share` of all attribution.
+    """
+
+    image: str
+    scale: int = Field(ge=2, le=4)
+    lr_origin: str
+    lr: str
+    box: Box
+    box_rule: str
+    part: Box
+    sigma: float = Field(gt=0)
+    steps: Positive
+    gamma: float = Field(gt=0)
+    share: float = Field(gt=0, lt=1)
+    panels: list[Panel] = Field(min_length=1)
+
+    @property
+    def files(self) -> list[str]:
+        """All its images."""
+        return [self.lr, *(file for panel in self.panels for file in (panel.map, panel.overlay, panel.area))]
+
+
+def read(picture: Picture) -> AttributionMaps:
+    """The facts of stored attribution maps. Raises ResultsError where they are not those of one."""
+    path = picture.folder / "picture.json"
+    try:
+        maps = AttributionMaps.model_validate(picture.facts)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ResultsError(f"{path}: {'.'.join(map(str, first['loc'])) or 'facts'}: {first['msg']}") from error
+    for file in maps.files:
+        if file not in picture.images:
+            raise ResultsError(f"{path}: its image {file!r} is not listed")
+    return maps

@@ -1,0 +1,98 @@
+"""The facts of a stored comparison: a box of an image as several networks upscale it, and how far each is from HR."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from ablations.schema import Positive, Strict
+from results import ResultsError
+from results.pictures import Picture
+
+
+class Box(Strict):
+    """A part of an image, in HR pixels from its left upper corner."""
+
+    x: int = Field(ge=0)
+    y: int = Field(ge=0)
+    width: Positive
+    height: Positive
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Rows and columns, to index an array with."""
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+    def __str__(self) -> str:
+        return f"{self.x},{self.y},{self.width},{self.height}"
+
+
+class Quality(Strict):
+    """PSNR in dB, none where SR is HR, and SSIM; both of Y, of 8-bit images."""
+
+    psnr: float | None
+    ssim: float
+
+
+class Panel(Strict):
+    """What one network makes of the image. `crop` and `error` are files: the box, and its |SR - HR| on Y in colours.
+
+    `whole` is measured by the protocol on the whole image, `part` on the box alone, which has no border to cut.
+    """
+
+    name: str
+    label: str
+    source: str = Field(description="where its weights come from")
+    crop: str
+    error: str
+    whole: Quality
+    part: Quality
+
+
+class Comparison(Strict):
+    """Files: `overview` (the HR image, reduced, with the box drawn in), `crop` (the box of HR), `legend` (errors).
+
+    `image_rule` and `box_rule` say in words how image and box were chosen. `largest_error` is where the colours of
+    the errors end, in levels of Y (0 to 255).
+    """
+
+    image: str
+    image_rule: str
+    scale: Positive
+    lr_origin: str
+    size: tuple[Positive, Positive] = Field(description="width and height of HR")
+    box: Box
+    box_rule: str
+    overview: str
+    crop: str
+    legend: str
+    largest_error: Positive
+    panels: list[Panel] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.box.x + self.box.width > self.size[0] or self.box.y + self.box.height > self.size[1]:
+            raise ValueError(f"box {self.box} reaches outside of {self.size[0]}x{self.size[1]}")
+        return self
+
+    @property
+    def files(self) -> list[str]:
+        """All its images."""
+        shown = (file for panel in self.panels for file in (panel.crop, panel.error))
+        return [self.overview, self.crop, self.legend, *shown]
+
+
+def read(picture: Picture) -> Comparison:
+    """The facts of a stored comparison. Raises ResultsError where they are not those of one."""
+    path = picture.folder / "picture.json"
+    try:
+        comparison = Comparison.model_validate(picture.facts)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "facts"
+        raise ResultsError(f"{path}: {place}: {first['msg']}") from error
+    for file in comparison.files:
+        if file not in picture.images:
+            raise ResultsError(f"{path}: its image {file!r} is not listed")
+    return comparison

@@ -1,0 +1,175 @@
+"""Reference results: what networks are known to give and cost, kept under version control to compare later ones with.
+
+results/reference/<protocol>/<variant>-x<scale>-s<seed>/
+    reference.json       the network, its sets and costs; every reason for which the reference was written, and when
+    quality.csv          a row per image
+    samples.csv          values of SR at a grid of pixels
+    weights.safetensors  the weights, where they belong to the reference
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+
+from results import ROOT, ResultsError, write
+
+_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_TEXTS = ("dataset", "lr_origin", "image")
+QUALITY = ["dataset", "lr_origin", "image", "psnr", "ssim"]
+SAMPLES = ["dataset", "image", "row", "column", "red", "green", "blue"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is measured: a network, or bicubic interpolation, and how images go through it.
+
+    `weights` is the SHA-256 of the weights' file, `training` the digest of the configuration they were trained under;
+    both are None where there is no such thing.
+    """
+
+    model: str
+    scale: int
+    config: dict[str, Any]
+    weights: str | None = None
+    training: str | None = None
+    ensemble: bool = False
+    multiple: int = 1
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of forward passes at `lr_size` (H, W), and of the fixed workload that was timed before each of them."""
+
+    forward_s: tuple[float, ...]
+    calibration_s: tuple[float, ...]
+    lr_size: tuple[int, int]
+    device: str
+    device_name: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters; MACs at an output of 1280x720; latency; and at its input most bytes of tensors held at once."""
+
+    parameters: int
+    macs: int
+    timing: Timing
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a network gives and costs.
+
+    data        SHA-256 of every set
+    quality     a row per image: dataset, lr_origin, image, psnr (dB), ssim
+    samples     a row per sampled pixel: dataset, image, row, column, and red, green, blue of SR in 0..255
+    provenance  versions, machine, commit and time
+    """
+
+    network: Network
+    data: dict[str, str]
+    cost: Cost | None
+    quality: pd.DataFrame
+    samples: pd.DataFrame
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A stored measurement. `history` is a record per time it was written, with the reason; the last one counts."""
+
+    name: str
+    folder: Path
+    measured: Measured
+    history: list[dict[str, Any]]
+
+    @property
+    def weights(self) -> Path | None:
+        """The weights' file, where it belongs to the reference."""
+        path = self.folder / "weights.safetensors"
+        return path if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class _Description:
+    """The content of reference.json."""
+
+    network: Network
+    data: dict[str, str]
+    cost: Cost | None
+    history: list[dict[str, Any]]
+
+
+def names(root: Path = ROOT) -> list[str]:
+    """The references below `root`, as <protocol>/<run>, sorted."""
+    folder = root / "reference"
+    return sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob("*/*/reference.json"))
+
+
+def load(name: str, root: Path = ROOT) -> Reference:
+    """A reference by its name. Raises ResultsError where there is none, or a damaged one."""
+    folder = root / "reference" / name
+    path = folder / "reference.json"
+    if name not in names(root):
+        raise ResultsError(f"no reference {name!r}, expected one of {', '.join(names(root)) or '(none is stored)'}")
+    try:
+        content = TypeAdapter(_Description).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ResultsError(f"{path}: {place or 'content'}: {first['msg']}") from error
+    if not content.history:
+        raise ResultsError(f"{path}: history: expected at least one record")
+    quality, samples = _read(folder / "quality.csv", QUALITY), _read(folder / "samples.csv", SAMPLES)
+    provenance = {key: value for key, value in content.history[-1].items() if key != "reason"}
+    measured = Measured(content.network, content.data, content.cost, quality, samples, provenance)
+    return Reference(name, folder, measured, content.history)
+
+
+def store(name: str, measured: Measured, reason: str, weights: Path | None = None, root: Path = ROOT) -> Reference:
+    """Write a reference and the reason for it; the reasons for those that it replaces are kept.
+
+    `weights` is copied to it. Raises ValueError for an empty reason, ResultsError for a name that is not
+    <protocol>/<run> and if the reference that is there is damaged.
+    """
+    if not reason.strip():
+        raise ValueError("a reference is written for a reason, expected one")
+    if not _NAME.fullmatch(name):
+        raise ResultsError(f"reference {name!r}: expected <protocol>/<run>, such as quick/full-x4-s0")
+    folder = root / "reference" / name
+    before = load(name, root).history if name in names(root) else []
+    history = [*before, {"reason": reason.strip(), **measured.provenance}]
+    description = _Description(measured.network, measured.data, measured.cost, history)
+    write(folder / "quality.csv", _text(measured.quality[QUALITY]))
+    write(folder / "samples.csv", _text(measured.samples[SAMPLES]))
+    own = folder / "weights.safetensors"
+    if weights is not None and weights.resolve() != own.resolve():
+        shutil.copyfile(weights, own)
+    write(folder / "reference.json", json.dumps(asdict(description), indent=1) + "\n")
+    return load(name, root)
+
+
+def _text(table: pd.DataFrame) -> str:
+    return str(table.round({"psnr": 6, "ssim": 8}).to_csv(index=False, lineterminator="\n"))
+
+
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False)
+        if list(table.columns) != columns:
+            raise ValueError(f"expected the columns {', '.join(columns)}")
+        numbers = {name: float if name in ("psnr", "ssim") else int for name in columns if name not in _TEXTS}
+        return table.astype(numbers)
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{path}: not a table of a reference ({str(error).partition(chr(10))[0]})") from error

@@ -1,0 +1,134 @@
+"""Quality over cost: which points there are, and who is on the Pareto front."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import results
+from reports import study
+from reports.tradeoff import KINDS, Point, TradeOff
+
+Store = Callable[..., results.Run]
+SET5 = {"Set5": ["a", "b"]}
+
+
+@pytest.fixture
+def weights(store: Store) -> Store:
+    """Stores a run of published weights on the whole of a small Set5."""
+
+    def run(variant: str, protocol: str = "published", **settings: object) -> results.Run:
+        return store(variant, protocol, **{"weights": True, "datasets": SET5, "images": {"Set5": 2}} | settings)
+
+    return run
+
+
+def recost(run: results.Run, **changes: object) -> None:
+    results.write(run.path("cost.json"), json.dumps((run.cost() or {}) | changes))
+
+
+def picture(*points: tuple[str, float, float]) -> TradeOff:
+    return TradeOff("Set5", 4, "params", "psnr", [Point(label, "measured", x, y) for label, x, y in points], [])
+
+
+def test_a_textbook_front() -> None:
+    found = picture(("cheap", 1e5, 28), ("good", 3e5, 31), ("worse", 4e5, 30), ("best", 9e5, 33), ("dear", 9.5e5, 33))
+    assert [point.label for point in found.front("measured")] == ["cheap", "good", "best"]
+    beaten = {point.label: [other.label for other in found.beaten_by(point)] for point in found.points}
+    assert beaten == {"cheap": [], "good": [], "worse": ["good"], "best": [], "dear": ["best"]}
+
+
+def test_what_looks_equal_beats_nobody() -> None:
+    found = picture(("one", 100_040, 32.004), ("same", 99_960, 31.996), ("better", 100_000, 32.01))
+    assert [point.label for point in found.front("measured")] == ["better"]
+    assert found.beaten_by(found.points[0]) == found.beaten_by(found.points[1]) == [found.points[2]]
+
+
+def test_published_and_measured_do_not_compete() -> None:
+    points = [Point("a", "published", 1e5, 33), Point("b", "measured", 2e5, 32), Point("c", "trained", 3e5, 31)]
+    found = TradeOff("Set5", 4, "params", "psnr", points, [])
+    assert [found.front(kind) for kind in KINDS] == [[point] for point in points]
+
+
+numbers = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), max_size=15)
+
+
+@given(numbers)
+def test_a_front_rises_and_beats_everything_else(values: list[tuple[int, int]]) -> None:
+    found = picture(*((str(index), 1000.0 * x, y / 100) for index, (x, y) in enumerate(values)))
+    front = found.front("measured")
+    for one, other in pairwise(front):
+        assert (one.x < other.x and one.y < other.y) or (one.x, one.y) == (other.x, other.y)
+    for point in found.points:
+        better = [other for other in front if other.x <= point.x and other.y >= point.y and other[2:] != point[2:]]
+        assert (point in front) == (not better)
+
+
+def test_published_numbers_stand_over_published_parameters_only(weights: Store, tmp_path: Path) -> None:
+    weights("imdn", psnr=32.2, ssim=0.895, parameters=715176)
+    one = study.load("table1", "published", tmp_path)
+    found = one.trade_off("Set5", 4)
+    assert Point("IMDN", "published", 715_000, 32.21) in found.points
+    assert [point for point in found.points if point.kind == "measured"] == [
+        Point("IMDN", "measured", 715176, pytest.approx(32.2))
+    ]
+    assert len(found.points) == 15 + 1
+    assert [point.label for point in found.front("published")] == ["RFDN", "SPIN"]
+    for x, cost in (("macs", 41_253_000_000), ("latency", 1.2345), ("memory", 734003200)):
+        assert one.trade_off("Set5", 4, x, "ssim").points == [Point("IMDN", "measured", cost, pytest.approx(0.895))]
+    assert one.trade_off("Set5", 4, "macs").conditions == "LR 180×320"
+
+
+def test_a_self_ensemble_takes_eight_passes_but_no_more_memory(weights: Store, tmp_path: Path) -> None:
+    weights("latticenet-plus")
+    weights("latticenet")
+    one = study.load("table1", "published", tmp_path)
+    for x, ratio in (("macs", 8), ("latency", 8), ("memory", 1)):
+        found = one.trade_off("Set5", 4, x)
+        costs = {point.label: point.x for point in found.points}
+        assert costs["LatticeNet+"] == ratio * costs["LatticeNet"]
+        assert found.ensembles == (("LatticeNet+",) if ratio == 8 else ())
+    counted = [point.x for point in one.trade_off("Set5", 4).points if point.kind == "measured"]
+    assert counted == [555035, 555035]
+
+
+def test_what_was_measured_otherwise_is_no_point_but_named(weights: Store, tmp_path: Path) -> None:
+    for variant in ("imdn", "bsrn", "rfdn"):
+        run = weights(variant)
+    latency = (run.cost() or {})["latency"]
+    recost(run, latency=latency | {"device_name": "Another CPU"})
+    one = study.load("table1", "published", tmp_path)
+    found = one.trade_off("Set5", 4, "latency")
+    assert [point.label for point in found.points] == ["IMDN", "BSRN"]
+    assert found.apart == ("RFDN",)
+    assert found.conditions.startswith("Synthetic CPU (cpu), 2 CPU threads")
+    assert one.trade_off("Set5", 4, "macs").apart == ()
+
+
+def test_a_part_of_a_set_is_no_point(weights: Store, tmp_path: Path) -> None:
+    weights("imdn", images={"Set5": 5})
+    assert study.load("table1", "published", tmp_path).trade_off("Set5", 4, "macs").points == []
+
+
+def test_what_was_not_costed_is_no_point(weights: Store, tmp_path: Path) -> None:
+    recost(weights("imdn"), memory=None)
+    weights("bsrn")
+    (point,) = study.load("table1", "published", tmp_path).trade_off("Set5", 4, "memory").points
+    assert point.label == "BSRN"
+
+
+def test_what_was_trained_here_lies_below(weights: Store, store: Store, tmp_path: Path) -> None:
+    weights("imdn", psnr=32.2)
+    store("full", "cpu", psnr=29.5, datasets=SET5, images={"Set5": 2})
+    store("full", "paper", psnr=32.6, datasets=SET5, images={"Set5": 2})
+    found = study.load("table1", "published", tmp_path).trade_off("Set5", 4)
+    (below,) = found.below
+    assert below == Point("SPIN (protocol cpu)", "trained", 555035, pytest.approx(29.5))
+    assert [point.label for point in found.front("trained")] == ["SPIN (protocol paper)"]
+    assert [point.label for point in found.beaten_by(below)] == ["SPIN (protocol paper)"]

@@ -1,0 +1,112 @@
+"""References on disk: what is stored comes back, reasons are kept, damage is named."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from results import ResultsError, references
+from results.references import Cost, Measured, Network, Timing
+
+NAME = "quick/full-x4-s0"
+
+
+@pytest.fixture
+def measured() -> Measured:
+    quality = pd.DataFrame(
+        [("Set5", "stored-replicate", "007", 28.123456, np.inf), ("Set5", "stored-replicate", "nan", 30.5, 0.87654321)],
+        columns=["dataset", "lr_origin", "image", "ssim", "psnr"],
+    )
+    samples = pd.DataFrame([("Set5", "007", 0, 3, 255, 0, 7)], columns=references.SAMPLES)
+    return Measured(
+        Network("spin", 4, {"blocks": 8, "superpixel_sizes": [12, 16]}, "1" * 64),
+        {"Set5": "2" * 64},
+        Cost(5, 7, Timing((0.5, 0.25), (0.125, 0.0625), (64, 64), "cpu", "a CPU"), 11),
+        quality[references.QUALITY],
+        samples,
+        {"versions": {"torch": "2.13.0"}, "finished": "2025-01-01T00:00:00+00:00"},
+    )
+
+
+def test_what_is_stored_comes_back(measured: Measured, tmp_path: Path) -> None:
+    assert references.names(tmp_path) == []
+    references.store(NAME, measured, "first", root=tmp_path)
+    assert references.names(tmp_path) == [NAME]
+    found = references.load(NAME, tmp_path)
+    assert (found.name, found.folder, found.weights) == (NAME, tmp_path / "reference" / NAME, None)
+    assert (found.measured.network, found.measured.data, found.measured.cost) == (
+        measured.network, measured.data, measured.cost,
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(found.measured.quality, measured.quality)
+    pd.testing.assert_frame_equal(found.measured.samples, measured.samples)
+
+
+def test_every_reason_is_kept(measured: Measured, tmp_path: Path) -> None:
+    references.store(NAME, measured, "first", root=tmp_path)
+    later = replace(measured, provenance={"versions": {"torch": "2.14.0"}})
+    found = references.store(NAME, later, " another torch\n", root=tmp_path)
+    assert [record["reason"] for record in found.history] == ["first", "another torch"]
+    assert [record["versions"]["torch"] for record in found.history] == ["2.13.0", "2.14.0"]
+    assert found.measured.provenance["versions"] == {"torch": "2.14.0"}
+    with pytest.raises(ValueError, match="reason"):
+        references.store(NAME, later, "  ", root=tmp_path)
+
+
+def test_weights_are_copied(measured: Measured, tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"weights")
+    found = references.store(NAME, measured, "first", weights, tmp_path)
+    assert found.weights is not None
+    assert found.weights.read_bytes() == b"weights"
+    references.store(NAME, measured, "measured anew from its own weights", found.weights, tmp_path)
+    assert found.weights.read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize(
+    "name", ["full", "../quick/full", "quick/..", "/quick/full", "quick/full/x", "", "quick\\full"]
+)
+def test_names_stay_below_the_folder(measured: Measured, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ResultsError, match="expected <protocol>/<run>"):
+        references.store(name, measured, "first", root=tmp_path)
+    assert not (tmp_path / "reference").exists()
+
+
+def test_an_unknown_name_is_told_with_the_known_ones(measured: Measured, tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match=r"no reference 'quick/x', expected one of \(none is stored\)"):
+        references.load("quick/x", tmp_path)
+    references.store(NAME, measured, "first", root=tmp_path)
+    with pytest.raises(ResultsError, match=f"expected one of {NAME}"):
+        references.load("quick/x", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("reference.json", "{", "reference.json: content: Invalid JSON"),
+        ("reference.json", '{"network": {"model": "spin"}}', r"reference.json: network.scale: Field required"),
+        ("quality.csv", "dataset,psnr\n", "quality.csv: .*expected the columns dataset, lr_origin, image, psnr, ssim"),
+        ("quality.csv", "dataset,lr_origin,image,psnr,ssim\na,b,c,high,0.5\n", r"quality.csv: .*'high'"),
+        ("samples.csv", None, r"samples.csv: not a table of a reference"),
+        ("samples.csv", "dataset,image,row,column,red,green,blue\na,b,1,1,1,1,\n", "samples.csv: not a table"),
+    ],
+)
+def test_damage_is_named(measured: Measured, tmp_path: Path, file: str, content: str | None, message: str) -> None:
+    path = references.store(NAME, measured, "first", root=tmp_path).folder / file
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    with pytest.raises(ResultsError, match=message):
+        references.load(NAME, tmp_path)
+
+
+def test_history_must_not_be_empty(measured: Measured, tmp_path: Path) -> None:
+    path = references.store(NAME, measured, "first", root=tmp_path).folder / "reference.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "history": []}))
+    with pytest.raises(ResultsError, match="history: expected at least one record"):
+        references.load(NAME, tmp_path)
