@@ -45,7 +45,8 @@ def measure(
     if network.ensemble:
         upscale = evaluation.self_ensemble(upscale)
     quality, samples = [], []
-    for name in sets:
+    chosen = [datasets.get(name) for name in sets]
+    for dataset in chosen:
         taken: list[pd.DataFrame] = []
 
         def sampled(lr: NDArray[np.uint8], taken: list[pd.DataFrame] = taken) -> NDArray[np.float32]:
@@ -54,15 +55,15 @@ def measure(
             return sr
 
         rows = evaluation.evaluate(
-            sampled, datasets.get(name), network.scale, progress=watch(name), multiple=network.multiple
+            sampled, dataset, network.scale, progress=watch(dataset.name), multiple=network.multiple
         )
         quality.append(rows[QUALITY])
         samples += [
-            pixels.assign(dataset=name, image=image) for image, pixels in zip(rows["image"], taken, strict=True)
+            pixels.assign(dataset=dataset.name, image=image) for image, pixels in zip(rows["image"], taken, strict=True)
         ]
     return Measured(
         network,
-        {name: datasets.get(name).checksum(network.scale) for name in sets},
+        {dataset.name: dataset.checksum(network.scale) for dataset in chosen},
         costs(model, network, device, watch("cost")) if model is not None else None,
         pd.concat(quality, ignore_index=True),
         pd.concat(samples, ignore_index=True)[SAMPLES],

@@ -65,6 +65,7 @@ def check(
             raise UsageError("--update: expected --reason with it")
         from benchmarks import check as checking
         from benchmarks import subjects
+        from benchmarks.data import datasets
         from benchmarks.progress import RunProgress
         from reports import regression
 
@@ -80,8 +81,10 @@ def check(
                 known = subject.reference in references.names(folder)
                 stored = references.load(subject.reference, folder) if known or not update else None
                 sets = words(data) or (list(stored.measured.data) if stored else DATA)
-                if stored and not update and (unknown := set(sets) - set(stored.measured.data)):
-                    raise UsageError(f"--data {', '.join(sorted(unknown))}: not in the reference {stored.name}")
+                if stored and not update:
+                    for name in sets:
+                        if datasets.get(name).name not in stored.measured.data:
+                            raise UsageError(f"--data {name}: not in the reference {stored.name}")
                 watch = partial(progress.stage, subject.name)
                 measured = checking.measure(subject.build(), subject.network, sets, where, watch)
                 if update:

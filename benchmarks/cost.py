@@ -135,7 +135,7 @@ def measure(
 ) -> dict[str, Any]:
     """All costs of `models.build(name, scale, **config)` as one JSON-able mapping, the content of cost.json.
 
-    MACs and activations are for an output of 1280x720; MACs by module go down to the second level. Latency and, if
+    MACs and activations are for an output of 1280x720; MACs by module go down to the third level. Latency and, if
     wanted (it takes a process and its seconds), peak memory are for an input of `latency_lr` (H, W), by default
     that of the 1280x720. Raises CostError, and what `models.build` raises.
     """
@@ -149,7 +149,7 @@ def measure(
             "total": counted.total,
             "lr_size": counted.lr_size,
             "output_size": (scale * height, scale * width),
-            "by_module": {part: n for part, n in counted.by_module.items() if part and part.count(".") < 2},
+            "by_module": {part: n for part, n in counted.by_module.items() if part and part.count(".") < 3},
             "by_operator": counted.by_operator,
             "zero_operators": counted.zero_operators,
         },

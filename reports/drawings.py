@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from markupsafe import Markup
 import results
 from reports import figures, speed
 from reports.breakdown import breakdown
+from reports.differences import differences
+from reports.statistics import Compared
 from reports.study import Study
 from reports.tradeoff import QUANTITIES, Cost, TradeOff
 
@@ -21,9 +24,10 @@ COSTS: tuple[Cost, ...] = ("params", "macs", "latency")  # the first is the pape
 
 
 class Drawing(NamedTuple):
-    """A figure: `svg` for the page, and the picture it shows, where its caption needs it."""
+    """A figure for the page, what it shows in words, and the picture itself where its caption needs it."""
 
     svg: Markup
+    description: str
     picture: TradeOff | None = None
 
 
@@ -37,20 +41,26 @@ class Plan(NamedTuple):
 
 
 def drawings(
-    studies: Sequence[Study], runs: Sequence[results.Run], labels: Mapping[str, str], root: Path, folder: Path
+    studies: Sequence[Study],
+    compared: Sequence[Compared],
+    runs: Sequence[results.Run],
+    labels: Mapping[str, str],
+    root: Path,
+    folder: Path,
 ) -> dict[str, Drawing]:
     """Every figure by name; writes its files (of `figures.files`) to `folder`.
 
     With table1 fig1, and fig1-macs and fig1-latency for the page alone; one per curve and scale; training, breakdown,
-    and speed-<number>: each where there is something to draw. `labels` are those of the variants of `runs`. Raises
-    ResultsError for a damaged file.
+    speed-<number>; and differences-<name> of a table: each where there is something to draw. `compared` is of
+    `statistics.compared`; `labels` are those of the variants of `runs`. Raises ResultsError for a damaged file.
     """
     drawn = {}
-    for name, plan in _planned(studies, runs, labels, root):
+    planned = chain(_planned(studies, runs, labels, root), _differences(studies, compared))
+    for name, plan in planned:
         page = plan.draw(figures.PAGE)
         for file, content in figures.files(name, page, plan.draw).items() if plan.files else ():
             results.write(folder / file, content)
-        drawn[name] = Drawing(figures.inline(page, name, plan.description), plan.picture)
+        drawn[name] = Drawing(figures.inline(page, name, plan.description), plan.description, plan.picture)
     return drawn
 
 
@@ -80,6 +90,21 @@ def _trade_offs(one: Study) -> Iterator[tuple[str, Plan]]:
             description = f"PSNR over {QUANTITIES[x].name} on {picture.dataset}, ×{picture.scale}"
             draw = partial(figures.trade_off, picture)
             yield ("fig1" if x == "params" else f"fig1-{x}"), Plan(draw, description, picture, files=x == "params")
+
+
+def _differences(studies: Sequence[Study], compared: Sequence[Compared]) -> Iterator[tuple[str, Plan]]:
+    """PSNR of single images of a table against its reference: at its largest scale, on the set with most images."""
+    tables = {one.name: one for one in studies if one.experiment.kind == "table"}
+    for one in compared:
+        if one.name not in tables:
+            continue
+        study, rows = tables[one.name], one.table[one.table.metric == "psnr"]
+        rows = rows[(rows.reference == study.experiment.reference) & (rows.scale == max(study.experiment.scales))]
+        rows = rows[rows.n_images == rows.n_images.max()]
+        rows = rows[rows.dataset == rows.dataset.iloc[0]] if len(rows) else rows
+        if len(rows) and (found := differences(study.frame, rows)):
+            description = f"PSNR of each image of {found.dataset}, ×{found.scale}, minus that of {found.reference}"
+            yield f"differences-{one.name}", Plan(partial(figures.differences, found), description)
 
 
 def _training_curves(runs: Sequence[results.Run], labels: Mapping[str, str]) -> dict[str, list[pd.DataFrame]]:

@@ -7,8 +7,7 @@ these columns would be too many, a row's `lines` hold the same cells, a line per
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -127,17 +126,15 @@ def layout(
     experiment: Experiment,
     table: pd.DataFrame,
     costs: pd.DataFrame,
-    sets: Sequence[str],
     protocol: str,
     scale: int,
-    by_set: bool = False,
-    warm_starts: Mapping[tuple[str, str, int], int] = MappingProxyType({}),
+    latency: bool,
+    warm_starts: Mapping[tuple[str, str, int], int],
 ) -> Layout:
     """Arrange a table of `study.load` and one of `costs.costs`, with or without the latter's latency.
 
     `warm_starts` is of `notes.warm_starts`.
     """
-    latency = not by_set
     table = table[table.scale == scale]
     cells: Cells = {(row.variant, row.protocol, row.dataset, row.metric): row for row in table.itertuples()}
     baseline = table[table.variant == BASELINE]

@@ -21,7 +21,7 @@ from reports.tradeoff import QUANTITIES
 from results import BASELINE
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("style.css", "pictures.css")
+STYLES = ("style.css", "pictures.css", "superpixels.css")
 SCRIPTS = ("script.js", "slider.js")
 _STYLE_ELEMENT = re.compile(r"<style[^<>]*>(.*?)</style>", re.DOTALL)
 _STYLE_ATTRIBUTE = re.compile(r"""<[a-zA-Z][^<>]*?\sstyle="([^"]*)\"""")

@@ -86,14 +86,15 @@ def compare(
 ) -> Check:
     """Compare what was measured with a reference: a line per set and metric, for the pixels of SR, and for each cost.
 
-    Other weights are `retrained` where that is said, or where they record a training under another configuration than
-    the reference's. Only sets that were measured now are compared. Raises ResultsError where reference and measurement
-    are not of the same images at the same scale.
+    It is taken as retrained where that is said, where its run records a training under another configuration than the
+    reference's, and where it is another network. Only sets that were measured now are compared. Raises ResultsError
+    where reference and measurement are not of the same images at the same scale.
     """
     tolerance = tolerance or Tolerance()
     before = reference.measured
     _check_comparable(reference, measured)
-    retrained = retrained or measured.network.training not in (None, before.network.training)
+    now, then = measured.network, before.network
+    retrained = retrained or now.training not in (None, then.training) or now.model != then.model
     quality = before.quality.merge(measured.quality, on=KEYS, suffixes=("_before", ""))
     lines = []
     for dataset, rows in quality.groupby("dataset", sort=False):

@@ -41,6 +41,7 @@ def render(
     labels = {results.BASELINE: "Bicubic"}
     for one in reversed(studies):  # the first to name a variant has its way
         labels |= {name: variant.label for name, variant in one.experiment.variants.items()}
+    compared = statistics.compared(studies)
     stored = pictures.load(root)
     comparisons = pictures.comparisons(stored)
     content = {
@@ -57,7 +58,7 @@ def render(
         "convention": CONVENTION,
         "departures": departures(_pooled(studies)),
         "claims": claims.claims(studies),
-        "statistics": statistics.compared(studies),
+        "statistics": compared,
         "agreement": agreement(_pooled(studies), results.official(), full_sets(runs)),
         "ledger": ablations.ledger(),
         "provenance": provenance(everywhere),
@@ -79,7 +80,7 @@ def render(
                 text = module.environment(TEMPLATES).get_template(f"table.{form}").render(content, study=one)
                 results.write(folder / f"{one.name}.{form}", text)
     pictures.write(comparisons, folder)
-    content["drawings"] = drawings(studies, runs, labels, root, folder)
+    content["drawings"] = drawings(studies, compared, runs, labels, root, folder)
     index = folder / "index.html"
     results.write(index, html_page(content))
     return index

@@ -43,6 +43,7 @@ class Compared(NamedTuple):
     The table of `against`, never empty, has more columns here: name and fine (of Metric), p_told and p_holm_told.
     """
 
+    name: str  # of the study
     title: str
     references: list[str]  # labels
     table: pd.DataFrame
@@ -179,7 +180,7 @@ def compared(studies: Iterable[Study]) -> list[Compared]:
                 )
             told = {f"{column}_told": table[column].map(p_value) for column in ("p", "p_holm")}
             metrics = {field: [getattr(METRICS[key], field) for key in table.metric] for field in ("name", "fine")}
-            found.append(Compared(study.experiment.title, references, table.assign(**told, **metrics), notes))
+            found.append(Compared(study.name, study.experiment.title, references, table.assign(**told, **metrics), notes))
     return found
 
 

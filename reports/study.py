@@ -15,6 +15,7 @@ import ablations
 import results
 from reports.costs import costs
 from reports.layout import Layout, layout, shown, signed
+from reports.notes import warm_starts
 from reports.provenance import full_sets
 from reports.reasons import TOLERANCE, exceeds, explanations, missing
 from reports.tables import CONVENTION, METRICS, WEIGHTS, compare, fullest, means
@@ -181,9 +182,10 @@ def load(name: str, protocol: str, root: Path = results.ROOT) -> Study:
     table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else table
     spent = costs([*runs, *others])
     table = _with_costs(experiment, table, spent, published)
-    sets = plan.evaluation.datasets
+    starts = warm_starts([*runs, *others])
     layouts = [
-        layout(experiment, table, spent, sets, own, scale, by_set=plan.training is None) for scale in experiment.scales
+        layout(experiment, table, spent, own, scale, latency=plan.training is not None, warm_starts=starts)
+        for scale in experiment.scales
     ]
     return Study(Path(name).stem, experiment, runs, others, frame, table, layouts, spent)
 

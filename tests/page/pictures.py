@@ -35,8 +35,9 @@ def comparison() -> dict[str, Any]:
 
 def superpixels() -> dict[str, Any]:
     marked = {
-        "row": 1, "column": 2, "pixels": 30, "most_associated": 0.9, "associated_elsewhere": 0.1, "selected_elsewhere": 3,
-        "read_elsewhere": 0.2, "most_read": 0.3, "attended_elsewhere": 0.4, "most_attended": 0.5,
+        "row": 1, "column": 2, "pixels": 30, "most_associated": 0.9, "associated_elsewhere": 0.1,
+        "selected_elsewhere": 3, "read_elsewhere": 0.2, "most_read": 0.3, "attended_elsewhere": 0.4,
+        "most_attended": 0.5,
     }  # fmt: skip
     views = ("superpixels", "association", "selected", "ignored", "reads", "attention")
     blocks = [

@@ -13,7 +13,7 @@ import pytest
 
 import results
 from ablations import Experiment
-from reports import study
+from reports import statistics, study
 from reports.claims import MOST, Judgement, Verdict, claims, conditions, judge
 from reports.page import TEMPLATES
 from reports.study import Study
@@ -106,6 +106,7 @@ def only(study: Study) -> Judgement:
 
 
 BETTER = experiment({"check": "better", "variants": ["a"], "others": ["b", "c"]})
+PAIR = experiment({"check": "better", "variants": ["a"], "others": ["b"], "datasets": ["Set5"], "metrics": ["psnr"]})
 SECOND = experiment({"check": "better", "variants": ["a"], "places": 2})
 SMALLER = experiment({"check": "smaller", "variants": ["a"], "others": ["b"], "cost": "parameters"})
 FRONT = experiment({"check": "undominated", "variants": ["a"], "cost": "parameters", "metrics": ["psnr"]})
@@ -251,12 +252,40 @@ def test_a_set_too_small_for_a_test_neither_contradicts_nor_supports_alone(store
 
 def test_many_comparisons_are_corrected_for(stored: Stored) -> None:
     """p of a single comparison is below the level, that of the four of a claim is not."""
-    pair = experiment(
-        {"check": "better", "variants": ["a"], "others": ["b"], "datasets": ["Set5"], "metrics": ["psnr"]}
-    )
     leads = {"a": 0.5, "b": 0.0, "c": 0.5}
-    assert only(stored(pair, leads, images={"Set5": 6})).measured.word == "supported"
+    assert only(stored(PAIR, leads, images={"Set5": 6})).measured.word == "supported"
     assert only(stored(BETTER, {**leads, "c": 0.0}, images={"Set5": 6})).measured.word == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("differences", "word"),
+    [
+        ([0.1 + i / 1000 for i in range(13)] + [-0.1], "supported"),
+        ([0.1 + i / 1000 for i in range(13)] + [-0.6], "undecided"),  # the interval of the mean spans zero
+        ([0.01 + i / 1e5 for i in range(85)] + [-1 - i / 1e5 for i in range(15)], "undecided"),  # most are better
+        ([-0.01 - i / 1e5 for i in range(85)] + [-1 - i / 1e5 for i in range(15)], "contradicted"),
+    ],
+)
+def test_interval_and_test_must_agree(stored: Stored, differences: list[float], word: str) -> None:
+    one = stored(PAIR, {"a": 0.0, "b": 0.0}, images=dict.fromkeys(SETS, len(differences)))
+    frame = one.frame.copy()
+    here = frame.dataset == "Set5"
+    base = frame.psnr[here & (frame.variant == "b")].to_numpy()
+    frame.loc[here & (frame.variant == "a"), "psnr"] = base + differences
+    (row,) = statistics.compare(frame, [statistics.Comparison(4, "Set5", "a", "b", "psnr")]).itertuples()
+    assert row.p < statistics.LEVEL
+    assert only(dataclasses.replace(one, frame=frame)).measured.word == word
+
+
+def test_other_lr_images_are_not_compared(stored: Stored) -> None:
+    one = stored(PAIR, {"a": 0.5, "b": 0.0})
+    changed = (one.frame.variant == "a") & (one.frame.image == "003")
+    frame = one.frame.assign(lr_origin=one.frame.lr_origin.mask(changed, "imresize-symmetric"))
+    told = "A and B: not measured on the same images"
+    assert only(one).measured.word == "supported"
+    assert only(dataclasses.replace(one, frame=frame)).measured == Verdict(
+        "undecided", f"Nothing can be compared. {told}.", [f"{told}, at ×4 Set5"]
+    )
 
 
 def test_networks_below_bicubic_tell_nothing(stored: Stored) -> None:

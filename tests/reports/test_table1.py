@@ -285,6 +285,6 @@ def test_footnotes_of_a_table_are_complete(weights: Store, tmp_path: Path) -> No
     tex = render(["table1"], "published", tmp_path).with_name("table1.tex").read_text(encoding="utf-8")
     for part in tex.split(r"\begin{table*}")[1:]:
         body, below = part.split(r"\begin{minipage}")
-        used = set(re.findall(r"\\textsuperscript\{([a-z]+)\}", body))
+        used = {mark for marks in re.findall(r"\\textsuperscript\{([a-z,]+)\}", body) for mark in marks.split(",")}
         assert used == set(re.findall(r"\\textsuperscript\{([a-z]+)\}", below))
         assert used

@@ -67,9 +67,7 @@ def test_weights_are_copied(measured: Measured, tmp_path: Path) -> None:
     assert found.weights.read_bytes() == b"weights"
 
 
-@pytest.mark.parametrize(
-    "name", ["full", "../quick/full", "quick/..", "/quick/full", "quick/full/x", "", "quick\\full"]
-)
+@pytest.mark.parametrize("name", ["full", "../quick/full", "quick/..", "/quick/full", "quick/full/x", "", "a\\b/c"])
 def test_names_stay_below_the_folder(measured: Measured, tmp_path: Path, name: str) -> None:
     with pytest.raises(ResultsError, match="expected <protocol>/<run>"):
         references.store(name, measured, "first", root=tmp_path)

@@ -52,6 +52,20 @@ def test_a_changed_run_is_stale_and_says_why(run: Run) -> None:
     assert run.state(other_set).pending == ("evaluate",)
 
 
+def test_a_further_test_set_makes_nothing_stale(run: Run) -> None:
+    stage = {"conventions": ["rcan"], "data": {"Set5": "a"}, "images": {"Set5": 5}, "missing": {}}
+    more = {**stage, "data": {"Set5": "a", "Set14": "b"}, "images": {"Set5": 5, "Set14": 14}}
+    run.describe({}, {"evaluate": stage})
+    run.record("evaluate", stage, {})
+    assert run.state({"evaluate": more}) == results.RunState(("evaluate",))
+    other = {**more, "data": {"Set5": "c", "Set14": "b"}}
+    assert run.state({"evaluate": other}).reasons == (
+        "evaluate: data.Set5: a -> c; data.Set14: None -> b; images.Set14: None -> 14",
+    )
+    fewer = run.state({"evaluate": {**stage, "data": {}, "images": {}}})
+    assert fewer.word == "stale"
+
+
 def test_a_run_changed_before_it_finished_is_stale(run: Run) -> None:
     run.describe({}, STAGES)
     state = run.state({**STAGES, "train": {"seed": 1}})
