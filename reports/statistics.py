@@ -180,7 +180,8 @@ def compared(studies: Iterable[Study]) -> list[Compared]:
                 )
             told = {f"{column}_told": table[column].map(p_value) for column in ("p", "p_holm")}
             metrics = {field: [getattr(METRICS[key], field) for key in table.metric] for field in ("name", "fine")}
-            found.append(Compared(study.name, study.experiment.title, references, table.assign(**told, **metrics), notes))
+            table = table.assign(**told, **metrics)
+            found.append(Compared(study.name, study.experiment.title, references, table, notes))
     return found
 
 

@@ -193,5 +193,5 @@
     });
   }
   addEventListener("keydown", (event) => event.key === "Escape" && hide());
-  addEventListener("scroll", () => show(...shown), { passive: true });
+  addEventListener("scroll", () => show(...shown), { passive: true, capture: true });
 }
