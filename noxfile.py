@@ -81,9 +81,10 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the test suite."""
+    """Run the test suite, on all cores."""
     prepare(session)
-    run(session, "python", "-m", "pytest")
+    session.env.setdefault("OMP_NUM_THREADS", "1")
+    run(session, "python", "-m", "pytest", "--numprocesses", "auto", "--dist", "worksteal")
 
 
 @nox.session

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pandas as pd
 from markupsafe import Markup
@@ -32,12 +32,15 @@ class Drawing(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A figure yet to be drawn: how, what it shows in words, and whether it is written to files as well."""
+    """A figure yet to be drawn: how, what it shows in words, and its place.
+
+    Figures of the paper are written to files of every size, others to fewer, those for the page alone to none.
+    """
 
     draw: figures.Draw
     description: str
+    place: Literal["paper", "files", "page"] = "files"
     picture: TradeOff | None = None
-    files: bool = True
 
 
 def drawings(
@@ -57,10 +60,14 @@ def drawings(
     drawn = {}
     planned = chain(_planned(studies, runs, labels, root), _differences(studies, compared))
     for name, plan in planned:
-        page = plan.draw(figures.PAGE)
-        for file, content in figures.files(name, page, plan.draw).items() if plan.files else ():
-            results.write(folder / file, content)
-        drawn[name] = Drawing(figures.inline(page, name, plan.description), plan.description, plan.picture)
+        if plan.place == "page":
+            svg = figures.save(plan.draw(figures.PAGE), "svg")
+        else:
+            files = figures.files(name, plan.draw, wide=plan.place == "paper")
+            svg = files[f"{name}.svg"]
+            for file, content in files.items():
+                results.write(folder / file, content)
+        drawn[name] = Drawing(figures.inline(svg, name, plan.description), plan.description, plan.picture)
     return drawn
 
 
@@ -73,7 +80,7 @@ def _planned(
         for curve in one.curves if one.experiment.kind == "curve" else ():
             if len(curve.measured) or len(curve.published):
                 draw = partial(figures.depth, curve, str(one.experiment.x))
-                yield curve.name, Plan(draw, one.experiment.caption)
+                yield curve.name, Plan(draw, one.experiment.caption, "paper")
     if curves := _training_curves(runs, labels):
         yield "training", Plan(partial(figures.training, curves), "Training loss over the iterations")
     if parts := _parts(studies, labels):
@@ -89,7 +96,10 @@ def _trade_offs(one: Study) -> Iterator[tuple[str, Plan]]:
         if picture.points:
             description = f"PSNR over {QUANTITIES[x].name} on {picture.dataset}, ×{picture.scale}"
             draw = partial(figures.trade_off, picture)
-            yield ("fig1" if x == "params" else f"fig1-{x}"), Plan(draw, description, picture, files=x == "params")
+            if x == COSTS[0]:
+                yield "fig1", Plan(draw, description, "paper", picture)
+            else:
+                yield f"fig1-{x}", Plan(draw, description, "page", picture)
 
 
 def _differences(studies: Sequence[Study], compared: Sequence[Compared]) -> Iterator[tuple[str, Plan]]:

@@ -40,6 +40,9 @@ COLUMNS = [
 ]  # fmt: skip
 
 
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # builds plain data only; in C where PyYAML was built with it
+
+
 class ResultsError(Exception):
     """A stored file that cannot be used; the message names it."""
 
@@ -85,7 +88,7 @@ class Run:
         if not path.is_file():
             return None
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = yaml.load(path.read_text(encoding="utf-8"), _YAML)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ResultsError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
         if not isinstance(content, dict):

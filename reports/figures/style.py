@@ -81,12 +81,12 @@ def line(index: int) -> dict[str, Any]:
     }
 
 
-def files(name: str, page: Figure, draw: Draw) -> dict[str, bytes]:
-    """The files of a figure by name: svg and png as on the page, pdf for a column, and for a line (<name>-wide)."""
+def files(name: str, draw: Draw, wide: bool = False) -> dict[str, bytes]:
+    """The files of a figure by name: svg and png as on the page, pdf for a column and, if `wide`, a line."""
+    page = draw(PAGE)
     found = {f"{name}.{file_format}": save(page, file_format) for file_format in ("svg", "png")}
-    for suffix, size in (("", COLUMN), ("-wide", LINE)):
-        found[f"{name}{suffix}.pdf"] = save(draw(size), "pdf", size)
-    return found
+    found[f"{name}.pdf"] = save(draw(COLUMN), "pdf", COLUMN)
+    return {**found, f"{name}-wide.pdf": save(draw(LINE), "pdf", LINE)} if wide else found
 
 
 def save(figure: Figure, file_format: str, size: Size = PAGE) -> bytes:
@@ -113,9 +113,9 @@ def _titled(figure: Figure, svg: bytes) -> bytes:
     return text.encode()
 
 
-def inline(figure: Figure, name: str, description: str) -> Markup:
-    """The figure, drawn for the page, as a part of it: SVG with its text colour, and with names of its own."""
-    text = save(figure, "svg").decode()
+def inline(svg: bytes, name: str, description: str) -> Markup:
+    """A figure's SVG as part of a page: with its text colour, and with names of its own."""
+    text = svg.decode()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     role = "group" if "<title>" in text else "img"  # what is inside an image has no names of its own

@@ -195,7 +195,7 @@ def boxes_of(pdf: bytes) -> list[float]:
 
 def test_printed_figures_have_the_width_of_a_column_and_embedded_fonts() -> None:
     draw = partial(figures.depth, curve(), "blocks")
-    files = figures.files("fig7", draw(PAGE), draw)
+    files = figures.files("fig7", draw, wide=True)
     assert set(files) == {"fig7.svg", "fig7.png", "fig7.pdf", "fig7-wide.pdf"}
     for name, inches in (("fig7.pdf", 3.25), ("fig7-wide.pdf", 4.8)):  # CVPR's column, the line of llncs
         assert boxes_of(files[name])[2] == pytest.approx(72 * inches)
@@ -217,13 +217,12 @@ def picture(x: Cost = "params", **changes: Any) -> TradeOff:
 
 def test_the_same_numbers_give_the_same_bytes() -> None:
     draw = partial(figures.trade_off, picture())
-    once, again = (figures.files("fig1", draw(PAGE), draw) for _ in range(2))
+    once, again = (figures.files("fig1", draw, wide=True) for _ in range(2))
     assert once == again
-    assert figures.inline(draw(PAGE), "fig1", "Fig. 1") == figures.inline(draw(PAGE), "fig1", "Fig. 1")
 
 
 def test_a_figure_in_a_page_takes_its_colours_and_has_names_of_its_own() -> None:
-    svg = figures.inline(figures.trade_off(picture()), "fig1", 'over "parameters" & <more>')
+    svg = figures.inline(figures.save(figures.trade_off(picture()), "svg"), "fig1", 'over "parameters" & <more>')
     assert svg.startswith('<svg role="group" aria-label="over &#34;parameters&#34; &amp; &lt;more&gt;"')
     assert INK not in svg and "currentColor" in svg
     ids = re.findall(r'\bid="([^"]*)"', svg)

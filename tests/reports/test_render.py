@@ -246,11 +246,8 @@ def test_two_renders_are_equal_to_the_byte(store: Store, tmp_path: Path) -> None
         render(EXPERIMENTS, "quick", tmp_path, folder)
     first, second = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
     assert first == second
-    figures = [
-        f"{name}{end}"
-        for name in ("fig7", "training", "differences-table2")
-        for end in (".pdf", "-wide.pdf", ".png", ".svg")
-    ]
+    names = ("fig7", "training", "differences-table2")
+    figures = ["fig7-wide.pdf", *(f"{name}{end}" for name in names for end in (".pdf", ".png", ".svg"))]
     tables = [f"{name}.{form}" for name in ("table2", "switches") for form in ("csv", "md", "tex")]
     assert set(first) == {"index.html", "fig7.csv", *tables, *figures}
 
