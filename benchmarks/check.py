@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import models
-from benchmarks import allocation, calibration, cost, evaluation, provenance
+from benchmarks import calibration, cost, evaluation, memory, provenance
 from benchmarks.data import datasets
 from benchmarks.evaluation import Upscale
 from benchmarks.quality import eight_bit
@@ -87,11 +87,11 @@ def costs(model: nn.Module, network: Network, device: torch.device, advance: Adv
     advance(0, 2, "latency")
     timing = calibration.timing(model, LR_SIZE, device, REPEATS)
     advance(1, 2, "memory")
-    memory = allocation.peak(model, LR_SIZE, device)
+    held = memory.live_bytes(model, LR_SIZE, device)
     advance(2, 2, "memory")
     return Cost(
         parameters=cost.parameters(model),
         macs=cost.macs(model, cost.lr_size_for(network.scale)).total,
         timing=timing,
-        memory_bytes=memory,
+        memory_bytes=held,
     )

@@ -12,7 +12,16 @@ from rich.table import Table
 import ablations
 import results
 from benchmarks import cli_check, cli_networks, cli_pictures, cli_tradeoff
-from benchmarks.options import DeviceName, Threads, UsageError, compute_device, console, integers, say, words
+from benchmarks.options import (
+    DeviceName,
+    Threads,
+    compute_device,
+    console,
+    expected_errors,
+    integers,
+    say,
+    words,
+)
 
 app = typer.Typer(
     help="Reproducible benchmark and ablation suite for lightweight image super-resolution around SPIN.",
@@ -214,22 +223,6 @@ def _render(protocol: str, folder: Path) -> None:
     say(f"report: {path}")
 
 
-def _expected_errors() -> tuple[type[Exception], ...]:
-    """What a user can mend. Modules that were never loaded cannot have raised."""
-    names = {
-        "benchmarks.checkpoints": "CheckpointError",
-        "benchmarks.data.images": "DataError",
-        "benchmarks.evaluation": "EvaluationError",
-        "benchmarks.executors": "RunError",
-        "benchmarks.macs": "CostError",
-        "benchmarks.tiling": "TooLarge",
-        "benchmarks.training": "TrainingError",
-        "models": "WeightsError",
-    }
-    loaded = [getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules]
-    return (UsageError, ablations.AblationError, results.ResultsError, *loaded)
-
-
 def main() -> None:
     """Entry point of `spinbench`."""
     try:
@@ -238,7 +231,7 @@ def main() -> None:
         say(str(error) or "interrupted; the same command continues")
         sys.exit(130)
     except Exception as error:
-        if isinstance(error, _expected_errors()):
+        if isinstance(error, expected_errors()):
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
         raise

@@ -17,7 +17,17 @@ from rich.table import Table
 from rich.text import Text
 
 import results
-from benchmarks.options import DeviceName, Scale, Threads, UsageError, compute_device, console, say, words
+from benchmarks.options import (
+    DeviceName,
+    Scale,
+    Threads,
+    UsageError,
+    compute_device,
+    console,
+    expected_errors,
+    say,
+    words,
+)
 from results import references
 
 if TYPE_CHECKING:
@@ -131,9 +141,7 @@ def _two_for_an_error() -> Iterator[None]:
     except typer.Exit:
         raise
     except Exception as error:
-        from benchmarks.cli import _expected_errors
-
-        if isinstance(error, _expected_errors()):
+        if isinstance(error, expected_errors()):
             print(f"error: {error}", file=sys.stderr)
         else:
             traceback.print_exc()

@@ -194,6 +194,7 @@ def speed(
     from benchmarks import devices
     from benchmarks import speed as timing
     from benchmarks.progress import RunProgress
+    from reports.speed import exponent
 
     size = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", lr)
     if size is None:
@@ -220,7 +221,7 @@ def speed(
                 continue
             (row,) = rows[rows["memory_bytes"].notna()].to_dict("records")
             gmacs, seconds = row["macs"] / 1e9, row["median_s"]
-            grows = (f"{timing.growth(rows, column):.2f}" for column in ("median_s", "macs"))
+            grows = (f"{exponent(rows, column):.2f}" for column in ("median_s", "macs"))
             memory = f"{row['memory_bytes'] / 2**20:.0f}"
             table.add_row(name, f"{seconds:.4f}", f"{gmacs:.2f}", f"{gmacs / seconds:.1f}", memory, *grows)
             progress.done(f"{name}: {seconds:.4f} s")

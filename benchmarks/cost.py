@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]
+import psutil
 import torch
 from torch import nn
 

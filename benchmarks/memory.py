@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -32,36 +32,48 @@ def bytes_per_pixel(model: nn.Module, device: torch.device, least: int = 1) -> f
     In every network of the registry they grow in proportion to the pixels.
     """
     side = max(PROBE, least)
-    with ready(model, device), torch.no_grad():
-        image = example(model, (side, side), device)
-        with _LiveBytes() as live:
+    return MARGIN * live_bytes(model, (side, side), device) / side**2
+
+
+def live_bytes(model: nn.Module, lr_size: tuple[int, int], device: torch.device) -> int:
+    """Most bytes of tensors, beyond weights and image, that a pass on an image of `lr_size` (H, W) holds at once.
+
+    The growth of a process (`cost.peak_memory`) is what a user has to have, but it varies by a third between runs, with
+    the threads and with what the allocator keeps. This is the same everywhere. What operators use inside themselves is
+    not counted.
+    """
+    with ready(model, device), torch.inference_mode():
+        image = example(model, lr_size, device)
+        with _Living() as living:
             model(image)
-    return MARGIN * live.peak / side**2
+    return living.most
 
 
-class _LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the tensors that operators make, while they are alive."""
+class _Living(TorchDispatchMode):
+    """Counts storages from the operator that makes them until they are freed."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = self.peak = 0
+        self.now = self.most = 0
         self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
 
     def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, operator: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and tensor.untyped_storage() not in self._known:
-                storage = tensor.untyped_storage()
+        for value in tree_leaves((args, kwargs)):
+            if isinstance(value, Tensor):
+                self._known.add(value.untyped_storage())  # made before, such as weights
+        result = operator(*args, **(kwargs or {}))
+        for value in tree_leaves(result):
+            if isinstance(value, Tensor) and (storage := value.untyped_storage()) not in self._known:
                 self._known.add(storage)
-                self._change(storage.nbytes())
-                weakref.finalize(storage, self._change, -storage.nbytes())
+                self._add(storage.nbytes())
+                weakref.finalize(storage, self._add, -storage.nbytes())
         return result
 
-    def _change(self, amount: int) -> None:
-        self.now += amount
-        self.peak = max(self.peak, self.now)
+    def _add(self, size: int) -> None:
+        self.now += size
+        self.most = max(self.most, self.now)
 
 
 def available(device: torch.device) -> int:

@@ -10,7 +10,6 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -72,14 +71,6 @@ def measure(
         if progress:
             progress(done, len(sizes), _text(size))
     return pd.DataFrame(rows, columns=COLUMNS).astype({"memory_bytes": "Int64"})
-
-
-def growth(rows: pd.DataFrame, column: str) -> float:
-    """Exponent p of column ~ pixels^p over a network's rows, by least squares on logarithms; NaN for one size."""
-    pixels = rows["lr_height"] * rows["lr_width"]
-    if pixels.nunique() < 2:
-        return float("nan")
-    return float(np.polyfit(np.log(pixels), np.log(rows[column]), 1)[0])
 
 
 def store(rows: pd.DataFrame, path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from reports.tables import CONVENTION, RUN, fullest, means
+from reports.statistics import over_seeds
 from results import BASELINE
 
 
@@ -35,21 +35,12 @@ def differences(frame: pd.DataFrame, compared: pd.DataFrame) -> Differences | No
     `frame` is of `results.load`. Seeds are averaged first, and pairs that are not finite left out, as there. Bicubic
     interpolation is left out: it is so far behind that beside it networks look alike. None without a pair.
     """
+    _, means = over_seeds(frame)
     panels = {}
     for row in compared[compared.variant != BASELINE].itertuples():
-        images = _over_seeds(frame, row.scale, row.dataset, row.metric)
+        images = means[row.metric].xs((row.scale, row.dataset), level=("scale", "dataset")).unstack("variant")
         change = (images[row.variant] - images[row.reference]).to_numpy(dtype=float)
         if np.isfinite(change).any():
             interval = (row.low, row.high) if np.isfinite([row.low, row.high]).all() else None
             panels[row.label] = Panel(change[np.isfinite(change)].tolist(), interval)
     return Differences(row.reference_label, row.dataset, row.scale, row.metric, panels) if panels else None
-
-
-def _over_seeds(frame: pd.DataFrame, scale: int, dataset: str, metric: str) -> pd.DataFrame:
-    """A row per image and a column per variant: the mean over those seeds that saw most images."""
-    frame = frame[(frame.scale == scale) & (frame.dataset == dataset) & (frame.convention == CONVENTION)]
-    runs = means(frame)
-    common = runs.groupby("variant").pictures.agg(fullest)
-    alike = runs[[seen == common[name] for name, seen in zip(runs.variant, runs.pictures, strict=True)]]
-    frame = frame.merge(alike[RUN], on=RUN)
-    return frame.groupby(["image", "lr_origin", "variant"], sort=False)[metric].mean().unstack()

@@ -18,19 +18,25 @@ from reports import latex
 from reports.latex import Tex, escape
 from reports.layout import Entry, shown
 from reports.tables import METRICS, marks
-from results import comparison, pictures
+from results import pictures
+from results.attribution import AttributionMaps
 from results.comparison import Comparison, Quality
-from results.pictures import Picture
+from results.pictures import Facts, Picture
+from results.superpixels import Superpixels
 
 TEMPLATES = Path(__file__).parent / "templates"
+KINDS: dict[pictures.Kind, type[Facts]] = {
+    "comparison": Comparison, "superpixels": Superpixels, "attribution": AttributionMaps
+}  # fmt: skip
 PRINTED = 256  # pixels, the least longer side of a crop for print
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A stored picture: its facts, and its images as a page without a network needs them."""
+    """A stored picture: its facts, by its kind, and its images as a page without a network needs them."""
 
     picture: Picture
+    facts: Any  # of KINDS
 
     @property
     def name(self) -> str:
@@ -39,10 +45,6 @@ class Shown:
     @property
     def kind(self) -> pictures.Kind:
         return self.picture.kind
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        return self.picture.facts
 
     def src(self, file: str) -> str:
         """One of its images as a data URI. Raises ResultsError for a file that it does not list."""
@@ -83,13 +85,16 @@ class Compared:
 
 
 def load(root: Path = results.ROOT) -> list[Shown]:
-    """The pictures stored below `root`, by kind and name. Raises ResultsError for a damaged one."""
-    return [Shown(picture) for picture in pictures.load(root)]
+    """The pictures stored below `root`, by kind and name.
+
+    Raises ResultsError for a damaged one, or for facts that are not those of its kind.
+    """
+    return [Shown(picture, KINDS[picture.kind].of(picture)) for picture in pictures.load(root)]
 
 
 def comparisons(found: Sequence[Shown]) -> list[Compared]:
-    """The comparisons among some pictures. Raises ResultsError for facts that are not those of one."""
-    return [Compared(one, comparison.read(one.picture)) for one in found if one.kind == "comparison"]
+    """The comparisons among some pictures."""
+    return [Compared(one, one.facts) for one in found if one.kind == "comparison"]
 
 
 def write(compared: Sequence[Compared], folder: Path) -> None:

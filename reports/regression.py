@@ -221,11 +221,11 @@ def shown(line: Line) -> tuple[str, str, str, str]:
     """A line's reference, measured value, change and interval as texts."""
     digits = {"dB": 4, "": 5, "steps": 3, "%": 3}[line.unit]
     whole = line.quantity in ("parameters", "MACs")
-    values = (f"{value:,.0f}" if whole else f"{value:.{digits}f}" for value in (line.reference, line.measured))
+    before, now = (f"{value:,.0f}" if whole else f"{value:.{digits}f}" for value in (line.reference, line.measured))
     factor, digits = (100, 1) if line.unit == "%" else (1, digits)
     change, low, high = (f"{factor * value:+z.{digits}f}" for value in (line.change, line.low, line.high))
     unit = f" {line.unit}" if line.unit else ""
-    return (*values, f"{change}{unit}", "" if line.low == line.high else f"[{low}, {high}]")  # type: ignore[return-value]
+    return before, now, f"{change}{unit}", "" if line.low == line.high else f"[{low}, {high}]"
 
 
 def as_json(checks: Sequence[Check], tolerance: Tolerance) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from reports.page import TEMPLATES, html_page
 from reports.provenance import changed, full_sets, provenance
 from reports.study import Study
 from reports.tables import CONVENTION, METRICS, RUN, departures
-from results import attribution, superpixels
 
 TEXTS = {"tex": latex, "md": markdown}
 
@@ -64,10 +63,8 @@ def render(
         "provenance": provenance(everywhere),
         "changed": changed(runs, plan),
         "comparisons": comparisons,
-        "superpixels": [
-            {"shown": one, "facts": superpixels.read(one.picture)} for one in stored if one.kind == "superpixels"
-        ],
-        "attribution": [one for one in stored if one.kind == "attribution" and attribution.read(one.picture)],
+        "superpixels": [one for one in stored if one.kind == "superpixels"],
+        "attribution": [one for one in stored if one.kind == "attribution"],
     }
 
     for one in studies:

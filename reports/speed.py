@@ -46,6 +46,7 @@ def load(root: Path = ROOT) -> list[Speed]:
 def exponent(rows: pd.DataFrame, column: str) -> float:
     """p of column ~ pixels^p over a network's rows, by least squares on logarithms; NaN below two sizes."""
     known = rows[rows[column] > 0]
-    if known.pixels.nunique() < 2:
+    pixels = known.lr_height * known.lr_width
+    if pixels.nunique() < 2:
         return float("nan")
-    return float(np.polyfit(np.log(known.pixels), np.log(known[column]), 1)[0])
+    return float(np.polyfit(np.log(pixels), np.log(known[column]), 1)[0])

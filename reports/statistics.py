@@ -79,6 +79,19 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return corrected
 
 
+def over_seeds(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs that count (of `tables.means`), and every image's mean over their seeds, from one of `results.load`.
+
+    Seeds that saw fewer images than others of their variant do not count. The second is indexed by scale, dataset,
+    image, lr_origin and variant. Raises ResultsError where a number is missing.
+    """
+    frame = frame[frame.convention == CONVENTION]
+    runs = _full_runs(means(frame))
+    frame = frame.merge(runs[[*RUN, "dataset"]], on=[*RUN, "dataset"])
+    images = frame.groupby(["scale", "dataset", "image", "lr_origin", "variant"], sort=False)[list(METRICS)].mean()
+    return runs, images
+
+
 def compare(frame: pd.DataFrame, comparisons: Iterable[Comparison]) -> pd.DataFrame:
     """A row for each comparison with at least one image in common, from a frame of `results.load`.
 
@@ -88,11 +101,8 @@ def compare(frame: pd.DataFrame, comparisons: Iterable[Comparison]) -> pd.DataFr
     reference_seeds, reference_sd_seeds. Standard deviations of one value are NaN. Seeds that saw fewer images than
     others of their variant are left out. Raises ResultsError where a number is missing.
     """
-    frame = frame[frame.convention == CONVENTION]
-    runs = _full_runs(means(frame))
-    frame = frame.merge(runs[[*RUN, "dataset"]], on=[*RUN, "dataset"])
+    runs, images = over_seeds(frame)
     place = ["scale", "dataset"]
-    images = frame.groupby([*place, "image", "lr_origin", "variant"], sort=False)[list(METRICS)].mean()
     values: dict[tuple[int, str, str, str], np.ndarray] = {}  # scale, set, metric, variant: of all images of the set
     for (scale, dataset), group in images.groupby(level=place, sort=False):
         for (metric, variant), column in group.droplevel(place).unstack().items():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ablations.schema import Positive, Strict
-from results import ResultsError
 from results.comparison import Box
-from results.pictures import Picture
+from results.pictures import Facts
 
 
 class Panel(Strict):
@@ -31,7 +30,7 @@ class Panel(Strict):
     residual: float
 
 
-class AttributionMaps(Strict):
+class AttributionMaps(Facts):
     """`lr` is a file: the part of the LR image that the networks were given, with the box drawn in.
 
     `box` is in HR pixels of the whole image, `part` in LR pixels; `box_rule` says in words how it was chosen. The path
@@ -56,17 +55,3 @@ class AttributionMaps(Strict):
     def files(self) -> list[str]:
         """All its images."""
         return [self.lr, *(file for panel in self.panels for file in (panel.map, panel.overlay, panel.area))]
-
-
-def read(picture: Picture) -> AttributionMaps:
-    """The facts of stored attribution maps. Raises ResultsError where they are not those of one."""
-    path = picture.folder / "picture.json"
-    try:
-        maps = AttributionMaps.model_validate(picture.facts)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ResultsError(f"{path}: {'.'.join(map(str, first['loc'])) or 'facts'}: {first['msg']}") from error
-    for file in maps.files:
-        if file not in picture.images:
-            raise ResultsError(f"{path}: its image {file!r} is not listed")
-    return maps

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from ablations.schema import Positive, Strict
-from results import ResultsError
-from results.pictures import Picture
+from results.pictures import Facts
 
 
 class Box(Strict):
@@ -50,7 +49,7 @@ class Panel(Strict):
     part: Quality
 
 
-class Comparison(Strict):
+class Comparison(Facts):
     """Files: `overview` (the HR image, reduced, with the box drawn in), `crop` (the box of HR), `legend` (errors).
 
     `image_rule` and `box_rule` say in words how image and box were chosen. `largest_error` is where the colours of
@@ -81,18 +80,3 @@ class Comparison(Strict):
         """All its images."""
         shown = (file for panel in self.panels for file in (panel.crop, panel.error))
         return [self.overview, self.crop, self.legend, *shown]
-
-
-def read(picture: Picture) -> Comparison:
-    """The facts of a stored comparison. Raises ResultsError where they are not those of one."""
-    path = picture.folder / "picture.json"
-    try:
-        comparison = Comparison.model_validate(picture.facts)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "facts"
-        raise ResultsError(f"{path}: {place}: {first['msg']}") from error
-    for file in comparison.files:
-        if file not in picture.images:
-            raise ResultsError(f"{path}: its image {file!r} is not listed")
-    return comparison

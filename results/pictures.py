@@ -13,12 +13,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import ValidationError
 
+from ablations.schema import Strict
 from results import ROOT, ResultsError, plain, write
 
 Kind = Literal["comparison", "superpixels", "attribution"]
@@ -47,6 +49,30 @@ def check_name(text: str) -> None:
     """Raises ValueError for what cannot name a picture or an image of one."""
     if not _PLAIN_NAME.fullmatch(text):
         raise ValueError(f"{text!r}: expected {_PLAIN}")
+
+
+class Facts(Strict):
+    """What is said of a picture of some kind; its own class says what that is."""
+
+    @property
+    def files(self) -> list[str]:
+        """All its images."""
+        raise NotImplementedError
+
+    @classmethod
+    def of(cls, picture: Picture) -> Self:
+        """The facts of a stored picture. Raises ResultsError where they are not of this kind."""
+        path = picture.folder / "picture.json"
+        try:
+            facts = cls.model_validate(picture.facts)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"])) or "facts"
+            raise ResultsError(f"{path}: {place}: {first['msg']}") from error
+        for file in facts.files:
+            if file not in picture.images:
+                raise ResultsError(f"{path}: its image {file!r} is not listed")
+        return facts
 
 
 def store(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from ablations.schema import Positive, Scale, Strict
-from results import ResultsError
-from results.pictures import Picture
+from results.pictures import Facts
 
 Share = Annotated[float, Field(ge=0, le=1.000001)]  # a sum of rounded values may be just above 1
 Natural = Annotated[int, Field(ge=0)]
@@ -75,7 +74,7 @@ class Block(Strict):
         return self.rows * self.columns
 
 
-class Superpixels(Strict):
+class Superpixels(Facts):
     """`at` is the pixel (x, y) whose superpixels are marked, in LR pixels; `at_rule` says in words how it was chosen.
 
     `depth` is how many blocks the network has. `zoom`: drawn pixels of an LR pixel. `legend` is a file: the colours of
@@ -108,17 +107,3 @@ class Superpixels(Strict):
         """All its images."""
         shown = (file for block in self.blocks for file in block.files.model_dump().values() if file is not None)
         return [self.legend, *shown]
-
-
-def read(picture: Picture) -> Superpixels:
-    """The facts of a stored picture of superpixels. Raises ResultsError where they are not those of one."""
-    path = picture.folder / "picture.json"
-    try:
-        superpixels = Superpixels.model_validate(picture.facts)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ResultsError(f"{path}: {'.'.join(map(str, first['loc'])) or 'facts'}: {first['msg']}") from error
-    for file in superpixels.files:
-        if file not in picture.images:
-            raise ResultsError(f"{path}: its image {file!r} is not listed")
-    return superpixels

@@ -26,7 +26,7 @@ from benchmarks.pictures import attribution as lam
 from benchmarks.pictures.attribution import attribute, part_around, strongest_box
 from reports.layout import shown, signed
 from results import ResultsError, pictures
-from results.attribution import AttributionMaps, read
+from results.attribution import AttributionMaps
 
 
 def seeded(name: str) -> nn.Module:
@@ -54,7 +54,7 @@ def command(*arguments: object) -> str:
 
 def stored(folder: Path) -> tuple[pictures.Picture, AttributionMaps]:
     (found,) = pictures.load(folder)
-    return found, read(found)
+    return found, AttributionMaps.of(found)
 
 
 def test_the_command_stores_maps_side_by_side(picture: Path, tmp_path: Path) -> None:
@@ -167,13 +167,13 @@ def test_damaged_facts_are_named(tmp_path: Path, change: dict[str, object], word
     folder = store(tmp_path, facts(**change))
     (found,) = pictures.load(tmp_path)
     with pytest.raises(ResultsError) as error:
-        read(found)
+        AttributionMaps.of(found)
     assert str(error.value).startswith(f"{folder / 'picture.json'}: {words}")
 
 
 def test_facts_are_read_as_they_were_written(tmp_path: Path) -> None:
     folder = store(tmp_path, facts())
-    maps = read(pictures.load(tmp_path)[0])
+    maps = AttributionMaps.of(pictures.load(tmp_path)[0])
     assert maps.model_dump() == facts() == json.loads((folder / "picture.json").read_text())["facts"]
 
 

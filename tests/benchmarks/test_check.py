@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 import models
 import results
-from benchmarks import allocation, calibration, check, cli_check, quality, subjects
+from benchmarks import calibration, check, cli_check, memory, quality, subjects
 from benchmarks.cost import Latency
 from benchmarks.data import datasets
 from benchmarks.data.resize import imresize
@@ -233,7 +233,7 @@ def test_costs(reference: Reference) -> None:
     assert stored is not None
     assert len(stored.timing.forward_s) == len(stored.timing.calibration_s) == check.REPEATS
     assert stored.parameters == sum(parameter.numel() for parameter in model.parameters())
-    assert stored.memory_bytes == allocation.peak(model, check.LR_SIZE, CPU)
+    assert stored.memory_bytes == memory.live_bytes(model, check.LR_SIZE, CPU)
 
 
 def test_the_grid_reaches_from_edge_to_edge() -> None:
@@ -293,7 +293,7 @@ class Steps(nn.Module):
 
 
 def test_memory_of_tensors_held_at_once() -> None:
-    assert allocation.peak(Steps(), (8, 16), CPU) == 3 * (4 * 3 * 8 * 16)
+    assert memory.live_bytes(Steps(), (8, 16), CPU) == 3 * (4 * 3 * 8 * 16)
 
 
 # what is asked to be checked

@@ -30,7 +30,7 @@ from benchmarks.pictures import Contestant, comparison, contestant, pair, stored
 from benchmarks.pictures.comparison import COLOURS, EDGE, LEAST, Shown, compare, differing_box, differing_image
 from benchmarks.quality import eight_bit, psnr, ssim
 from results import Run, pictures
-from results.comparison import Box
+from results.comparison import Box, Comparison
 
 CPU = torch.device("cpu")
 SCALE = 4
@@ -333,7 +333,7 @@ def test_compare(picture: Picture, espcn: list[str], tmp_path: Path) -> None:
     assert error is None, error
     (stored,) = pictures.load(tmp_path)
     assert stored.name == "comparison-embedded-test-chelsea-x2"
-    facts = results.comparison.read(stored)
+    facts = Comparison.of(stored)
     assert facts.image == "embedded-test/chelsea"
     assert [panel.name for panel in facts.panels] == ["bicubic", "espcn", "espcn"]
     assert facts.panels[1].crop != facts.panels[2].crop
@@ -352,8 +352,8 @@ def test_compare(picture: Picture, espcn: list[str], tmp_path: Path) -> None:
     output, error = picture("compare", *networks, *common, "--box", "10,20,30,40", "--name", "mine")
     assert error is None, error
     mine = next(each for each in pictures.load(tmp_path) if each.name == "mine")
-    assert results.comparison.read(mine).box == Box(x=10, y=20, width=30, height=40)
-    assert results.comparison.read(mine).box_rule == "chosen by hand"
+    assert Comparison.of(mine).box == Box(x=10, y=20, width=30, height=40)
+    assert Comparison.of(mine).box_rule == "chosen by hand"
 
 
 def test_the_image_and_the_networks_are_found(
@@ -373,7 +373,7 @@ def test_the_image_and_the_networks_are_found(
     output, error = picture("compare", "table2", "--protocol", "quick", "--results", tmp_path, "--device", "cpu")
     assert error is None, error
     (stored,) = pictures.load(tmp_path)
-    facts = results.comparison.read(stored)
+    facts = Comparison.of(stored)
     assert facts.image == "embedded-test/chelsea"
     assert facts.image_rule.startswith("of 2 measured images, the one on which 2 methods are furthest apart (1.00 dB")
     assert [panel.name for panel in facts.panels] == ["bicubic", "full"]

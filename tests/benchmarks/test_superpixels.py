@@ -351,7 +351,7 @@ def test_all_that_is_drawn_can_be_stored_and_read(pair: Pair, tmp_path: Path) ->
     facts, images = drawn(pair, "only-ispa")
     pictures.store("p", "superpixels", facts.model_dump(), images, tmp_path)
     (found,) = pictures.load(tmp_path)
-    assert stored.read(found) == facts
+    assert stored.Superpixels.of(found) == facts
     assert sum(len(found.png(file)) for file in found.images) < 100_000
 
 
@@ -371,7 +371,7 @@ def test_damaged_facts_are_told(pair: Pair, tmp_path: Path, change: dict[str, An
     pictures.store("p", "superpixels", facts.model_dump() | change, images, tmp_path)
     (found,) = pictures.load(tmp_path)
     with pytest.raises(ResultsError, match=words):
-        stored.read(found)
+        stored.Superpixels.of(found)
 
 
 @pytest.mark.parametrize(
@@ -424,7 +424,7 @@ def image(tmp_path: Path) -> Path:
 
 def read(spinbench: Spinbench) -> stored.Superpixels:
     (found,) = pictures.load(spinbench.folder)
-    return stored.read(found)
+    return stored.Superpixels.of(found)
 
 
 def test_untrained_is_said(spinbench: Spinbench, image: Path) -> None:
@@ -449,7 +449,7 @@ def test_weights_of_a_file_and_of_a_run(spinbench: Spinbench, image: Path) -> No
     found = []
     for arguments in ([], ["--weights", run], ["--weights", published]):
         spinbench(image, "--blocks", "2", *arguments, "--name", f"n{len(found)}")
-        found = [stored.read(one) for one in pictures.load(spinbench.folder)]
+        found = [stored.Superpixels.of(one) for one in pictures.load(spinbench.folder)]
     assert [one.source for one in found] == ["run quick/full-x4-s0", str(run), str(published)]
     assert found[0].blocks == found[1].blocks == found[2].blocks
     assert np.isclose(found[0].blocks[0].entropy, expected_entropy(model, image))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.page.conftest import PROTOCOLS
-from tests.reports.test_latex import compile_tex
+from tests.reports.tex import compile_tex
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import ablations
 from reports import latex, study
 from reports.latex import Tex, escape, reference
 from reports.render import render
+from tests.reports.tex import compile_tex
 
 HOSTILE = r"50%_& # $ ~ ^ \ {} \input{x} <a|b> ''x'' -- ,, ?` exp(-d²) Δ×α−é"
 CLASSES = {"article": "[twocolumn]{article}", "llncs": "{llncs}", "IEEEtran": "[conference]{IEEEtran}"}
@@ -27,27 +27,6 @@ Before Table~\ref{tab:ablation}.
 After, on the same page.
 \end{document}
 """
-
-
-def compile_tex(path: Path) -> str:
-    """Compile with pdflatex and return the text of the PDF; there must be no error, and nothing may be too large."""
-    if not (shutil.which("pdflatex") and shutil.which("pdftotext")):
-        pytest.skip("needs pdflatex and pdftotext (TeX Live, poppler)")
-    (name,) = re.findall(r"\\documentclass(?:\[.*?\])?\{(.*?)\}", path.read_text(encoding="utf-8"))
-    if not subprocess.run(["kpsewhich", f"{name}.cls"], capture_output=True).stdout:
-        pytest.skip(f"needs {name}.cls (Debian: texlive-publishers)")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", path.name]
-    for _ in range(2):  # the second time for references
-        done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, errors="replace")
-        assert done.returncode == 0, done.stdout[-2000:]
-    assert "Overfull" not in done.stdout
-    assert "Float too large" not in done.stdout
-    assert "undefined references" not in done.stdout
-    assert "incomplete" not in done.stdout
-    text = subprocess.run(
-        ["pdftotext", "-layout", path.with_suffix(".pdf").name, "-"], cwd=path.parent, capture_output=True, check=True
-    )
-    return text.stdout.decode()
 
 
 def test_escape_leaves_latex_alone_and_text_not() -> None:

@@ -21,7 +21,7 @@ import ablations
 import results
 from reports.render import render
 from tests.reports.pages import Page
-from tests.reports.test_latex import compile_tex
+from tests.reports.tex import compile_tex
 
 EXPERIMENTS = ["table2", "fig7", "switches"]
 Store = Callable[..., results.Run]

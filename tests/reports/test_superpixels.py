@@ -12,7 +12,7 @@ import pytest
 from reports import pictures as shown_pictures
 from reports.layout import shown, signed
 from reports.page import TEMPLATES
-from results import pictures, superpixels
+from results import pictures
 from tests.reports.pages import Page
 
 HOSTILE = '<script>alert(1)</script>" onload="x'
@@ -79,8 +79,7 @@ def section(root: Path) -> Page:
     environment.filters |= {"shown": shown, "signed": signed}
     template = environment.from_string('{% from "superpixels.html" import section %}{{ section(found) }}')
     page = root / "page.html"
-    found = [{"shown": one, "facts": superpixels.read(one.picture)} for one in shown_pictures.load(root)]
-    page.write_text(template.render(found=found), encoding="utf-8")
+    page.write_text(template.render(found=shown_pictures.load(root)), encoding="utf-8")
     return Page(page)
 
 

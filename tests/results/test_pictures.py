@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from results import ResultsError, comparison, pictures
+from results import ResultsError, pictures
 from results.comparison import Box, Comparison
 
 FACTS = {"title": "<&> × 中", "values": [1.5, None, True], "nested": {"a": []}}
@@ -164,7 +164,7 @@ def stored(root: Path, content: dict[str, Any], files: tuple[str, ...] = FILES) 
 
 def test_comparisons_survive(tmp_path: Path) -> None:
     expected = Comparison.model_validate(facts())
-    assert comparison.read(stored(tmp_path, expected.model_dump())) == expected
+    assert Comparison.of(stored(tmp_path, expected.model_dump())) == expected
     assert expected.files == list(FILES)
     assert expected.panels[0].part.psnr is None
 
@@ -187,6 +187,6 @@ def test_a_box_indexes_an_array() -> None:
 )
 def test_facts_that_are_not_those_of_a_comparison_are_named(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     with pytest.raises(ResultsError) as error:
-        comparison.read(stored(tmp_path, {**facts(), **change}))
+        Comparison.of(stored(tmp_path, {**facts(), **change}))
     assert str(tmp_path / "pictures" / "a" / "picture.json") in str(error.value)
     assert words in str(error.value)
