@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.attention import attention
 from models.info import Fixed, ModelInfo
-from models.layers import attention
 
 WIDTH = 32
 TOKEN = 9 * WIDTH  # a 3x3 patch

@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.attention import attention
 from models.info import ModelInfo
-from models.layers import attention, kept_per_shape, to_map, to_tokens, without_autocast
+from models.layers import kept_per_shape, to_map, to_tokens, without_autocast
 from models.spin.attention import windows
-from models.spin.network import Upsampler
+from models.upsampling import Upsampler, upsample
 
 CHANNELS, WIDTH, HIDDEN = 56, 32, 100  # of the features, of query and key, of the MLP
 PATCHES = (12, 16, 20, 24, 12, 16, 20, 24)  # patch size of each block; neighbours overlap by 2
@@ -129,7 +130,7 @@ class HPINet(nn.Module):
         tokens = to_tokens(self.first_conv(x))  # (B, H·W, C)
         for block in self.blocks:
             tokens = block(tokens, height, width)
-        residual = self.last_conv(self.upsampler(to_map(tokens, height, width)))
+        residual = upsample(to_map(tokens, height, width), self.upsampler, self.last_conv)
         return residual + F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
 
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 P = ParamSpec("P")
 R = TypeVar("R")
 
+PIECE = 2**20  # numbers of a piece: 4 MiB in float32, which stay in a CPU's cache
+
 MEAN = (0.4488, 0.4371, 0.4040)  # RGB of DIV2K, in [0, 1]
 
 
@@ -46,34 +48,15 @@ class ContrastAwareAttention(nn.Module):
         return x * self.excite(F.relu(self.squeeze(mean + deviation))).sigmoid()
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """softmax(scale · query keyᵀ) · value over the last two dimensions.
+def in_pieces(x: Tensor) -> bool:
+    """Whether work on x should go in pieces that stay in the cache: on a CPU, where no gradient is wanted.
 
-    query (..., L, D), key (..., S, D), value (..., S, E) -> (..., L, E). On a CPU the fused kernel needs
-    D == E, so the narrower side is padded with zeros, which changes no product; elsewhere (and on the meta
-    device, where MACs are counted) the true widths are used.
+    There fresh memory and every pass over it are dear; elsewhere (and on the meta device, where MACs are counted) they
+    are not, and pieces would only be more kernels.
     """
-    width, depth = query.shape[-1], value.shape[-1]
-    if query.device.type != "cpu" or width == depth:
-        return F.scaled_dot_product_attention(query, key, value, scale=scale)
-    if width < depth:
-        query, key = F.pad(query, (0, depth - width)), F.pad(key, (0, depth - width))
-        return F.scaled_dot_product_attention(query, key, value, scale=scale)
-    value = F.pad(value, (0, width - depth))
-    return F.scaled_dot_product_attention(query, key, value, scale=scale)[..., :depth]
-
-
-def project(x: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
-    """x (..., C) times several weights (D_i, C) as one matrix product -> each (..., D_i).
-
-    On a CPU all parts are padded with zero rows to the widest, so that `attention` finds equal widths
-    without a copy.
-    """
-    if x.device.type == "cpu":
-        widest = max(weight.shape[0] for weight in weights)
-        weights = tuple(F.pad(weight, (0, 0, 0, widest - weight.shape[0])) for weight in weights)
-    widths = [weight.shape[0] for weight in weights]
-    return F.linear(x, torch.cat(weights)).split(widths, dim=-1)
+    if x.device.type != "cpu" or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+        return False
+    return not torch.compiler.is_compiling()
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.layers import attention, kept_per_shape, project
+from models.attention import attention, groups_together
+from models.layers import in_pieces, kept_per_shape
 from models.spin.superpixels import Sight
 
 
@@ -24,7 +25,7 @@ class Superpixels(Protocol):
 
 
 class Projections(nn.Module):
-    """Bias-free query and key (C -> D) and value (C -> C)."""
+    """Bias-free query and key (C -> D) and value (C -> C), as one matrix product."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -33,8 +34,14 @@ class Projections(nn.Module):
         self.value = nn.Linear(channels, channels, bias=False)
         self.scale = width**-0.5
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return project(x, self.query.weight, self.key.weight, self.value.weight)
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> query, key and value side by side, (..., D + D + C)."""
+        return nn.functional.linear(x, torch.cat([self.query.weight, self.key.weight, self.value.weight]))
+
+    def split(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What `forward` put side by side."""
+        query, key, value = projected.split([len(part.weight) for part in (self.query, self.key, self.value)], dim=-1)
+        return query, key, value
 
 
 class SuperpixelCrossAttention(nn.Module):
@@ -56,13 +63,12 @@ class SuperpixelCrossAttention(nn.Module):
     def projections(self, x: Tensor, superpixels: Superpixels) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Query, key and value of the pixels, (B, N, ...), and the superpixels' anchor (B, M, ...).
 
-        The anchor is the query of the first attention and the key of the second. Zeros may follow the true widths.
+        The anchor is the query of the first attention and the key of the second.
         """
         x = self.norm(x)
-        query, key, value = self.pixels(x)
+        query, key, value = self.pixels.split(self.pixels(x))
         mean = superpixels.mean(x)  # (B, M, C)
         anchor = self.superpixels(mean)  # (B, M, D)
-        anchor = nn.functional.pad(anchor, (0, key.shape[-1] - anchor.shape[-1]))  # as wide as `project` made key
         return query, key, value, anchor
 
 
@@ -79,17 +85,14 @@ class IntraSuperpixelAttention(nn.Module):
 
     def forward(self, x: Tensor, selected: Tensor) -> Tensor:
         """x (B, N, C), selected (B, M, n) pixel indices -> (B, N, C)."""
-        batch, pixels, _ = x.shape
-        projected = self.pixels(self.norm(x))
-        rows = rows_of_batch(selected.flatten(1), batch, pixels)  # (B·M·n), rows of (B·N, C)
-        query, key, value = (
-            part.flatten(0, 1).index_select(0, rows).unflatten(0, selected.shape) for part in projected
-        )
-        mixed = attention(query, key, value, self.pixels.scale)  # (B, M, n, C)
-        own = projected[2].flatten(0, 1)  # (B·N, C)
-        total = own.index_add(0, rows, mixed.flatten(0, 2).to(own.dtype))
-        received = torch.ones_like(own[:, :1]).index_add(0, rows, torch.ones_like(rows, dtype=own.dtype)[:, None])
-        return (total / received).unflatten(0, (batch, pixels))
+        batch, pixels, channels = x.shape
+        projected = self.pixels(self.norm(x).flatten(0, 1))  # (B·N, D + D + C)
+        value = self.pixels.split(projected)[2]
+        groups = rows_of_batch(selected.flatten(1), batch, pixels).view(-1, selected.shape[2])  # (B·M, n)
+        total = attend_within(groups, self.pixels, projected, value)
+        ones = torch.ones_like(groups.flatten(), dtype=value.dtype)
+        received = torch.ones_like(value[:, 0]).index_add(0, groups.flatten(), ones)
+        return (total / received[:, None]).view(batch, pixels, channels)
 
 
 class LocalAttention(nn.Module):
@@ -103,13 +106,28 @@ class LocalAttention(nn.Module):
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
         """x (B, H·W, C) -> (B, H·W, C)."""
+        batch, pixels, channels = x.shape
         index, shares = windows(height, width, self.size, x.device)
-        projected = self.pixels(self.norm(x))
-        query, key, value = (part.index_select(1, index.flatten()).unflatten(1, index.shape) for part in projected)
-        mixed = attention(query, key, value, self.pixels.scale)  # (B, windows, size², C)
-        total = torch.zeros_like(x, dtype=mixed.dtype).flatten(0, 1)  # rows of (B·N, C), which index_add is fastest on
-        total = total.index_add(0, rows_of_batch(index.flatten(), *x.shape[:2]), mixed.flatten(0, 2))
-        return total.view_as(x) * shares.to(total.dtype)
+        projected = self.pixels(self.norm(x).flatten(0, 1))  # (B·N, D + D + C)
+        groups = rows_of_batch(index.flatten(), batch, pixels).view(-1, index.shape[1])  # (B·windows, size²)
+        total = attend_within(groups, self.pixels, projected, torch.zeros_like(x, dtype=projected.dtype).flatten(0, 1))
+        return total.view(batch, pixels, channels) * shares.to(total.dtype)
+
+
+def attend_within(groups: Tensor, pixels: Projections, projected: Tensor, start: Tensor) -> Tensor:
+    """`start` (R, C) plus what every row receives by attention within each group that it is in.
+
+    groups (G, n) indices of rows; projected (R, D + D + C) by `pixels`.
+    """
+    count, size = groups.shape
+    step = groups_together(size, size) if in_pieces(start) else count
+    total = start if step >= count else start.clone(memory_format=torch.contiguous_format)
+    for some in groups.split(step):
+        rows = some.flatten()
+        query, key, value = pixels.split(projected.index_select(0, rows).unflatten(0, some.shape))
+        mixed = attention(query, key, value, pixels.scale).flatten(0, 1).to(total.dtype)  # (G·n, C)
+        total = total.index_add(0, rows, mixed) if total is start else total.index_add_(0, rows, mixed)
+    return total
 
 
 def rows_of_batch(index: Tensor, batch: int, pixels: int) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers import to_map, to_tokens
+from models.layers import PIECE, in_pieces, to_map, to_tokens
 from models.spin.attention import (
     IntraSuperpixelAttention,
     LocalAttention,
@@ -24,6 +24,7 @@ from models.spin.attention import (
 )
 from models.spin.quantisation import associate_globally
 from models.spin.superpixels import Form, associate, grid
+from models.upsampling import Upsampler, upsample
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Configuration:
 
 
 class FeedForward(nn.Module):
-    """LayerNorm, channel attention beside pixel attention, and two linear layers (Section 3.2, last paragraph)."""
+    """LayerNorm, channel attention beside pixel attention, and two linear layers (Section 3.2), in a residual."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -76,15 +77,25 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, N, C) -> (B, N, C)."""
-        x = self.norm(x)
-        channel_gate = self.channel_excite(F.gelu(self.channel_squeeze(x.mean(1)))).sigmoid()  # (B, C)
-        pixel_gate = self.pixel_excite(F.gelu(self.pixel_squeeze(x))).sigmoid()  # (B, N, 1)
-        # W [g x; p x] = (W₁ diag g) x + W₂ (p x): the channel gate goes into the weights, nothing is concatenated.
+        normal = self.norm(x)
+        channel_gate = self.channel_excite(F.gelu(self.channel_squeeze(normal.mean(1)))).sigmoid()  # (B, C)
+        # W [g n; p n] = (W₁ diag g) n + W₂ (p n): the channel gate goes into the weights, nothing is concatenated.
         of_channels, of_pixels = self.expand.weight.split(x.shape[-1], dim=1)  # (hidden, C) each
-        gated = of_channels * channel_gate[:, None]  # (B, hidden, C)
-        wide = torch.baddbmm(self.expand.bias.to(x.dtype), x, gated.transpose(1, 2).to(x.dtype))
-        wide = wide + F.linear(x * pixel_gate, of_pixels)
-        return self.reduce(F.gelu(wide))
+        gated = (of_channels * channel_gate[:, None]).transpose(1, 2).to(normal.dtype)  # (B, C, hidden)
+
+        def pixels(x: Tensor, normal: Tensor) -> Tensor:
+            pixel_gate = self.pixel_excite(F.gelu(self.pixel_squeeze(normal))).sigmoid()  # (B, n, 1)
+            wide = torch.baddbmm(self.expand.bias.to(normal.dtype), normal, gated)  # (B, n, hidden)
+            wide = wide + F.linear(normal * pixel_gate, of_pixels)
+            return x + self.reduce(F.gelu(wide))
+
+        if not in_pieces(x):
+            return pixels(x, normal)
+        step = max(1, PIECE // (len(x) * self.expand.out_features))
+        output = torch.empty_like(x)
+        for some in zip(output.split(step, 1), x.split(step, 1), normal.split(step, 1), strict=True):
+            some[0].copy_(pixels(*some[1:]))
+        return output
 
 
 class Aggregation(nn.Module):
@@ -122,35 +133,17 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
         """x (B, H·W, C) -> (B, H·W, C)."""
-        config, start = self.config, x
+        config = self.config
         if config.spca or config.ispa:
             superpixels = self.associate(x, height, width)
-        if config.spca:
-            x = x + _gain(start, self.spca_ffn, self.spca(start, superpixels))
-        if config.ispa:
-            source = start if config.arrangement == "parallel" else x
-            x = x + _gain(source, self.ispa_ffn, self.ispa(source, superpixels.top(self.size**2)))
-        return x + _gain(x, self.local_ffn, self.local(x, height, width))
-
-
-def _gain(x: Tensor, ffn: FeedForward, update: Tensor) -> Tensor:
-    """What an attention module and the FFN after it add to x."""
-    return update + ffn(x + update)
-
-
-class Upsampler(nn.Sequential):
-    """Convolution, pixel shuffle and LeakyReLU: once at x2 and x3, twice at x4."""
-
-    def __init__(self, channels: int, scale: int) -> None:
-        steps = {2: [2], 3: [3], 4: [2, 2]}[scale]
-        layers: list[nn.Module] = []
-        for step in steps:
-            layers += [
-                nn.Conv2d(channels, channels * step**2, 3, padding=1),
-                nn.PixelShuffle(step),
-                nn.LeakyReLU(0.1, inplace=True),
-            ]
-        super().__init__(*layers)
+        of_spca = self.spca_ffn(x + self.spca(x, superpixels)) if config.spca else x
+        if not config.ispa:
+            x = of_spca
+        else:
+            source = x if config.arrangement == "parallel" else of_spca
+            of_ispa = self.ispa_ffn(source + self.ispa(source, superpixels.top(self.size**2)))
+            x = of_ispa if source is of_spca else of_spca + of_ispa - x
+        return self.local_ffn(x + self.local(x, height, width))
 
 
 class SPIN(nn.Module):
@@ -176,10 +169,10 @@ class SPIN(nn.Module):
                 f"SPIN needs an input of at least {self.config.smallest_input} pixels in height and width, "
                 f"not {height}x{width}"
             )
-        tokens = to_tokens(self.first_conv(x))  # (B, N, C)
+        tokens = to_tokens(self.first_conv(x)).contiguous()  # (B, N, C)
         for block, mid_conv in zip(self.blocks, self.mid_convs, strict=True):
             mixed = to_map(block(tokens, height, width), height, width)
             tokens = tokens + to_tokens(mid_conv(mixed))
         features = to_map(tokens, height, width)
-        residual = self.last_conv(self.upsampler(features))
+        residual = upsample(features, self.upsampler, self.last_conv)
         return residual + F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)

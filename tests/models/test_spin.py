@@ -260,7 +260,7 @@ def test_modules_equal_the_dense_ones(shape: tuple[int, int, int], spread: float
     )
     close(block.ispa(tokens, selection), dense.ispa(x, selection, dense.inside(state, "intra_layer.0")))
     close(block.local(tokens, height, width), dense.local(x, size, dense.inside(state, "local_layer.0")))
-    close(block.spca_ffn(tokens), dense.ffn(x, dense.inside(state, "inter_layer.1")))
+    close(block.spca_ffn(tokens), x + dense.ffn(x, dense.inside(state, "inter_layer.1")))
 
 
 def published_state(block: Block) -> dict[str, Tensor]:

@@ -1,0 +1,87 @@
+"""Upsampling by sub-pixel convolution (Shi et al., CVPR 2016), as SPIN and HPINet end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.layers import in_pieces
+
+STRIP = 2**21  # most numbers in the widest map of a strip: 8 MiB in float32, which stay in a CPU's cache
+
+
+class Stage(NamedTuple):
+    """A 3x3 convolution, of whose output `factor`² channels become a square of pixels; LeakyReLU if that is not 1."""
+
+    conv: nn.Conv2d
+    factor: int
+
+    def apply(self, x: Tensor, rows_padded: int) -> Tensor:
+        """(B, C, H, W) -> (B, C', factor·(H - 2 + 2·rows_padded), factor·W); padding is zeros, always 1 in width."""
+        conv, factor, padding = self.conv, self.factor, (rows_padded, 1)
+        if factor == 1:
+            return F.conv2d(x, conv.weight, conv.bias, padding=padding)
+        # With output channels in the order (y, x, C) the pixel shuffle moves runs of factor·C numbers.
+        assert conv.bias is not None
+        weight, bias = (
+            part.unflatten(0, (-1, factor**2)).transpose(0, 1).flatten(0, 1) for part in (conv.weight, conv.bias)
+        )
+        wide = F.leaky_relu(F.conv2d(x, weight, bias, padding=padding), 0.1, inplace=True)  # (B, factor²·C', H, W)
+        squares = wide.permute(0, 2, 3, 1).unflatten(3, (factor, factor, -1))  # (B, H, W, y, x, C')
+        return squares.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+
+
+class Upsampler(nn.Sequential):
+    """Convolution, pixel shuffle and LeakyReLU: once at x2 and x3, twice at x4."""
+
+    def __init__(self, channels: int, scale: int) -> None:
+        self.factors = {2: [2], 3: [3], 4: [2, 2]}[scale]
+        layers: list[nn.Module] = []
+        for factor in self.factors:
+            conv = nn.Conv2d(channels, channels * factor**2, 3, padding=1)
+            layers += [conv, nn.PixelShuffle(factor), nn.LeakyReLU(0.1, inplace=True)]
+        super().__init__(*layers)
+
+    def stages(self) -> list[Stage]:
+        convs = [layer for layer in self if isinstance(layer, nn.Conv2d)]
+        return [Stage(conv, factor) for conv, factor in zip(convs, self.factors, strict=True)]
+
+
+def upsample(x: Tensor, upsampler: Upsampler, last_conv: nn.Conv2d) -> Tensor:
+    """last_conv(upsampler(x)): (B, C, H, W) -> (B, 3, scale·H, scale·W).
+
+    Where work goes in pieces, in strips of rows: the maps of high resolution never exist as a whole.
+    """
+    stages = [*upsampler.stages(), Stage(last_conv, 1)]
+    if not in_pieces(x):
+        for stage in stages:
+            x = stage.apply(x, rows_padded=1)
+        return x
+    images, channels, height, width = x.shape
+    scale = 1
+    for stage in stages:
+        scale *= stage.factor
+    rows = max(4, STRIP // (images * channels * width * scale**2))
+    output = x.new_empty(images, last_conv.out_channels, scale * height, scale * width)
+    for top in range(0, scale * height, scale * rows):
+        bottom = min(top + scale * rows, scale * height)
+        output[:, :, top:bottom] = _rows(stages, x, top, bottom)
+    return output
+
+
+def _rows(stages: Sequence[Stage], x: Tensor, first: int, last: int) -> Tensor:
+    """Rows `first` to `last` of what the stages make of x, computed from the rows of x that they need."""
+    *earlier, stage = stages
+    height = x.shape[2]
+    for each in earlier:
+        height *= each.factor
+    top, bottom = first // stage.factor, -(-last // stage.factor)  # rows of the convolution's output
+    above, below = max(top - 1, 0), min(bottom + 1, height)  # and of its input, within the image
+    inputs = _rows(earlier, x, above, below) if earlier else x[:, :, above:below]
+    if below - above < bottom - top + 2:
+        inputs = F.pad(inputs, (0, 0, above - (top - 1), bottom + 1 - below))
+    output = stage.apply(inputs, rows_padded=0)
+    return output[:, :, first - stage.factor * top : last - stage.factor * top]
