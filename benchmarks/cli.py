@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -22,6 +23,9 @@ from benchmarks.options import (
     say,
     words,
 )
+
+if TYPE_CHECKING:
+    from benchmarks.profiling import Profile
 
 app = typer.Typer(
     help="Reproducible benchmark and ablation suite for lightweight image super-resolution around SPIN.",
@@ -115,14 +119,17 @@ def train(
     seeds: Seeds = None,
     device: DeviceName = "auto",
     threads: Threads = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Show where the time of a step goes.")] = False,
     folder: Folder = results.ROOT,
 ) -> None:
     """Train one variant without evaluating it. `spinbench run` later takes it from there."""
     from benchmarks import orchestrator
     from benchmarks.plan import plan, without_stages
+    from benchmarks.profiling import Profile
 
     definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
     scales = integers(scale, "--scale") or list(definition.scales)
+    where = compute_device(device, threads)
     sets = orchestrator.prepare(training, scales, console)
     jobs = plan(
         definition,
@@ -131,12 +138,18 @@ def train(
         only=[variant],
         scales=scales,
         seeds=integers(seeds, "--seeds"),
-        device=compute_device(device, threads),
+        device=where,
         sets=sets,
         root=folder,
     )
     jobs = [without_stages(job, ["train"]) for job in jobs if "train" in job.stages]
-    outcomes = orchestrator.carry_out(jobs, console)
+    profiles = {job.run.name: Profile(where) for job in jobs} if profile else {}
+    jobs = [dataclasses.replace(job, on_phase=profiles.get(job.run.name)) for job in jobs]
+    try:
+        outcomes = orchestrator.carry_out(jobs, console)
+    finally:  # a training of days is profiled by stopping it
+        for name, measured in profiles.items():
+            _show(measured, name)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -221,6 +234,25 @@ def _render(protocol: str, folder: Path) -> None:
 
     path = render([name for name in ablations.experiment_names() if worth_showing(name)], protocol, folder)
     say(f"report: {path}")
+
+
+def _show(profile: Profile, run: str) -> None:
+    from benchmarks.profiling import DATA_LIMIT
+
+    if not profile.steps:
+        say(f"{run}: no steps to profile; if it is finished, --results FOLDER trains it anew")
+        return
+    phases = profile.phases()
+    whole = sum(seconds for seconds, _ in phases.values())
+    table = Table("phase", "ms in a step", "share", "cores busy", title=f"{run}: mean of {profile.steps} steps")
+    for phase, (seconds, cores) in phases.items():
+        table.add_row(phase, f"{1000 * seconds:.2f}", f"{seconds / whole:.2%}", f"{cores:.2f}")
+    busy = sum(seconds * cores for seconds, cores in phases.values()) / whole
+    table.add_row("a step", f"{1000 * whole:.2f}", "", f"{busy:.2f}")
+    console.print(table)
+    share = phases["data"][0] / whole
+    verdict = "below" if share < DATA_LIMIT else "above"
+    say(f"data: {share:.2%} of a step, {verdict} the limit of {DATA_LIMIT:.0%}")
 
 
 def main() -> None:

@@ -101,6 +101,7 @@ def _train(job: Job, advance: Advance) -> None:
         validate=validate if settings.validation else None,
         initial=initial,
         on_step=lambda step: advance(step.iteration, settings.iterations, f"loss {step.loss:.2f}"),
+        on_phase=job.on_phase,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class Job:
     start: Run | None = None  # the run whose weights this one begins from
 
     status: str | None = None  # why it is not evaluated
+    on_phase: Callable[[str], None] | None = None  # hears of the phases of its training's steps
 
     @property
     def header(self) -> dict[str, Any]:

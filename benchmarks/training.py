@@ -68,6 +68,7 @@ def train(
     validate: Callable[[nn.Module], tuple[float, float]] | None = None,
     initial: Mapping[str, Tensor] | None = None,
     on_step: Callable[[Step], None] | None = None,
+    on_phase: Callable[[str], None] | None = None,
 ) -> None:
     """Train a network as the protocol says; where the run has a checkpoint, go on from there to the same bits.
 
@@ -76,6 +77,8 @@ def train(
     one is set aside (`checkpoints.load`). `validate` returns PSNR (dB) and SSIM of the network it is given, every
     `training.validation.every` iterations; it cannot influence the training. `initial` holds weights to begin from
     (`warm_start`). `on_step` is called after each step, on a GPU after at most 50.
+    `on_phase` is called where a phase of a step ends, with its name: data, forward, backward (the loss too), optimiser
+    (clipping and averaging too), validation where there is one, rest.
 
     Writes to the run's folder: training.csv (loss is the mean since the row before), checkpoint.pt on the way, and
     weights.safetensors in the end (the averaged weights if the training has `ema`), when checkpoint.pt is removed.
@@ -122,20 +125,25 @@ def train(
     row_every = max(1, training.iterations // ROWS)
     validate_every = training.validation.every if training.validation and validate else 0
     unchecked: list[tuple[int, float, Tensor]] = []  # iteration, learning rate, (loss, norm of the gradient)
+    ended = on_phase or (lambda phase: None)
     saved, clock = start, time.perf_counter() - seconds
     with _reproducible_cudnn(), _noted_signals() as signals:
         batches = loader(sampler, start, training.iterations, training.workers)
         for iteration, (lr, hr) in zip(range(start + 1, training.iterations + 1), batches, strict=True):
+            lr, hr = lr.to(device, non_blocking=True), hr.to(device, non_blocking=True)
+            ended("data")
             rate = learning_rate(training, iteration)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             optimiser.zero_grad(set_to_none=True)
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                sr = forward(lr.to(device, non_blocking=True).float() / 255)
+                sr = forward(lr.float() / 255)
             if sr.shape != hr.shape:
                 raise TrainingError(f"{run.name}: the network gave {tuple(sr.shape)}, expected {tuple(hr.shape)}")
-            loss = F.l1_loss(255 * sr.float(), hr.to(device, non_blocking=True).float())
+            ended("forward")
+            loss = F.l1_loss(255 * sr.float(), hr.float())
             scaler.scale(loss).backward()
+            ended("backward")
             scaler.unscale_(optimiser)
             norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
             if training.gradient_clip is not None:
@@ -144,6 +152,7 @@ def train(
             scaler.update()
             if averaged:
                 averaged.update_parameters(model)
+            ended("optimiser")
             unchecked.append((iteration, rate, torch.stack([loss.detach(), norm])))
 
             # What is due after this step
@@ -163,7 +172,11 @@ def train(
             if on_step:
                 on_step(Step(iteration, losses[-1], rate, seconds))
             if row:
-                quality = _validated(validate, kept, device) if look and validate else (None, None)
+                quality: tuple[float | None, float | None] = None, None
+                if look and validate:
+                    ended("rest")
+                    quality = _validated(validate, kept, device)
+                    ended("validation")
                 mean = math.fsum(losses) / len(losses)
                 rows.append((iteration, round(mean, 6), rate, round(seconds, 3), *quality))
                 losses.clear()
@@ -175,6 +188,7 @@ def train(
                 content |= {"losses": losses, "rows": rows, "generators": checkpoints.generators(device)}
                 checkpoints.save(path, content)
                 saved = iteration
+            ended("rest")
             if stop:
                 raise TrainingStopped(
                     f"{run.name}: stopped after iteration {iteration} of {training.iterations}; "

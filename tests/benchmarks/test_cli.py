@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,6 +95,16 @@ def test_a_changed_protocol_keeps_the_old_run(finished: Finished, tmp_path: Path
     assert "training.iterations: 4 -> 5" in done.stdout
     (kept,) = (folder / "runs" / "tiny" / "stale").iterdir()
     assert (kept / "weights.safetensors").read_bytes() == weights
+
+
+def test_a_training_can_be_profiled(tmp_path: Path) -> None:
+    arguments = ["train", "full", "--protocol", TINY, "--threads", 1, "--results", tmp_path, "--profile"]
+    done = spinbench(*arguments)
+    assert done.returncode == 0, done.stderr
+    for words in ("full-x4-s0: mean of 1 steps", "data", "forward", "backward", "optimiser", "rest", "cores busy"):
+        assert words in done.stdout
+    assert re.search(r"^data: \d+\.\d\d% of a step, (below|above) the limit of 3%$", done.stdout, re.MULTILINE)
+    assert "full-x4-s0: no steps to profile" in spinbench(*arguments).stdout
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")

@@ -32,6 +32,7 @@ from benchmarks import checkpoints, training
 from benchmarks.checkpoints import CheckpointError
 from benchmarks.data import datasets, patches
 from benchmarks.evaluation import network_upscale
+from benchmarks.profiling import WARM_UP, Profile
 from benchmarks.quality import measure
 from benchmarks.training import Step, TrainingError, TrainingStopped
 
@@ -352,6 +353,64 @@ def test_time_spent_on_validation_is_not_counted(tmp_path: Path) -> None:
     run = train(tmp_path, {"validation": {"data": "any", "every": 10}}, validate=validate)
     elapsed = time.perf_counter() - started
     assert pd.read_csv(run.path("training.csv"))["seconds"].iloc[-1] < elapsed - 0.9
+
+
+# Where the time goes
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("case", ["one-cycle, averaged, clipped", "float16"])
+def test_profiling_changes_nothing(tmp_path: Path, case: str, device: str) -> None:
+    profile = Profile(torch.device(device))
+    profiled = train(tmp_path / "profiled", CASES[case], device=device, on_phase=profile)
+    plain = train(tmp_path / "plain", CASES[case], device=device)
+    assert weights(profiled) == weights(plain)
+    pd.testing.assert_frame_equal(history(profiled), history(plain))
+    assert profile.steps == ITERATIONS - WARM_UP
+    assert list(profile.phases()) == ["data", "forward", "backward", "optimiser", "rest"]
+
+
+def test_each_phase_gets_its_own_time(tmp_path: Path) -> None:
+    class SlowPatches(Patches):
+        def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+            time.sleep(0.02)
+            return super().__getitem__(index)
+
+    class SlowNetwork(Network):
+        def forward(self, x: Tensor) -> Tensor:
+            time.sleep(0.04)
+            return super().forward(x)
+
+    def validate(model: nn.Module) -> tuple[float, float]:
+        time.sleep(2)
+        return 0.0, 0.0
+
+    run, cpu = results.Run("test", "network", 2, 1, root=tmp_path), torch.device("cpu")
+    sampler: Any = SlowPatches()
+    settings = protocol(iterations=8, validation={"data": "any", "every": 6})
+    profile = Profile(cpu)
+    training.train(
+        run, SlowNetwork(), sampler, settings, device=cpu, fingerprint="f", validate=validate, on_phase=profile
+    )
+    seconds, cores = ({name: pair[part] for name, pair in profile.phases().items()} for part in (0, 1))
+    assert seconds["data"] >= 0.02 and seconds["forward"] >= 0.04
+    assert seconds["backward"] + seconds["optimiser"] + seconds["rest"] < 0.2  # without 2 s / 5 of validation
+    assert cores["data"] < 0.5 and cores["forward"] < 0.5  # asleep
+
+
+def test_phases_add_up_to_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks = np.random.default_rng(0).random((100, 2)).cumsum(axis=0)
+    calls = iter(clocks)
+    monkeypatch.setattr("benchmarks.profiling._clocks", lambda: next(calls))
+    names = ["data", "forward", "backward", "optimiser", "rest"]
+    profile = Profile(torch.device("cpu"))
+    for _ in range(WARM_UP + 7):
+        for name in names:
+            profile(name)
+    begin, end = clocks[[len(names) * WARM_UP, len(names) * (WARM_UP + 7)]]
+    phases = profile.phases()
+    assert sum(seconds for seconds, _ in phases.values()) == pytest.approx((end - begin)[0] / 7)
+    assert sum(seconds * cores for seconds, cores in phases.values()) == pytest.approx((end - begin)[1] / 7)
 
 
 # Resumption

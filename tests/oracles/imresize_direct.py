@@ -1,4 +1,4 @@
-"""MATLAB's bicubic imresize as its description reads: one sample, one tap at a time."""
+"""MATLAB's bicubic imresize twice: as its description reads, one tap at a time, and as NumPy says its M-code."""
 
 from __future__ import annotations
 
@@ -13,6 +13,33 @@ def imresize(image: NDArray[np.uint8], factor: Fraction, border: str) -> NDArray
     """uint8 (H, W) or (H, W, C); first the rows, then the columns, 8 bit after each."""
     rows = np.apply_along_axis(_line, 0, image, factor, border)
     return np.apply_along_axis(_line, 1, rows, factor, border)
+
+
+def imresize_by_lines(image: NDArray[np.uint8], factor: Fraction, border: str) -> NDArray[np.uint8]:
+    """The same in NumPy as MATLAB's M-code goes: weights and indices of a dimension, then line by line of the output.
+
+    Usable at the size of photographs, and so what the package's `imresize` is timed against.
+    """
+    for axis in (0, 1):
+        samples = np.moveaxis(image, axis, 0)
+        weights, indices = _contributions(len(samples), factor, border)
+        resized = np.empty((len(weights), *samples.shape[1:]))
+        for line, weight, index in zip(resized, weights, indices, strict=True):
+            line[...] = np.sum(weight.reshape(-1, *[1] * (image.ndim - 1)) * samples[index], axis=0)
+        image = np.moveaxis(np.clip(np.floor(resized + 0.5), 0, 255).astype(np.uint8), 0, axis)
+    return image
+
+
+def _contributions(n: int, factor: Fraction, border: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Weights and 0-based indices of the samples of each output line, (m, taps); taps without weight are left out."""
+    f = float(factor)
+    shrink = min(f, 1.0)
+    u = np.arange(1, -(-n * factor.numerator // factor.denominator) + 1) / f + 0.5 * (1 - 1 / f)
+    taps = np.floor(u - 4 / shrink / 2).astype(np.int64)[:, None] + np.arange(math.ceil(4 / shrink) + 2)
+    weights = shrink * np.vectorize(_cubic)(shrink * (u[:, None] - taps))
+    weights /= weights.sum(axis=1, keepdims=True)
+    needed = weights.any(axis=0)
+    return weights[:, needed], np.vectorize(_inside)(taps[:, needed], n, border) - 1
 
 
 def _line(samples: NDArray[np.uint8], factor: Fraction, border: str) -> NDArray[np.uint8]:

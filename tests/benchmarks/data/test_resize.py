@@ -64,6 +64,16 @@ def test_equals_the_description_read_literally(image: np.ndarray, factor: Fracti
         np.testing.assert_array_equal(resized, expected)
 
 
+@pytest.mark.parametrize("border", ["symmetric", "replicate"])
+@pytest.mark.parametrize("factor", FACTORS[:3])
+@pytest.mark.parametrize("shape", [(50, 213, 3), (213, 50)])
+def test_equals_the_reference_it_is_timed_against(shape: tuple[int, ...], factor: Fraction, border: Border) -> None:
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    direct = imresize_direct.imresize_by_lines(image, factor, border)
+    np.testing.assert_array_equal(imresize(image, factor, border), direct)
+    np.testing.assert_array_equal(imresize_direct.imresize(image, factor, border), direct)
+
+
 @given(
     n=st.integers(1, 5000),
     factor=st.fractions(min_value=Fraction(1, 12), max_value=4, max_denominator=12).filter(lambda f: f > 0),
