@@ -67,9 +67,10 @@ def reproduce_fig7(session: nox.Session) -> None:
 
 @nox.session
 def speed(session: nox.Session) -> None:
-    """Time all networks at a common size, and how their time grows over four sizes."""
+    """Time all networks at a common size and how their time grows; then SPIN's targets, beside the dense reference."""
     prepare(session)
     run(session, "spinbench", "speed")
+    session.run(str(BIN / "python"), "-m", "tests.speed", external=True)
 
 
 @nox.session

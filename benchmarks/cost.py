@@ -31,6 +31,7 @@ __all__ = [
     "Latency",
     "Macs",
     "Memory",
+    "growth",
     "latency",
     "lr_size_for",
     "macs",
@@ -211,11 +212,16 @@ def _forward_peak(
             before = torch.cuda.memory_allocated(device)
             model(image)
             return torch.cuda.max_memory_allocated(device) - before, "torch.cuda.max_memory_allocated"
-        with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")  # on Linux the high-water mark starts anew
-        before = psutil.Process().memory_info().rss
-        model(image)
-        return max(0, _high_water() - before), "growth of a fresh process's resident memory"
+        return growth(partial(model, image)), "growth of a fresh process's resident memory"
+
+
+def growth(job: Callable[[], Any]) -> int:
+    """Most bytes by which this process grows during `job`; only what a fresh process grows by means something."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # on Linux the high-water mark starts anew
+    before = psutil.Process().memory_info().rss
+    job()
+    return max(0, _high_water() - before)
 
 
 def _high_water() -> int:

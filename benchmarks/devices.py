@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
+import sys
 from pathlib import Path
 
 import torch
@@ -12,6 +14,7 @@ def device(name: str) -> torch.device:
     """Return the device for "auto" (the GPU where there is one), "cpu" or "cuda".
 
     On a GPU float32 means float32 from then on: PyTorch's default of TF32 in convolutions is switched off.
+    On a CPU the process keeps the memory that it frees (`keep_freed_memory`).
     Raises ValueError for another name, and for "cuda" where PyTorch sees no GPU.
     """
     if name not in ("auto", "cpu", "cuda"):
@@ -21,9 +24,22 @@ def device(name: str) -> torch.device:
         build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
         raise ValueError(f"device 'cuda' asked for, but PyTorch {torch.__version__} ({build}) sees no GPU")
     if name == "cpu" or not available:
+        keep_freed_memory()
         return torch.device("cpu")
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return torch.device("cuda")
+
+
+def keep_freed_memory() -> None:
+    """Let this process use freed memory again instead of giving it back, up to 32 MiB a block; with glibc only.
+
+    Every pass over an image frees and takes the same blocks. Fresh pages have to be cleared, and on a virtual machine
+    each may cost as much as the arithmetic on it: a training step of SPIN took 1.3 times as long.
+    """
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        trim_threshold, mmap_threshold = -1, -3
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_threshold, 2**25)  # glibc takes no larger one
 
 
 def describe(where: torch.device) -> dict[str, str | int]:

@@ -22,6 +22,7 @@ from models.spin.quantisation import associate_globally
 from models.spin.superpixels import Association, associate, grid, top_pixels
 from tests.golden import cases
 from tests.oracles import spin_dense as dense
+from tests.oracles.spin_weights import as_published, oracle_config
 
 VARIANTS = {
     "full": Configuration(),
@@ -268,21 +269,6 @@ def published_state(block: Block) -> dict[str, Tensor]:
     model = SPIN(2, replace(block.config, blocks=1))
     model.blocks[0] = block
     return dense.inside(as_published(model), "blocks.0")
-
-
-def as_published(model: SPIN) -> dict[str, Tensor]:
-    """A network's parameters by their published names, in their published shapes."""
-    names = models.describe("spin").published_names(model)
-    shapes = dense.published_shapes(model.scale, oracle_config(model.config))
-    assert sorted(shapes) == sorted(names.values())
-    return {names[key]: value.reshape(shapes[names[key]]) for key, value in model.named_parameters()}
-
-
-def oracle_config(config: Configuration) -> dense.Config:
-    return dense.Config(
-        config.blocks, config.spca, config.ispa, config.arrangement, config.reach,
-        config.association, config.association_gradient,
-    )  # fmt: skip
 
 
 # The whole network against the oracle

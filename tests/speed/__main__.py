@@ -1,0 +1,226 @@
+"""Measure the speed targets of SPIN beside the dense reference, and store them for the report: a benchmark, no test.
+
+`python -m tests.speed` from the root of the repository; about a quarter of an hour on two quiet cores. Both sides run
+in turns in one process that keeps its freed memory, and a large matrix product is timed before and after each.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from time import perf_counter
+from typing import Any
+from unittest import mock
+
+import torch
+from rich.table import Table
+from torch import Tensor
+
+import models
+from benchmarks import cost, provenance
+from benchmarks.devices import describe, keep_freed_memory
+from benchmarks.options import console, say
+from models.spin import SPIN, network, superpixels
+from results import targets
+from tests.speed import images
+from tests.speed.works import LARGEST, SIZES, WORKS, Side, Work, reduced_precision
+
+EDGE = 4096  # of the matrix product
+
+
+def main() -> int:
+    """Exit status 1 where a target is missed."""
+    keep_freed_memory()
+    about = describe(torch.device("cpu"))
+    works = [_measured(work) for work in WORKS]
+    growth, largest = _growth(works)
+    found = targets.Targets(
+        device_name=str(about["name"]),
+        threads=int(about["threads"]),
+        torch=provenance.versions()["torch"],
+        python=provenance.versions()["python"],
+        gemm_macs_per_s=statistics.median(_rate() for _ in range(5)),
+        works=[*works, largest],
+        reduced=_reduced(WORKS[0]),
+        growth=growth,
+        parts=_parts(WORKS[0]),
+        operations=[targets.Operation(**row) for row in images.measure()],
+    )
+    _show(found)
+    say(f"stored: {targets.store(found)}")
+    missed = [each for each in found.verdicts() if not each.met]
+    say(f"{len(found.verdicts()) - len(missed)} of {len(found.verdicts())} targets met")
+    return 1 if missed else 0
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    begin = perf_counter()
+    run()
+    return perf_counter() - begin
+
+
+def _rate() -> float:
+    """MACs per second of a product of two large float32 matrices."""
+    matrix = _matrix()
+    return EDGE**3 / _seconds(lambda: torch.mm(matrix, matrix))
+
+
+@cache
+def _matrix() -> Tensor:
+    return torch.rand(EDGE, EDGE)
+
+
+def _timed(run: Callable[[], object]) -> tuple[float, float]:
+    """Seconds, and GEMM-equivalents in 10⁹ MACs."""
+    before = _rate()
+    seconds = _seconds(run)
+    return seconds, seconds * (before + _rate()) / 2 / 1e9
+
+
+def _timing(times: list[tuple[float, float]], memory: int) -> targets.Timing:
+    seconds, equivalents = map(list, zip(*times, strict=True))
+    return targets.Timing(samples_s=seconds, gemm_equivalents=equivalents, memory_bytes=memory)
+
+
+def _measured(work: Work) -> targets.Work:
+    say(f"{work.name} ...")
+    sides: tuple[Side, Side] = ("ours", "dense")
+    memory = {side: work.memory(side) for side in sides}
+    run = {side: work.prepared(side) for side in sides}
+    times = defaultdict(list)
+    for side in sides if work.repeats > 3 else ("ours",):
+        run[side]()
+    for _ in range(work.repeats):
+        for side in sides:
+            times[side].append(_timed(run[side]))
+    return _work(work, _timing(times["ours"], memory["ours"]), _timing(times["dense"], memory["dense"]))
+
+
+def _work(work: Work, ours: targets.Timing, dense: targets.Timing | None) -> targets.Work:
+    return targets.Work(
+        name=work.name, scale=work.scale, lr_size=work.lr_size, batch=work.batch,
+        macs=work.macs(), ours=ours, dense=dense, target=work.target,
+    )  # fmt: skip
+
+
+def _growth(works: list[targets.Work]) -> tuple[targets.Growth, targets.Work]:
+    """Time and MACs at x2, and the largest of the sizes as a work of its own."""
+    say("growth at x2 ...")
+    model = models.build("spin", 2)
+    known = {work.lr_size: work.ours for work in works if work.scale == 2}
+    for size in SIZES:
+        if size not in known:
+            work = Work("", 2, size, LARGEST.target)
+            run, memory = work.prepared("ours"), LARGEST.memory("ours") if size == LARGEST.lr_size else 1
+            if size != LARGEST.lr_size:
+                run()
+            known[size] = _timing([_timed(run) for _ in range(1 if size == LARGEST.lr_size else 5)], memory)
+    growth = targets.Growth(
+        scale=2,
+        sizes=SIZES,
+        seconds=[known[size].median_s for size in SIZES],
+        macs=[cost.macs(model, size).total for size in SIZES],
+        limit=0.05,
+    )
+    return growth, _work(LARGEST, known[LARGEST.lr_size], None)
+
+
+def _reduced(work: Work) -> targets.Reduced:
+    say("bfloat16 ...")
+    torch.manual_seed(0)
+    model = models.build("spin", work.scale).eval()
+    assert isinstance(model, SPIN)
+    lr = torch.rand(1, 3, *work.lr_size)
+    passes = {dtype: lambda dtype=dtype: reduced_precision(model, lr, dtype) for dtype in (None, torch.bfloat16)}
+    outputs = {dtype: run() for dtype, run in passes.items()}
+    times = [[_seconds(run) for run in passes.values()] for _ in range(3)]
+    float32, bfloat16 = map(list, zip(*times, strict=True))
+    error = (outputs[torch.bfloat16] - outputs[None]).square().mean()
+    return targets.Reduced(
+        work=work.name, dtype="bfloat16", samples_s=bfloat16, float32_s=float32, psnr_db=float(-10 * error.log10())
+    )
+
+
+def _parts(work: Work, repeats: int = 5) -> list[targets.Part]:
+    """Where the time of a forward pass goes. What is called inside of another part counts there."""
+    model = models.build("spin", work.scale).eval()
+    lr = torch.rand(1, 3, *work.lr_size)
+    spent: defaultdict[str, float] = defaultdict(float)
+    open_parts: list[str] = []
+
+    @contextmanager
+    def part(name: str) -> Iterator[None]:
+        begin = perf_counter()
+        open_parts.append(name)
+        try:
+            yield
+        finally:
+            open_parts.pop()
+            if not open_parts:
+                spent[name] += perf_counter() - begin
+
+    def watched(owner: Any, attribute: str, name: str) -> Any:
+        original = getattr(owner, attribute)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            with part(name):
+                return original(*arguments, **options)
+
+        return mock.patch.object(owner, attribute, call)
+
+    with ExitStack() as stack, torch.inference_mode():
+        for owner, attribute, name in (
+            (network.Aggregation, "forward", "association"),
+            (superpixels.Association, "top", "association"),
+            (network.SuperpixelCrossAttention, "forward", "SPCA"),
+            (network.IntraSuperpixelAttention, "forward", "ISPA"),
+            (network.LocalAttention, "forward", "local attention"),
+            (network.FeedForward, "forward", "FFN"),
+            (torch.nn.Conv2d, "forward", "convolutions between blocks"),
+            (network, "upsample", "upsampler and last convolution"),
+        ):
+            stack.enter_context(watched(owner, attribute, name))
+        model(lr)
+        spent.clear()
+        whole = _seconds(lambda: [model(lr) for _ in range(repeats)])
+    spent["rest"] = whole - sum(spent.values())
+    return [targets.Part(name=name, seconds=seconds / repeats) for name, seconds in spent.items()]
+
+
+def _show(found: targets.Targets) -> None:
+    works = Table("work", "", "seconds", "GMACs/s", "GMAC-eq.", "official", "limit", "peak GB", "official ", "limit ")
+    for work in found.works:
+        target = work.target
+        for side, timing in (("ours", work.ours), ("dense", work.dense)):
+            if timing is None:
+                continue
+            rate = "" if "step" in work.name else f"{work.macs / timing.median_s / 1e9:.1f}"
+            row = [f"{timing.median_s:.2f}", rate, f"{timing.median_equivalents:.0f}"]
+            row += [str(target.official_equivalents or ""), str(target.most_equivalents or "") * (side == "ours")]
+            row += [f"{timing.memory_bytes / 1e9:.2f}", f"{(target.official_bytes or 0) / 1e9:.2f}"]
+            works.add_row(work.name, side, *row, f"{target.most_bytes / 1e9:.2f}" * (side == "ours"))
+    console.print(works)
+    parts = Table("part", "seconds", "share")
+    whole = sum(part.seconds for part in found.parts)
+    for part in found.parts:
+        parts.add_row(part.name, f"{part.seconds:.3f}", f"{part.seconds / whole:.1%}")
+    console.print(parts)
+    growth = found.growth
+    say(f"time ~ pixels^{growth.exponent(growth.seconds):.3f}, MACs ~ pixels^{growth.exponent(growth.macs):.3f}")
+    if reduced := found.reduced:
+        gain = statistics.median(reduced.float32_s) / statistics.median(reduced.samples_s)
+        say(f"{reduced.dtype}: {gain:.2f} times as fast as float32, {reduced.psnr_db:.1f} dB against its output")
+    verdicts = Table("target", "measured", "limit", "", "verdict")
+    for each in found.verdicts():
+        sense = "at least" if each.at_least else "at most"
+        limit = f"{sense} {each.limit:g}"
+        verdicts.add_row(each.name, f"{each.measured:.3g}", limit, each.unit, "met" if each.met else "missed")
+    console.print(verdicts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
