@@ -17,6 +17,7 @@ from reports.page import TEMPLATES, html_page
 from reports.provenance import changed, full_sets, provenance
 from reports.study import Study
 from reports.tables import CONVENTION, METRICS, RUN, departures
+from results import targets
 
 TEXTS = {"tex": latex, "md": markdown}
 
@@ -53,6 +54,7 @@ def render(
         "costs": costs(everywhere).assign(label=lambda table: table.variant.map(labels)),
         "conditions": conditions,
         "operators": operators,
+        "targets": targets.load(root),
         "metrics": METRICS,
         "convention": CONVENTION,
         "departures": departures(_pooled(studies)),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from results import ROOT, ResultsError
+from results.targets import power
 
 FILE = "speed.csv"
 SAME = ["scale", "device", "device_name", "threads", "dtype"]
@@ -49,4 +49,4 @@ def exponent(rows: pd.DataFrame, column: str) -> float:
     pixels = known.lr_height * known.lr_width
     if pixels.nunique() < 2:
         return float("nan")
-    return float(np.polyfit(np.log(pixels), np.log(known[column]), 1)[0])
+    return power(pixels, known[column])
