@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -45,6 +45,12 @@ class Upsampler(nn.Sequential):
             layers += [conv, nn.PixelShuffle(factor), nn.LeakyReLU(0.1, inplace=True)]
         super().__init__(*layers)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, scale·H, scale·W)."""
+        for stage in self.stages():
+            x = stage.apply(x, rows_padded=1)
+        return x
+
     def stages(self) -> list[Stage]:
         convs = [layer for layer in self if isinstance(layer, nn.Conv2d)]
         return [Stage(conv, factor) for conv, factor in zip(convs, self.factors, strict=True)]
@@ -55,11 +61,9 @@ def upsample(x: Tensor, upsampler: Upsampler, last_conv: nn.Conv2d) -> Tensor:
 
     Where work goes in pieces, in strips of rows: the maps of high resolution never exist as a whole.
     """
-    stages = [*upsampler.stages(), Stage(last_conv, 1)]
     if not in_pieces(x):
-        for stage in stages:
-            x = stage.apply(x, rows_padded=1)
-        return x
+        return cast(Tensor, last_conv(upsampler(x)))
+    stages = [*upsampler.stages(), Stage(last_conv, 1)]
     images, channels, height, width = x.shape
     scale = 1
     for stage in stages:

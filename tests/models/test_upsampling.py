@@ -20,7 +20,7 @@ def test_strips_are_the_layers_one_after_another(
     torch.manual_seed(0)
     upsampler, last = Upsampler(8, scale), nn.Conv2d(8, 3, 3, padding=1)
     x = torch.randn(2, 8, *size).to(memory_format=torch.channels_last)
-    expected = last(upsampler(x))  # nn.Sequential: convolution, pixel shuffle and LeakyReLU
+    expected = last(nn.Sequential(*upsampler)(x))  # convolution, pixel shuffle and LeakyReLU
     torch.testing.assert_close(upsample(x, upsampler, last), expected)
     with torch.no_grad():
         torch.testing.assert_close(upsample(x, upsampler, last), expected)
