@@ -29,7 +29,7 @@ def bytes_per_pixel(model: nn.Module, device: torch.device, least: int = 1) -> f
     """Bytes that a pass takes for every LR pixel, an estimate from above.
 
     The live tensors of a pass over a small image (of `least` pixels a side, if that is more) are added up.
-    In every network of the registry they grow in proportion to the pixels.
+    In every network of the registry they grow in proportion to the pixels at most; tiles of attention stop growing.
     """
     side = max(PROBE, least)
     return MARGIN * live_bytes(model, (side, side), device) / side**2

@@ -31,7 +31,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor
             least, most = (extreme.item() for extreme in sums.aminmax())
         if 2**-100 < least <= most < 2**100:  # not so either if there is a NaN
             if torch.is_grad_enabled():
-                mixed = _Tiles.apply(queries, keys, values, mixed, sums, scale)
+                mixed = _WithGradient.apply(queries, keys, values, mixed, sums, scale)
             return mixed.unflatten(0, query.shape[:-2])
     width, depth = query.shape[-1], value.shape[-1]
     if query.device.type == "cpu":  # whose fused kernel needs equal widths; zeros change no product
@@ -103,7 +103,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Te
     return mixed.div_(sums), sums
 
 
-class _Tiles(torch.autograd.Function):
+class _WithGradient(torch.autograd.Function):
     """The gradient of `_attend`, whose results it is given. Weights are computed again, tile by tile."""
 
     @staticmethod

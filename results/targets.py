@@ -74,6 +74,7 @@ class Work(Strict):
     scale: Scale
     lr_size: tuple[Positive, Positive] = Field(description="height and width")
     batch: Positive
+    step: bool = Field(description="a training step, not a forward pass")
     macs: Positive = Field(description="of the forward pass over the batch")
     ours: Timing
     dense: Timing | None
@@ -111,7 +112,7 @@ class Work(Strict):
 
     def macs_per_s(self, timing: Timing) -> float | None:
         """Of one of its timings; None for a training step, since `macs` are only a part of what that takes."""
-        return None if self.name.startswith("training step") else self.macs / timing.median_s
+        return None if self.step else self.macs / timing.median_s
 
 
 class Reduced(Strict):
@@ -194,6 +195,7 @@ class Targets(Strict):
     threads: Positive
     torch: str
     python: str
+    gemm_edge: Positive = Field(description="of the two square matrices that the product is of")
     gemm_macs_per_s: More
     works: list[Work] = Field(min_length=1)
     reduced: Reduced | None

@@ -27,7 +27,7 @@ from benchmarks.options import console, say
 from models.spin import SPIN, network, superpixels
 from results import targets
 from tests.speed import images
-from tests.speed.works import LARGEST, SIZES, WORKS, Side, Work, reduced_precision
+from tests.speed.works import SIZES, WORKS, Side, Work, reduced_precision
 
 EDGE = 4096  # of the matrix product
 
@@ -37,16 +37,16 @@ def main() -> int:
     keep_freed_memory()
     about = describe(torch.device("cpu"))
     works = [_measured(work) for work in WORKS]
-    growth, largest = _growth(works)
     found = targets.Targets(
         device_name=str(about["name"]),
         threads=int(about["threads"]),
         torch=provenance.versions()["torch"],
         python=provenance.versions()["python"],
+        gemm_edge=EDGE,
         gemm_macs_per_s=statistics.median(_rate() for _ in range(5)),
-        works=[*works, largest],
+        works=works,
         reduced=_reduced(WORKS[0]),
-        growth=growth,
+        growth=_growth(works),
         parts=_parts(WORKS[0]),
         operations=[targets.Operation(**row) for row in images.measure()],
     )
@@ -81,52 +81,43 @@ def _timed(run: Callable[[], object]) -> tuple[float, float]:
     return seconds, seconds * (before + _rate()) / 2 / 1e9
 
 
-def _timing(times: list[tuple[float, float]], memory: int) -> targets.Timing:
-    seconds, equivalents = map(list, zip(*times, strict=True))
-    return targets.Timing(samples_s=seconds, gemm_equivalents=equivalents, memory_bytes=memory)
+def _times(work: Work) -> dict[Side, list[tuple[float, float]]]:
+    """What every repetition took, side by side in turns; few repetitions are long ones and need no warm-up."""
+    say(f"{work.name} ...")
+    run = {side: work.prepared(side) for side in work.sides}
+    if work.repeats > 3:
+        for side in work.sides:
+            run[side]()
+    turns = [[_timed(run[side]) for side in work.sides] for _ in range(work.repeats)]
+    return dict(zip(work.sides, map(list, zip(*turns, strict=True)), strict=True))
 
 
 def _measured(work: Work) -> targets.Work:
-    say(f"{work.name} ...")
-    sides: tuple[Side, Side] = ("ours", "dense")
-    memory = {side: work.memory(side) for side in sides}
-    run = {side: work.prepared(side) for side in sides}
-    times = defaultdict(list)
-    for side in sides if work.repeats > 3 else ("ours",):
-        run[side]()
-    for _ in range(work.repeats):
-        for side in sides:
-            times[side].append(_timed(run[side]))
-    return _work(work, _timing(times["ours"], memory["ours"]), _timing(times["dense"], memory["dense"]))
-
-
-def _work(work: Work, ours: targets.Timing, dense: targets.Timing | None) -> targets.Work:
+    timings = {}
+    for side, times in _times(work).items():
+        seconds, equivalents = map(list, zip(*times, strict=True))
+        timings[side] = targets.Timing(samples_s=seconds, gemm_equivalents=equivalents, memory_bytes=work.memory(side))
     return targets.Work(
-        name=work.name, scale=work.scale, lr_size=work.lr_size, batch=work.batch,
-        macs=work.macs(), ours=ours, dense=dense, target=work.target,
+        name=work.name, scale=work.scale, lr_size=work.lr_size, batch=work.batch, step=work.step,
+        macs=work.macs(), ours=timings["ours"], dense=timings.get("dense"), target=work.target,
     )  # fmt: skip
 
 
-def _growth(works: list[targets.Work]) -> tuple[targets.Growth, targets.Work]:
-    """Time and MACs at x2, and the largest of the sizes as a work of its own."""
-    say("growth at x2 ...")
+def _growth(works: list[targets.Work]) -> targets.Growth:
+    """Time and MACs at x2; sizes that were timed as works are not timed again."""
     model = models.build("spin", 2)
-    known = {work.lr_size: work.ours for work in works if work.scale == 2}
+    known = {work.lr_size: work.ours.median_s for work in works if work.scale == 2}
     for size in SIZES:
         if size not in known:
-            work = Work("", 2, size, LARGEST.target)
-            run, memory = work.prepared("ours"), LARGEST.memory("ours") if size == LARGEST.lr_size else 1
-            if size != LARGEST.lr_size:
-                run()
-            known[size] = _timing([_timed(run) for _ in range(1 if size == LARGEST.lr_size else 5)], memory)
-    growth = targets.Growth(
+            times = _times(Work(f"LR {size[1]}x{size[0]}, x2", 2, size, sides=("ours",)))
+            known[size] = statistics.median(seconds for seconds, _ in times["ours"])
+    return targets.Growth(
         scale=2,
         sizes=SIZES,
-        seconds=[known[size].median_s for size in SIZES],
+        seconds=[known[size] for size in SIZES],
         macs=[cost.macs(model, size).total for size in SIZES],
         limit=0.05,
     )
-    return growth, _work(LARGEST, known[LARGEST.lr_size], None)
 
 
 def _reduced(work: Work) -> targets.Reduced:
@@ -198,7 +189,7 @@ def _show(found: targets.Targets) -> None:
         for side, timing in (("ours", work.ours), ("dense", work.dense)):
             if timing is None:
                 continue
-            rate = "" if "step" in work.name else f"{work.macs / timing.median_s / 1e9:.1f}"
+            rate = f"{macs_per_s / 1e9:.1f}" if (macs_per_s := work.macs_per_s(timing)) else ""
             row = [f"{timing.median_s:.2f}", rate, f"{timing.median_equivalents:.0f}"]
             row += [str(target.official_equivalents or ""), str(target.most_equivalents or "") * (side == "ours")]
             row += [f"{timing.memory_bytes / 1e9:.2f}", f"{(target.official_bytes or 0) / 1e9:.2f}"]
@@ -212,7 +203,7 @@ def _show(found: targets.Targets) -> None:
     growth = found.growth
     say(f"time ~ pixels^{growth.exponent(growth.seconds):.3f}, MACs ~ pixels^{growth.exponent(growth.macs):.3f}")
     if reduced := found.reduced:
-        gain = statistics.median(reduced.float32_s) / statistics.median(reduced.samples_s)
+        gain = reduced.float32_median_s / reduced.median_s
         say(f"{reduced.dtype}: {gain:.2f} times as fast as float32, {reduced.psnr_db:.1f} dB against its output")
     verdicts = Table("target", "measured", "limit", "", "verdict")
     for each in found.verdicts():
