@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 from unittest import mock
@@ -25,18 +26,19 @@ from benchmarks import cost, provenance
 from benchmarks.devices import describe, keep_freed_memory
 from benchmarks.options import console, say
 from models.spin import SPIN, network, superpixels
-from results import targets
+from results import ROOT, targets
 from tests.speed import images
 from tests.speed.works import SIZES, WORKS, Side, Work, reduced_precision
 
 EDGE = 4096  # of the matrix product
 
 
-def main() -> int:
+def main(root: Path = ROOT) -> int:
     """Exit status 1 where a target is missed."""
     keep_freed_memory()
     about = describe(torch.device("cpu"))
-    works = [_measured(work) for work in WORKS]
+    works = [_measured(work, target) for work, target in WORKS.items()]
+    first = next(iter(WORKS))
     found = targets.Targets(
         device_name=str(about["name"]),
         threads=int(about["threads"]),
@@ -45,13 +47,13 @@ def main() -> int:
         gemm_edge=EDGE,
         gemm_macs_per_s=statistics.median(_rate() for _ in range(5)),
         works=works,
-        reduced=_reduced(WORKS[0]),
+        reduced=_reduced(first),
         growth=_growth(works),
-        parts=_parts(WORKS[0]),
+        parts=_parts(first),
         operations=[targets.Operation(**row) for row in images.measure()],
     )
     _show(found)
-    say(f"stored: {targets.store(found)}")
+    say(f"stored: {targets.store(found, root)}")
     missed = [each for each in found.verdicts() if not each.met]
     say(f"{len(found.verdicts()) - len(missed)} of {len(found.verdicts())} targets met")
     return 1 if missed else 0
@@ -92,14 +94,15 @@ def _times(work: Work) -> dict[Side, list[tuple[float, float]]]:
     return dict(zip(work.sides, map(list, zip(*turns, strict=True)), strict=True))
 
 
-def _measured(work: Work) -> targets.Work:
+def _measured(work: Work, target: targets.Figure) -> targets.Work:
     timings = {}
     for side, times in _times(work).items():
         seconds, equivalents = map(list, zip(*times, strict=True))
         timings[side] = targets.Timing(samples_s=seconds, gemm_equivalents=equivalents, memory_bytes=work.memory(side))
+        say(f"  {side}: {timings[side].median_s:.2f} s, {timings[side].median_equivalents:.0f} GMAC-equivalents")
     return targets.Work(
         name=work.name, scale=work.scale, lr_size=work.lr_size, batch=work.batch, step=work.step,
-        macs=work.macs(), ours=timings["ours"], dense=timings.get("dense"), target=work.target,
+        macs=work.macs(), ours=timings["ours"], dense=timings.get("dense"), target=target,
     )  # fmt: skip
 
 

@@ -1,12 +1,15 @@
-"""That both sides of a timing do the same work, or their ratio would say nothing."""
+"""That both sides of a timing do the same work, or their ratio would say nothing; and that all is told in the end."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from results import targets
+from tests.speed import __main__ as benchmark
 from tests.speed.works import WORKS
 
 
@@ -22,3 +25,23 @@ def test_both_sides_take_the_same_training_steps() -> None:
     losses = torch.stack([torch.stack([ours(), dense()]) for _ in range(3)])
     torch.testing.assert_close(losses[:, 0], losses[:, 1], rtol=1e-3, atol=0)
     assert (losses.diff(dim=0).abs() > 1e-2 * losses[0]).all()  # it does train
+
+
+def test_the_benchmark_at_small_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *_, largest = WORKS
+    small = {
+        replace(first, lr_size=(24, 30), repeats=2): WORKS[first],
+        replace(largest, lr_size=(48, 60)): WORKS[largest],
+    }
+    monkeypatch.setattr(benchmark, "WORKS", small)
+    monkeypatch.setattr(benchmark, "SIZES", [(24, 30), (48, 60)])
+    monkeypatch.setattr(benchmark, "EDGE", 64)
+    benchmark.main(tmp_path)
+    stored = targets.load(tmp_path)
+    assert stored is not None
+    assert [work.name for work in stored.works] == [first.name, largest.name]
+    assert stored.works[0].dense is not None and stored.works[1].dense is None
+    assert stored.growth.sizes == [(24, 30), (48, 60)]
+    assert stored.growth.seconds[1] == stored.works[1].ours.median_s  # timed once
+    assert {"association", "SPCA", "ISPA", "local attention", "FFN"} < {part.name for part in stored.parts}
+    assert len(stored.operations) == 3

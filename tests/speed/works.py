@@ -32,7 +32,6 @@ class Work:
     name: str
     scale: int
     lr_size: tuple[int, int]
-    target: Figure
     step: bool = False
     batch: int = 1
     repeats: int = 5
@@ -101,12 +100,12 @@ def _figure(
 
 
 # Official figures: the published code on a quiet machine of two cores, in 10⁹ MACs of a large matrix product, and GB.
-WORKS = [
-    Work("LR 320x180, x4, forward", 4, (180, 320), _figure(532, 0.62, 133, 4, 0.7 * 0.62)),
-    Work("LR 640x360, x2, forward", 2, (360, 640), _figure(4970, 5.9, 710, 7, 0.1 * 5.9), repeats=3),
-    Work("training step, LR 64x64, batch 4, x4", 4, (64, 64), _figure(207, 2.1, 94, 2.2, 0.7 * 2.1), True, 4, 7),
-    Work("LR 1280x720, x2, forward", 2, (720, 1280), _figure(None, None, None, None, 3), repeats=1, sides=("ours",)),
-]
+WORKS = {
+    Work("LR 320x180, x4, forward", 4, (180, 320)): _figure(532, 0.62, 133, 4, 0.7 * 0.62),
+    Work("LR 640x360, x2, forward", 2, (360, 640), repeats=3): _figure(4970, 5.9, 710, 7, 0.1 * 5.9),
+    Work("training step, LR 64x64, batch 4, x4", 4, (64, 64), True, 4, 7): _figure(207, 2.1, 94, 2.2, 0.7 * 2.1),
+    Work("LR 1280x720, x2, forward", 2, (720, 1280), repeats=1, sides=("ours",)): _figure(None, None, None, None, 3),
+}
 SIZES = [(90, 160), (180, 320), (270, 480), (360, 640), (720, 1280)]  # of the growth at x2
 
 
