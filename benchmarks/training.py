@@ -90,7 +90,8 @@ def train(
     # State: all that changes from step to step
     model.to(device).train()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=training.learning_rate, betas=training.betas)
+    fused = True if device.type == "cpu" else None  # there a step over tensor after tensor takes six times as long
+    optimiser = torch.optim.Adam(parameters, lr=training.learning_rate, betas=training.betas, fused=fused)
     scaler = torch.amp.GradScaler(device.type, enabled=training.precision == "float16")
     state: dict[str, Any] = {"model": model, "optimiser": optimiser, "scaler": scaler}
     averaged = None

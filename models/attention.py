@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.layers import PIECE
+from models.native import kernels
+from models.native.functions import attention_fits, usable
 
 LOG2_E = 1.4426950408889634
 
@@ -26,10 +28,10 @@ def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor
     """
     if _tiled(query):
         queries, keys, values = (part.flatten(0, -3) for part in (query, key, value))
+        attend = kernels.attend if attention_fits(queries, keys, values) else _attend
         with torch.no_grad():
-            mixed, sums = _attend(queries, keys, values, scale)
-            least, most = (extreme.item() for extreme in sums.aminmax())
-        if 2**-100 < least <= most < 2**100:  # not so either if there is a NaN
+            mixed, sums = attend(queries, keys, values, scale)
+        if usable(sums):
             if torch.is_grad_enabled():
                 mixed = _WithGradient.apply(queries, keys, values, mixed, sums, scale)
             return mixed.unflatten(0, query.shape[:-2])
@@ -118,6 +120,8 @@ class _WithGradient(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, mixed, sums = ctx.saved_tensors
+        if attention_fits(query, key, value):
+            return *kernels.attend_gradient(query, key, value, ctx.scale, mixed, sums, gradient), None, None, None
         # For weights w, their sum s and output y: dv = wᵀ (dy / s), of the scores w ((dy / s) vᵀ - (dy / s)·y).
         gradient = gradient / sums
         inner = -(gradient * mixed).sum(-1, keepdim=True)  # (G, L, 1)

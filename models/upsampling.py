@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers import in_pieces
+from models.native import functions
 
 STRIP = 2**21  # most numbers in the widest map of a strip: 8 MiB in float32, which stay in a CPU's cache
+
+SLOPE = 0.1  # of the LeakyReLU
 
 
 class Stage(NamedTuple):
@@ -22,14 +25,18 @@ class Stage(NamedTuple):
     def apply(self, x: Tensor, rows_padded: int) -> Tensor:
         """(B, C, H, W) -> (B, C', factor·(H - 2 + 2·rows_padded), factor·W); padding is zeros, always 1 in width."""
         conv, factor, padding = self.conv, self.factor, (rows_padded, 1)
-        if factor == 1:
-            return F.conv2d(x, conv.weight, conv.bias, padding=padding)
-        # With output channels in the order (y, x, C) the pixel shuffle moves runs of factor·C numbers.
         assert conv.bias is not None
+        if factor == 1:
+            if rows_padded:
+                return functions.convolution(x, conv)
+            return F.conv2d(x, conv.weight, conv.bias, padding=padding)
+        # With output channels in the order (y, x, C) the pixel shuffle moves runs of C numbers.
         weight, bias = (
             part.unflatten(0, (-1, factor**2)).transpose(0, 1).flatten(0, 1) for part in (conv.weight, conv.bias)
         )
-        wide = F.leaky_relu(F.conv2d(x, weight, bias, padding=padding), 0.1, inplace=True)  # (B, factor²·C', H, W)
+        if functions.convolution_fits(x, conv.weight) and len(bias) == factor**2 * conv.in_channels:
+            return functions.enlarge(x, weight, bias, factor, rows_padded, SLOPE)
+        wide = F.leaky_relu(F.conv2d(x, weight, bias, padding=padding), SLOPE, inplace=True)  # (B, factor²·C', H, W)
         squares = wide.permute(0, 2, 3, 1).unflatten(3, (factor, factor, -1))  # (B, H, W, y, x, C')
         return squares.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
@@ -42,7 +49,7 @@ class Upsampler(nn.Sequential):
         layers: list[nn.Module] = []
         for factor in self.factors:
             conv = nn.Conv2d(channels, channels * factor**2, 3, padding=1)
-            layers += [conv, nn.PixelShuffle(factor), nn.LeakyReLU(0.1, inplace=True)]
+            layers += [conv, nn.PixelShuffle(factor), nn.LeakyReLU(SLOPE, inplace=True)]
         super().__init__(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,7 +69,7 @@ def upsample(x: Tensor, upsampler: Upsampler, last_conv: nn.Conv2d) -> Tensor:
     Where work goes in pieces, in strips of rows: the maps of high resolution never exist as a whole.
     """
     if not in_pieces(x):
-        return cast(Tensor, last_conv(upsampler(x)))
+        return Stage(last_conv, 1).apply(upsampler(x), rows_padded=1)
     stages = [*upsampler.stages(), Stage(last_conv, 1)]
     images, channels, height, width = x.shape
     scale = 1

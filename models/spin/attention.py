@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.attention import attention, groups_together
 from models.layers import in_pieces, kept_per_shape
+from models.native import functions
 from models.spin.superpixels import Sight
 
 
@@ -36,11 +37,27 @@ class Projections(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> query, key and value side by side, (..., D + D + C)."""
-        return nn.functional.linear(x, torch.cat([self.query.weight, self.key.weight, self.value.weight]))
+        return nn.functional.linear(x, self.weight())
+
+    def of_norm(self, x: Tensor, norm: nn.LayerNorm, keep: bool = False) -> tuple[Tensor, Tensor]:
+        """`forward` of norm(x), and norm(x) itself, of use only if `keep` says so: (..., C) -> (..., P), (..., C)."""
+        weight = self.weight()
+        if functions.projection_fits(x, weight):
+            projected, normal = functions.normalise_and_project(x.flatten(0, -2), norm, weight, keep)
+            return projected.unflatten(0, x.shape[:-1]), normal.view(x.shape) if keep else normal
+        x = norm(x)
+        return self(x), x
+
+    def weight(self) -> Tensor:
+        return torch.cat([self.query.weight, self.key.weight, self.value.weight])
+
+    @property
+    def widths(self) -> list[int]:
+        return [len(part.weight) for part in (self.query, self.key, self.value)]
 
     def split(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What `forward` put side by side."""
-        query, key, value = projected.split([len(part.weight) for part in (self.query, self.key, self.value)], dim=-1)
+        query, key, value = projected.split(self.widths, dim=-1)
         return query, key, value
 
 
@@ -65,9 +82,9 @@ class SuperpixelCrossAttention(nn.Module):
 
         The anchor is the query of the first attention and the key of the second.
         """
-        x = self.norm(x)
-        query, key, value = self.pixels.split(self.pixels(x))
-        mean = superpixels.mean(x)  # (B, M, C)
+        projected, normal = self.pixels.of_norm(x, self.norm, keep=True)
+        query, key, value = self.pixels.split(projected)
+        mean = superpixels.mean(normal)  # (B, M, C)
         anchor = self.superpixels(mean)  # (B, M, D)
         return query, key, value, anchor
 
@@ -86,7 +103,7 @@ class IntraSuperpixelAttention(nn.Module):
     def forward(self, x: Tensor, selected: Tensor) -> Tensor:
         """x (B, N, C), selected (B, M, n) pixel indices -> (B, N, C)."""
         batch, pixels, channels = x.shape
-        projected = self.pixels(self.norm(x).flatten(0, 1))  # (B·N, D + D + C)
+        projected, _ = self.pixels.of_norm(x.flatten(0, 1), self.norm)  # (B·N, D + D + C)
         value = self.pixels.split(projected)[2]
         groups = rows_of_batch(selected.flatten(1), batch, pixels).view(-1, selected.shape[2])  # (B·M, n)
         total = attend_within(groups, self.pixels, projected, value)
@@ -108,7 +125,7 @@ class LocalAttention(nn.Module):
         """x (B, H·W, C) -> (B, H·W, C)."""
         batch, pixels, channels = x.shape
         index, shares = windows(height, width, self.size, x.device)
-        projected = self.pixels(self.norm(x).flatten(0, 1))  # (B·N, D + D + C)
+        projected, _ = self.pixels.of_norm(x.flatten(0, 1), self.norm)  # (B·N, D + D + C)
         groups = rows_of_batch(index.flatten(), batch, pixels).view(-1, index.shape[1])  # (B·windows, size²)
         total = attend_within(groups, self.pixels, projected, torch.zeros_like(x, dtype=projected.dtype).flatten(0, 1))
         return total.view(batch, pixels, channels) * shares.to(total.dtype)
@@ -120,6 +137,10 @@ def attend_within(groups: Tensor, pixels: Projections, projected: Tensor, start:
     groups (G, n) indices of rows; projected (R, D + D + C) by `pixels`.
     """
     count, size = groups.shape
+    if functions.attention_fits(*pixels.split(projected)):
+        total = functions.attend_groups(groups, projected, start, pixels.scale)
+        if total is not None:
+            return total
     step = groups_together(size, size) if in_pieces(start) else count
     total = start if step >= count else start.clone(memory_format=torch.contiguous_format)
     for some in groups.split(step):

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers import PIECE, in_pieces, to_map, to_tokens
+from models.native import functions
 from models.spin.attention import (
     IntraSuperpixelAttention,
     LocalAttention,
@@ -77,11 +78,19 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, N, C) -> (B, N, C)."""
-        normal = self.norm(x)
-        channel_gate = self.channel_excite(F.gelu(self.channel_squeeze(normal.mean(1)))).sigmoid()  # (B, C)
+        fused = functions.feed_forward_fits(x, self.expand, self.pixel_squeeze)
+        normal = x if fused else self.norm(x)
+        mean = functions.mean_normal(x, self.norm) if fused else normal.mean(1)
+        channel_gate = self.channel_excite(F.gelu(self.channel_squeeze(mean))).sigmoid()  # (B, C)
         # W [g n; p n] = (W₁ diag g) n + W₂ (p n): the channel gate goes into the weights, nothing is concatenated.
         of_channels, of_pixels = self.expand.weight.split(x.shape[-1], dim=1)  # (hidden, C) each
         gated = (of_channels * channel_gate[:, None]).transpose(1, 2).to(normal.dtype)  # (B, C, hidden)
+
+        if fused:
+            expand = torch.cat([gated, of_pixels.t().expand_as(gated)], dim=1)
+            return functions.feed_forward(
+                x, self.norm, self.pixel_squeeze, self.pixel_excite, expand, self.expand.bias, self.reduce
+            )
 
         def pixels(x: Tensor, normal: Tensor) -> Tensor:
             pixel_gate = self.pixel_excite(F.gelu(self.pixel_squeeze(normal))).sigmoid()  # (B, n, 1)
@@ -172,7 +181,7 @@ class SPIN(nn.Module):
         tokens = to_tokens(self.first_conv(x)).contiguous()  # (B, N, C)
         for block, mid_conv in zip(self.blocks, self.mid_convs, strict=True):
             mixed = to_map(block(tokens, height, width), height, width)
-            tokens = tokens + to_tokens(mid_conv(mixed))
+            tokens = tokens + to_tokens(functions.convolution(mixed, cast(nn.Conv2d, mid_conv)))
         features = to_map(tokens, height, width)
         residual = upsample(features, self.upsampler, self.last_conv)
         return residual + F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)

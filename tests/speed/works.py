@@ -54,7 +54,7 @@ class Work:
             return torch.inference_mode()(partial(forward, lr))
         height, width = self.lr_size
         hr = torch.rand(self.batch, 3, self.scale * height, self.scale * width)
-        optimiser = torch.optim.Adam(parameters)
+        optimiser = torch.optim.Adam(parameters, fused=True)
 
         def step() -> Tensor:
             optimiser.zero_grad(set_to_none=True)

@@ -1,0 +1,210 @@
+"""The kernels as differentiable functions. Where something can be computed again for the gradient, it is not kept."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from models import native
+from models.native import kernels
+
+Gradients = tuple[Tensor | None, ...]
+
+
+def attention_fits(query: Tensor, key: Tensor, value: Tensor) -> bool:
+    """Whether there are kernels for attention of these."""
+    widths = query.shape[-1], key.shape[-1], value.shape[-1]
+    sides = all(part.stride(-1) == 1 for part in (query, key, value))
+    return widths == (kernels.WIDTH, kernels.WIDTH, kernels.CHANNELS) and sides and native.ready(query, key, value)
+
+
+def projection_fits(x: Tensor, weight: Tensor) -> bool:
+    """Whether `normalise_and_project` takes these."""
+    return weight.shape == (kernels.PROJECTED, kernels.CHANNELS) and x.is_contiguous() and native.ready(x, weight)
+
+
+def feed_forward_fits(x: Tensor, expand: nn.Linear, squeeze: nn.Linear) -> bool:
+    """Whether `feed_forward` takes such an x and layers of these widths."""
+    widths = x.shape[-1], expand.in_features, expand.out_features
+    expected = kernels.CHANNELS, 2 * kernels.CHANNELS, kernels.HIDDEN
+    narrow = squeeze.out_features <= kernels.LANES
+    return widths == expected and narrow and x.is_contiguous() and native.ready(x, expand.weight)
+
+
+def usable(sums: Tensor) -> bool:
+    """Whether sums of weights from which no maximum was subtracted lie far within float32."""
+    least, most = (extreme.item() for extreme in sums.aminmax())
+    return 2**-60 < least <= most < 2**100  # not so either if there is a NaN
+
+
+def attend_groups(groups: Tensor, projected: Tensor, start: Tensor, scale: float) -> Tensor | None:
+    """start (R, C) plus what every row receives by attention within the groups (G, n) that it is in.
+
+    projected (R, D + D + C). None where the sums are not usable.
+    """
+    keep = torch.is_grad_enabled()
+    with torch.no_grad():
+        total = start.clone(memory_format=torch.contiguous_format)
+        mixed, sums = kernels.attend_groups(groups, projected, scale, total, keep)
+    if not usable(sums):
+        return None
+    return _AttendGroups.apply(projected, start, groups, mixed, sums, total, scale) if keep else total
+
+
+def normalise_and_project(x: Tensor, norm: nn.LayerNorm, weight: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
+    """LayerNorm of x (R, C) times weight (P, C) transposed: (R, P), and the LayerNorm (R, C), empty unless kept."""
+    return _NormaliseAndProject.apply(x, norm.weight, norm.bias, norm.eps, weight, keep)
+
+
+def mean_normal(x: Tensor, norm: nn.LayerNorm) -> Tensor:
+    """Mean over the pixels of the LayerNorm of x: (B, N, C) -> (B, C)."""
+    return _MeanNormal.apply(x, norm.weight, norm.bias, norm.eps)
+
+
+def feed_forward(
+    x: Tensor,
+    norm: nn.LayerNorm,
+    squeeze: nn.Linear,
+    excite: nn.Linear,
+    expand: Tensor,
+    bias: Tensor,
+    reduce: nn.Linear,
+) -> Tensor:
+    """x + reduce(gelu(bias + [n, p n] expand)) of x (B, N, C), with n its LayerNorm and the pixel gate p.
+
+    p = sigmoid(excite(gelu(squeeze(n)))); expand (B, 2C, hidden).
+    """
+    gate = squeeze.weight, squeeze.bias, excite.weight, excite.bias
+    return _FeedForward.apply(x, norm.weight, norm.bias, norm.eps, *gate, expand, bias, reduce.weight, reduce.bias)
+
+
+def convolution_fits(x: Tensor, weight: Tensor) -> bool:
+    """Whether there are kernels for a 3x3 convolution with these weights."""
+    return weight.shape[1:] == (kernels.CHANNELS, 3, 3) and native.ready(x, weight)
+
+
+def convolution(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """conv(x) for a 3x3 convolution with padding 1, whose weights get their gradient by the kernels where they can."""
+    if torch.is_grad_enabled() and conv.bias is not None and convolution_fits(x, conv.weight):
+        return _Convolution.apply(x, conv.weight, conv.bias)
+    return cast(Tensor, conv(x))
+
+
+def enlarge(x: Tensor, weight: Tensor, bias: Tensor, factor: int, padding: int, slope: float) -> Tensor:
+    """Leaky ReLU of a 3x3 convolution, of whose output channels each group of C becomes one of factor² pixels.
+
+    x (B, C, H, W), `padding` zeros above and below, and always one at the sides
+    -> (B, C, factor·(H - 2 + 2·padding), factor·W). There is a gradient if the padding is 1.
+    """
+    return _Enlarge.apply(x, weight, bias, factor, padding, slope)
+
+
+class _AttendGroups(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, projected: Tensor, start: Tensor, groups: Tensor, mixed: Tensor, sums: Tensor, total: Tensor,
+        scale: float,
+    ) -> Tensor:  # fmt: skip
+        ctx.save_for_backward(groups, projected, mixed, sums)
+        ctx.scale = scale
+        return total.view_as(total)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_total: Tensor) -> Gradients:
+        groups, projected, mixed, sums = ctx.saved_tensors
+        of_projected = kernels.attend_groups_gradient(groups, projected, ctx.scale, mixed, sums, of_total)
+        return of_projected, of_total, None, None, None, None, None
+
+
+class _Convolution(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return nn.functional.conv2d(x, weight, bias, padding=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_output: Tensor) -> Gradients:
+        x, weight = ctx.saved_tensors
+        return _convolution_gradient(x, weight, of_output)
+
+
+class _Enlarge(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, factor: int, padding: int, slope: float) -> Tensor:
+        output = kernels.enlarge(x, weight, bias, factor, padding, slope)
+        ctx.save_for_backward(x, weight, output)
+        ctx.factor, ctx.padding, ctx.slope = factor, padding, slope
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_output: Tensor) -> Gradients:
+        assert ctx.padding == 1
+        x, weight, output = ctx.saved_tensors
+        of_conv = kernels.enlarge_gradient(output, of_output, ctx.factor, ctx.slope)
+        return *_convolution_gradient(x, weight, of_conv), None, None, None
+
+
+def _convolution_gradient(x: Tensor, weight: Tensor, of_output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    of_output = of_output.contiguous(memory_format=torch.channels_last)
+    sizes = [1, 1], [1, 1], [1, 1], False, [0, 0], 1  # stride, padding, dilation, ...
+    of_x, _, _ = torch.ops.aten.convolution_backward(of_output, x, weight, None, *sizes, [True, False, False])
+    return of_x, *kernels.convolution_gradient(x, of_output)
+
+
+class _NormaliseAndProject(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, weight: Tensor, keep: bool
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(x, norm_weight, norm_bias, weight)
+        ctx.epsilon, ctx.keep = epsilon, keep
+        return kernels.normalise_and_project(x, norm_weight, norm_bias, epsilon, weight, keep)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_projected: Tensor, of_normal: Tensor) -> Gradients:
+        x, norm_weight, norm_bias, weight = ctx.saved_tensors
+        of_x, of_norm_weight, of_norm_bias, of_weight = kernels.normalise_and_project_gradient(
+            x, norm_weight, norm_bias, ctx.epsilon, weight, of_projected, of_normal if ctx.keep else None
+        )
+        return of_x, of_norm_weight, of_norm_bias, None, of_weight, None
+
+
+class _MeanNormal(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float) -> Tensor:
+        ctx.save_for_backward(x, norm_weight, norm_bias)
+        ctx.epsilon = epsilon
+        return kernels.mean_normal(x, norm_weight, norm_bias, epsilon)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_mean: Tensor) -> Gradients:
+        x, norm_weight, norm_bias = ctx.saved_tensors
+        return *kernels.mean_normal_gradient(x, norm_weight, norm_bias, ctx.epsilon, of_mean), None
+
+
+class _FeedForward(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, *weights: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, norm_weight, norm_bias, *weights)
+        ctx.epsilon = epsilon
+        return kernels.feed_forward(x, norm_weight, norm_bias, epsilon, *weights)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_output: Tensor) -> Gradients:
+        x, norm_weight, norm_bias, *weights = ctx.saved_tensors
+        of_x, of_norm_weight, of_norm_bias, *of_weights = kernels.feed_forward_gradient(
+            of_output, x, norm_weight, norm_bias, ctx.epsilon, *weights
+        )
+        return of_x, of_norm_weight, of_norm_bias, None, *of_weights

@@ -1,0 +1,219 @@
+"""The kernels by name, on tensors. Widths are those of the published SPIN, which the compiler knows.
+
+All want float32 on a CPU and rows of numbers that lie side by side in memory; ask `models.native.ready` before. Names
+begin with of_ where something is the gradient of a loss.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models import native
+
+CHANNELS, WIDTH, HIDDEN = 40, 24, 72  # of a pixel and a value, of query and key, of the FFN
+PROJECTED = WIDTH + WIDTH + CHANNELS
+LANES = 8  # what the few channels of the pixel gate are filled up to
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """softmax(scale · query keyᵀ) value: (B, L, D), (B, S, D), (B, S, E) -> (B, L, E), and sums of weights (B, L, 1).
+
+    The weights are exp of the scores as they are: nobody may use the result where a sum is not far within float32.
+    """
+    batch, length = query.shape[:2]
+    mixed, sums = query.new_empty(batch, length, CHANNELS), query.new_empty(batch, length, 1)
+    _call("attend", *_rows(query), *_rows(key), *_rows(value), batch, length, key.shape[1], scale, mixed, sums)
+    return mixed, sums
+
+
+def attend_gradient(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, mixed: Tensor, sums: Tensor, of_mixed: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of query, key and value, of `attend` and its results."""
+    of_query, of_key, of_value = (torch.empty(part.shape) for part in (query, key, value))
+    sizes = *query.shape[:2], key.shape[1]
+    _call(
+        "attend_gradient", *_rows(query), *_rows(key), *_rows(value), *sizes, scale, mixed, sums,
+        of_mixed.contiguous(), of_query, of_key, of_value,
+    )  # fmt: skip
+    return of_query, of_key, of_value
+
+
+def attend_groups(groups: Tensor, projected: Tensor, scale: float, total: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
+    """Add to the rows of total (R, E) what they receive by attention within groups (G, n) of rows.
+
+    projected (R, D + D + E) -> mixed (G, n, E), empty unless it is to be kept, and sums of weights (G, n, 1), as from
+    `attend`.
+    """
+    count, size = groups.shape
+    mixed, sums = projected.new_empty(count * keep, size, CHANNELS), projected.new_empty(count, size, 1)
+    _call("attend_groups", projected, groups, count, size, scale, total, mixed if keep else None, sums)
+    return mixed, sums
+
+
+def attend_groups_gradient(
+    groups: Tensor, projected: Tensor, scale: float, mixed: Tensor, sums: Tensor, of_total: Tensor
+) -> Tensor:
+    """Gradient of projected, of `attend_groups` and what it kept."""
+    of_projected = torch.zeros_like(projected)
+    _call(
+        "attend_groups_gradient", projected, groups, *groups.shape, scale, mixed, sums, of_total.contiguous(),
+        of_projected,
+    )  # fmt: skip
+    return of_projected
+
+
+def normalise_and_project(
+    x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, weight: Tensor, keep: bool
+) -> tuple[Tensor, Tensor]:
+    """LayerNorm of x (R, C) times weight (P, C) transposed: (R, P), and the LayerNorm (R, C), empty unless kept."""
+    projected, normal = x.new_empty(len(x), PROJECTED), x.new_empty(len(x) * keep, CHANNELS)
+    _call(
+        "normalise_and_project", x, len(x), norm_weight, norm_bias, epsilon, _transposed(weight), projected,
+        normal if keep else None,
+    )  # fmt: skip
+    return projected, normal
+
+
+def normalise_and_project_gradient(
+    x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, weight: Tensor, of_projected: Tensor,
+    of_normal: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Gradients of x, norm_weight, norm_bias and weight."""
+    of_x = torch.empty_like(x)
+    of_norm_weight, of_norm_bias, of_weight = (torch.zeros_like(part) for part in (norm_weight, norm_bias, weight))
+    _call(
+        "normalise_and_project_gradient", x, len(x), norm_weight, norm_bias, epsilon, weight,
+        of_projected.contiguous(), None if of_normal is None else of_normal.contiguous(), of_x,
+        of_norm_weight, of_norm_bias, of_weight,
+    )  # fmt: skip
+    return of_x, of_norm_weight, of_norm_bias, of_weight
+
+
+def mean_normal(x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float) -> Tensor:
+    """Mean over the pixels of the LayerNorm of x: (B, N, C) -> (B, C)."""
+    mean = x.new_empty(len(x), CHANNELS)
+    _call("mean_normal", x, *x.shape[:2], norm_weight, norm_bias, epsilon, mean)
+    return mean
+
+
+def mean_normal_gradient(
+    x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, of_mean: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, norm_weight and norm_bias."""
+    of_x, of_norm_weight, of_norm_bias = (torch.zeros_like(part) for part in (x, norm_weight, norm_bias))
+    _call(
+        "mean_normal_gradient", x, *x.shape[:2], norm_weight, norm_bias, epsilon, of_mean.contiguous(), of_x,
+        of_norm_weight, of_norm_bias,
+    )  # fmt: skip
+    return of_x, of_norm_weight, of_norm_bias
+
+
+def feed_forward(
+    x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, squeeze: Tensor, squeeze_bias: Tensor,
+    excite: Tensor, excite_bias: Tensor, expand: Tensor, expand_bias: Tensor, reduce: Tensor, reduce_bias: Tensor,
+) -> Tensor:  # fmt: skip
+    """x + reduce(gelu(expand_bias + [n, p n] expand)) of x (B, N, C), with n its LayerNorm and the pixel gate p.
+
+    p = sigmoid(excite(gelu(squeeze(n)))). squeeze (5, C), excite (1, 5) and reduce (C, hidden) are weights of linear
+    layers, expand (B, 2C, hidden) is one transposed, for every image.
+    """
+    output = torch.empty_like(x)
+    _call(
+        "feed_forward", x, *x.shape[:2], norm_weight, norm_bias, epsilon, _transposed(_filled(squeeze.t()).t()),
+        _filled(squeeze_bias), _filled(excite), float(excite_bias), expand.contiguous(), expand_bias,
+        _transposed(reduce), reduce_bias, output,
+    )  # fmt: skip
+    return output
+
+
+def feed_forward_gradient(
+    of_output: Tensor, x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, squeeze: Tensor,
+    squeeze_bias: Tensor, excite: Tensor, excite_bias: Tensor, expand: Tensor, expand_bias: Tensor, reduce: Tensor,
+    reduce_bias: Tensor,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """Gradients of x and all weights of `feed_forward`, in the order of its arguments."""
+    squeezing, count = _filled(squeeze.t()).t().contiguous(), len(squeeze)  # (8, C)
+    of_x, of_norm = torch.empty_like(x), x.new_zeros(2, CHANNELS)
+    of_squeeze, of_squeeze_bias, of_excite = torch.zeros_like(squeezing), x.new_zeros(LANES), x.new_zeros(1, LANES)
+    of_reduce = x.new_zeros(HIDDEN, CHANNELS)
+    of_excite_bias, of_expand, of_expand_bias, of_reduce_bias = (
+        torch.zeros(part.shape) for part in (excite_bias, expand, expand_bias, reduce_bias)
+    )
+    _call(
+        "feed_forward_gradient", x, *x.shape[:2], norm_weight, norm_bias, epsilon, _transposed(squeezing),
+        _filled(squeeze_bias), _filled(excite), float(excite_bias), expand.contiguous(), expand_bias, squeezing,
+        _transposed(expand), reduce, of_output.contiguous(), of_x, of_norm, of_squeeze, of_squeeze_bias, of_excite,
+        of_excite_bias, of_expand, of_expand_bias, of_reduce, of_reduce_bias,
+    )  # fmt: skip
+    return (
+        of_x, of_norm[0], of_norm[1], of_squeeze[:count], of_squeeze_bias[:count], of_excite[:, :count],
+        of_excite_bias, of_expand, of_expand_bias, of_reduce.t(), of_reduce_bias,
+    )  # fmt: skip
+
+
+def enlarge(x: Tensor, weight: Tensor, bias: Tensor, factor: int, padding: int, slope: float) -> Tensor:
+    """Leaky ReLU of a 3x3 convolution, of whose output channels each group of C becomes one of factor² pixels.
+
+    x (B, I, H, W), weight (factor²·C, I, 3, 3), bias (factor²·C), `padding` zeros above and below, and always one at
+    the sides -> (B, C, factor·(H - 2 + 2·padding), factor·W).
+    """
+    batch, inputs, height, width = x.shape
+    output = x.new_empty(batch, factor * (height - 2 + 2 * padding), factor * width, CHANNELS)
+    packed = weight.unflatten(0, (-1, CHANNELS)).permute(0, 3, 4, 2, 1).contiguous()  # (factor², 3, 3, I, C)
+    _call("enlarge", _pixels(x), batch, height, width, inputs, packed, bias, padding, factor, slope, output)
+    return output.permute(0, 3, 1, 2)
+
+
+def enlarge_gradient(output: Tensor, of_output: Tensor, factor: int, slope: float) -> Tensor:
+    """Gradient of the convolution itself, (B, factor²·C, H, W), of `enlarge` and its output."""
+    batch, _, height, width = output.shape
+    height, width = height // factor, width // factor
+    of_conv = output.new_empty(batch, height, width, factor**2 * CHANNELS)
+    _call("enlarge_gradient", _pixels(output), _pixels(of_output), batch, height, width, factor, slope, of_conv)
+    return of_conv.permute(0, 3, 1, 2)
+
+
+def convolution_gradient(x: Tensor, of_output: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of weight (O, C, 3, 3) and bias (O) of a convolution with padding 1: x (B, C, H, W), (B, O, H, W)."""
+    batch, _, height, width = x.shape
+    outputs = of_output.shape[1]
+    of_weight, of_bias = x.new_empty(3, 3, outputs, CHANNELS), x.new_empty(outputs)
+    _call("convolution_gradient", _pixels(x), _pixels(of_output), batch, height, width, outputs, of_weight, of_bias)
+    return of_weight.permute(2, 3, 0, 1), of_bias
+
+
+def _pixels(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, H, W, C), without a copy if the memory is channels-last."""
+    return x.permute(0, 2, 3, 1).contiguous()
+
+
+def _rows(x: Tensor) -> tuple[Tensor, int, int]:
+    return x, x.stride(0), x.stride(1)
+
+
+def _transposed(x: Tensor) -> Tensor:
+    return x.transpose(-1, -2).contiguous()
+
+
+def _filled(x: Tensor) -> Tensor:
+    """Zeros up to LANES numbers in the last dimension."""
+    return F.pad(x, (0, LANES - x.shape[-1]))
+
+
+def _call(name: str, *arguments: Tensor | int | float | None) -> None:
+    library = native.library()
+    assert library is not None
+    getattr(library, name)(*map(_in_c, arguments), ctypes.c_int(torch.get_num_threads()))
+
+
+def _in_c(argument: Tensor | int | float | None) -> object:
+    if isinstance(argument, Tensor):
+        return ctypes.c_void_p(argument.data_ptr())
+    if isinstance(argument, int):
+        return ctypes.c_int64(argument)
+    return None if argument is None else ctypes.c_float(argument)
