@@ -35,6 +35,11 @@ def feed_forward_fits(x: Tensor, expand: nn.Linear, squeeze: nn.Linear) -> bool:
     return widths == expected and narrow and x.is_contiguous() and native.ready(x, expand.weight)
 
 
+def association_fits(tokens: Tensor) -> bool:
+    """Whether there are kernels for associations of these tokens (B, N, C)."""
+    return tokens.shape[-1] == kernels.CHANNELS and tokens.is_contiguous() and native.ready(tokens)
+
+
 def usable(sums: Tensor) -> bool:
     """Whether sums of weights from which no maximum was subtracted lie far within float32."""
     least, most = (extreme.item() for extreme in sums.aminmax())
@@ -82,6 +87,14 @@ def feed_forward(
     return _FeedForward.apply(x, norm.weight, norm.bias, norm.eps, *gate, expand, bias, reduce.weight, reduce.bias)
 
 
+def superpixel_mean(tokens: Tensor, weights: Tensor, cells: kernels.Cells, epsilon: float) -> Tensor:
+    """Weighted mean of the pixels of each superpixel: tokens (B, N, C), weights (B, M, 9, P) -> (B, M, C).
+
+    There is no gradient of the weights; `epsilon` is what is added to their sum.
+    """
+    return _SuperpixelMean.apply(tokens, weights, cells, epsilon)
+
+
 def convolution_fits(x: Tensor, weight: Tensor) -> bool:
     """Whether there are kernels for a 3x3 convolution with these weights."""
     return weight.shape[1:] == (kernels.CHANNELS, 3, 3) and native.ready(x, weight)
@@ -119,6 +132,22 @@ class _AttendGroups(Function):
         groups, projected, mixed, sums = ctx.saved_tensors
         of_projected = kernels.attend_groups_gradient(groups, projected, ctx.scale, mixed, sums, of_total)
         return of_projected, of_total, None, None, None, None, None
+
+
+class _SuperpixelMean(Function):
+    @staticmethod
+    def forward(ctx: Any, tokens: Tensor, weights: Tensor, cells: kernels.Cells, epsilon: float) -> Tensor:
+        mean, mass = kernels.superpixel_mean(tokens, weights, cells)
+        ctx.save_for_backward(weights, mass)
+        ctx.pixels, ctx.cells, ctx.epsilon = tokens.shape[1], cells, epsilon
+        return mean
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_mean: Tensor) -> Gradients:
+        weights, mass = ctx.saved_tensors
+        of_mean = of_mean / (mass + ctx.epsilon)
+        return kernels.superpixel_mean_gradient(of_mean, ctx.pixels, weights, ctx.cells), None, None, None
 
 
 class _Convolution(Function):

@@ -7,6 +7,7 @@ begin with of_ where something is the gradient of a loss.
 from __future__ import annotations
 
 import ctypes
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -154,6 +155,50 @@ def feed_forward_gradient(
         of_x, of_norm[0], of_norm[1], of_squeeze[:count], of_squeeze_bias[:count], of_excite[:, :count],
         of_excite_bias, of_expand, of_expand_bias, of_reduce.t(), of_reduce_bias,
     )  # fmt: skip
+
+
+class Cells(NamedTuple):
+    """Which pixels lie in each of M cells of an image, and which cells around it: `models.spin.superpixels.Grid`."""
+
+    pixels: Tensor  # (M, P) long
+    inside: Tensor | None  # (M, P) bool
+    neighbours: Tensor  # (M, 9) long
+    exists: Tensor  # (M, 9) bool
+
+
+def associate(tokens: Tensor, start: Tensor, cells: Cells, iterations: int) -> tuple[Tensor, Tensor]:
+    """Soft k-means: tokens (B, N, C), start (B, M, C) -> weights, and their log-odds, (B, M, 9, P)."""
+    sizes = *tokens.shape[:2], *cells.pixels.shape
+    weights, scores = tokens.new_empty(2, len(tokens), len(cells.pixels), 9, cells.pixels.shape[1])
+    _call("associate", tokens, *sizes[:2], start, *cells, *sizes[2:], iterations, weights, scores)
+    return weights, scores
+
+
+def superpixel_mean(tokens: Tensor, weights: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
+    """Weighted mean of the pixels of each superpixel, (B, M, C), and its weight (B, M, 1)."""
+    batch, pixels, channels = tokens.shape
+    count, most = cells.pixels.shape
+    mean, mass = tokens.new_empty(batch, count, channels), tokens.new_empty(batch, count, 1)
+    _call("superpixel_mean", tokens, batch, pixels, weights, *cells, count, most, mean, mass)
+    return mean, mass
+
+
+def superpixel_mean_gradient(of_mean: Tensor, pixels: int, weights: Tensor, cells: Cells) -> Tensor:
+    """Gradient of the tokens (B, N, C); of_mean (B, M, C) is that of the mean over the superpixels' weights."""
+    of_tokens = of_mean.new_empty(len(of_mean), pixels, CHANNELS)
+    sizes = cells.pixels.shape
+    _call("superpixel_mean_gradient", of_mean, len(of_mean), pixels, weights, *cells[:3], *sizes, of_tokens)
+    return of_tokens
+
+
+def top_pixels(scores: Tensor, cells: Cells, count: int) -> Tensor:
+    """Pixels of highest score of each superpixel, (B, M, count) long in rising order; no cell has fewer than count.
+
+    Equal scores go to the lower pixel index.
+    """
+    top = cells.pixels.new_empty(*scores.shape[:2], count)
+    _call("top_pixels", scores, len(scores), *cells, *cells.pixels.shape, count, top)
+    return top
 
 
 def enlarge(x: Tensor, weight: Tensor, bias: Tensor, factor: int, padding: int, slope: float) -> Tensor:

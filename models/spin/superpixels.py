@@ -16,7 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models import native
 from models.layers import kept_per_shape, to_map, to_tokens, without_autocast
+from models.native import functions, kernels
 
 Form = Literal["softmax", "exp"]
 EPSILON = 1e-16  # in the denominator of a superpixel's mean
@@ -45,6 +47,15 @@ class Grid:
     @property
     def cells(self) -> int:
         return self.rows * self.columns
+
+    @property
+    def smallest(self) -> int:
+        """Pixels of the smallest cell."""
+        return (self.height // self.rows) * (self.width // self.columns)
+
+    @property
+    def layout(self) -> kernels.Cells:
+        return kernels.Cells(self.pixels, self.inside, self.neighbours, self.exists)
 
     def gather(self, tokens: Tensor) -> Tensor:
         """(B, N, C) -> (B, M, P, C); padding holds some pixel's features."""
@@ -103,6 +114,8 @@ class Association:
 
     def mean(self, tokens: Tensor) -> Tensor:
         """Weighted mean of the pixels of each superpixel (Eq. 4): (B, N, C) -> (B, M, C)."""
+        if functions.association_fits(tokens) and native.ready(self.weights) and not self.weights.requires_grad:
+            return functions.superpixel_mean(tokens, self.weights, self.grid.layout, EPSILON)
         total, weight = _sum(self.grid, self.weights.to(tokens.dtype), self.grid.gather(tokens))
         return total / (weight + EPSILON)
 
@@ -113,6 +126,8 @@ class Association:
         Equal scores go to the lower pixel index (ledger `ties`).
         """
         cells, grid = self.grid.cells, self.grid
+        if native.ready(self.scores) and count <= grid.smallest:
+            return kernels.top_pixels(self.scores, grid.layout, count)
         # Neighbour j of cell m sees m as its own neighbour 8 - j.
         opposite = torch.arange(8, -1, -1, device=self.scores.device)
         seen = (grid.neighbours * 9 + opposite).flatten()  # (M·9)
@@ -152,6 +167,8 @@ def associate(tokens: Tensor, grid: Grid, form: Form = "softmax") -> Association
     with without_autocast(tokens.device):
         tokens = tokens if tokens.dtype == torch.float64 else tokens.float()
         start = starting_centroids(tokens, grid)  # (B, M, C)
+        if form == "softmax" and not torch.is_grad_enabled() and functions.association_fits(tokens):
+            return Association(grid, *kernels.associate(tokens, start.contiguous(), grid.layout, ITERATIONS))
         # Distances are taken relative to the home cell's start: |s|² - 2 x·s loses precision for large features.
         pixels = grid.gather(tokens) - start[:, :, None]  # (B, M, P, C)
         missing = torch.zeros(grid.exists.shape, dtype=tokens.dtype, device=tokens.device)
