@@ -72,9 +72,11 @@ inline void add_up(const float* weights, int64_t stride, const float* pixels, in
             weights + j * stride, int(stride), 1, pixels, C, int(P), sums + j * C, C, sums + j * C, C);
     });
     for (int j = 0; j < NINE; ++j) {
-        float total = 0;
-        for (int64_t p = 0; p < P; ++p) total += weights[j * stride + p];
-        masses[j] = total;
+        Vector lanes{};
+        int64_t p = 0;
+        for (; p + LANES <= P; p += LANES) lanes += load(weights + j * stride + p);
+        masses[j] = sum(lanes);
+        for (; p < P; ++p) masses[j] += weights[j * stride + p];
     }
 }
 
@@ -146,7 +148,7 @@ void associate(
                     }
                 }
                 const bool alone = std::count(exists + m * NINE, exists + (m + 1) * NINE, true) == 1;
-                for (int64_t p = 0; p < P; ++p)
+                for (int64_t p = 0; (inside || alone) && p < P; ++p)
                     for (int j = 0; j < NINE; ++j) {
                         const bool here = !inside || inside[m * P + p];
                         if (!here) of_cell[j * columns + p] = 0, odds[j * columns + p] = -INF;

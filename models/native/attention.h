@@ -33,7 +33,7 @@ inline int64_t part(int64_t whole, int64_t most, int64_t of) {
 inline void pack_queries(Rows query, int64_t count, float scale, float* to) {
     for (int64_t i = 0; i < count; ++i) {
         const float* row = query(i);
-        for (int d = 0; d < D; ++d) to[i * D + d] = row[d] * scale;
+        for (int d = 0; d < D; d += LANES) store(to + i * D + d, load(row + d) * all(scale));
     }
 }
 

@@ -81,7 +81,8 @@ void gradient_rows(
             });
         }
         for (int s = 0; s < count; ++s) {
-            for (int d = 0; d < D; ++d) d_key[(from + s) * key_stride + d] = d_keys[s * D + d] / LOG2_E;
+            for (int d = 0; d < D; d += LANES)
+                store(d_key + (from + s) * key_stride + d, load(d_keys + s * D + d) * all(1 / LOG2_E));
             std::memcpy(d_value + (from + s) * value_stride, d_values + s * E, 4 * E);
         }
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -27,12 +28,10 @@ def projection_fits(x: Tensor, weight: Tensor) -> bool:
     return weight.shape == (kernels.PROJECTED, kernels.CHANNELS) and x.is_contiguous() and native.ready(x, weight)
 
 
-def feed_forward_fits(x: Tensor, expand: nn.Linear, squeeze: nn.Linear) -> bool:
-    """Whether `feed_forward` takes such an x and layers of these widths."""
-    widths = x.shape[-1], expand.in_features, expand.out_features
-    expected = kernels.CHANNELS, 2 * kernels.CHANNELS, kernels.HIDDEN
-    narrow = squeeze.out_features <= kernels.LANES
-    return widths == expected and narrow and x.is_contiguous() and native.ready(x, expand.weight)
+def feed_forward_fits(x: Tensor, weights: Sequence[Tensor]) -> bool:
+    """Whether `feed_forward` takes these."""
+    fits = [part.shape for part in weights] == kernels.FFN_SHAPES and all(part.is_contiguous() for part in weights)
+    return fits and x.is_contiguous() and native.ready(x, *weights)
 
 
 def association_fits(tokens: Tensor) -> bool:
@@ -65,26 +64,9 @@ def normalise_and_project(x: Tensor, norm: nn.LayerNorm, weight: Tensor, keep: b
     return _NormaliseAndProject.apply(x, norm.weight, norm.bias, norm.eps, weight, keep)
 
 
-def mean_normal(x: Tensor, norm: nn.LayerNorm) -> Tensor:
-    """Mean over the pixels of the LayerNorm of x: (B, N, C) -> (B, C)."""
-    return _MeanNormal.apply(x, norm.weight, norm.bias, norm.eps)
-
-
-def feed_forward(
-    x: Tensor,
-    norm: nn.LayerNorm,
-    squeeze: nn.Linear,
-    excite: nn.Linear,
-    expand: Tensor,
-    bias: Tensor,
-    reduce: nn.Linear,
-) -> Tensor:
-    """x + reduce(gelu(bias + [n, p n] expand)) of x (B, N, C), with n its LayerNorm and the pixel gate p.
-
-    p = sigmoid(excite(gelu(squeeze(n)))); expand (B, 2C, hidden).
-    """
-    gate = squeeze.weight, squeeze.bias, excite.weight, excite.bias
-    return _FeedForward.apply(x, norm.weight, norm.bias, norm.eps, *gate, expand, bias, reduce.weight, reduce.bias)
+def feed_forward(x: Tensor, weights: Sequence[Tensor], epsilon: float) -> Tensor:
+    """The FFN of a SPIN block with its residual, x (B, N, C); weights as in `kernels.feed_forward`."""
+    return _FeedForward.apply(x, epsilon, *weights)
 
 
 def superpixel_mean(tokens: Tensor, weights: Tensor, cells: kernels.Cells, epsilon: float) -> Tensor:
@@ -206,34 +188,17 @@ class _NormaliseAndProject(Function):
         return of_x, of_norm_weight, of_norm_bias, None, of_weight, None
 
 
-class _MeanNormal(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float) -> Tensor:
-        ctx.save_for_backward(x, norm_weight, norm_bias)
-        ctx.epsilon = epsilon
-        return kernels.mean_normal(x, norm_weight, norm_bias, epsilon)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, of_mean: Tensor) -> Gradients:
-        x, norm_weight, norm_bias = ctx.saved_tensors
-        return *kernels.mean_normal_gradient(x, norm_weight, norm_bias, ctx.epsilon, of_mean), None
-
-
 class _FeedForward(Function):
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, *weights: Tensor
-    ) -> Tensor:
-        ctx.save_for_backward(x, norm_weight, norm_bias, *weights)
+    def forward(ctx: Any, x: Tensor, epsilon: float, *weights: Tensor) -> Tensor:
+        output, mean = kernels.feed_forward(x, weights, epsilon)
+        ctx.save_for_backward(x, mean, *weights)
         ctx.epsilon = epsilon
-        return kernels.feed_forward(x, norm_weight, norm_bias, epsilon, *weights)
+        return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_output: Tensor) -> Gradients:
-        x, norm_weight, norm_bias, *weights = ctx.saved_tensors
-        of_x, of_norm_weight, of_norm_bias, *of_weights = kernels.feed_forward_gradient(
-            of_output, x, norm_weight, norm_bias, ctx.epsilon, *weights
-        )
-        return of_x, of_norm_weight, of_norm_bias, None, *of_weights
+        x, mean, *weights = ctx.saved_tensors
+        of_x, of_weights = kernels.feed_forward_gradient(x, weights, ctx.epsilon, mean, of_output)
+        return of_x, None, *of_weights

@@ -7,17 +7,22 @@ begin with of_ where something is the gradient of a loss.
 from __future__ import annotations
 
 import ctypes
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from models import native
 
 CHANNELS, WIDTH, HIDDEN = 40, 24, 72  # of a pixel and a value, of query and key, of the FFN
 PROJECTED = WIDTH + WIDTH + CHANNELS
-LANES = 8  # what the few channels of the pixel gate are filled up to
+GATE = 5  # of the gates in the FFN
+FFN_SHAPES = [
+    (CHANNELS,), (CHANNELS,), (GATE, CHANNELS), (GATE,), (CHANNELS, GATE), (CHANNELS,), (GATE, CHANNELS), (GATE,),
+    (1, GATE), (1,), (HIDDEN, 2 * CHANNELS), (HIDDEN,), (CHANNELS, HIDDEN), (CHANNELS,),
+]  # fmt: skip
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -95,66 +100,29 @@ def normalise_and_project_gradient(
     return of_x, of_norm_weight, of_norm_bias, of_weight
 
 
-def mean_normal(x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float) -> Tensor:
-    """Mean over the pixels of the LayerNorm of x: (B, N, C) -> (B, C)."""
-    mean = x.new_empty(len(x), CHANNELS)
-    _call("mean_normal", x, *x.shape[:2], norm_weight, norm_bias, epsilon, mean)
-    return mean
+def feed_forward(x: Tensor, weights: Sequence[Tensor], epsilon: float) -> tuple[Tensor, Tensor]:
+    """The FFN of a SPIN block with its residual: x (B, N, C), and the mean of its LayerNorm (B, C).
 
-
-def mean_normal_gradient(
-    x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, of_mean: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x, norm_weight and norm_bias."""
-    of_x, of_norm_weight, of_norm_bias = (torch.zeros_like(part) for part in (x, norm_weight, norm_bias))
-    _call(
-        "mean_normal_gradient", x, *x.shape[:2], norm_weight, norm_bias, epsilon, of_mean.contiguous(), of_x,
-        of_norm_weight, of_norm_bias,
-    )  # fmt: skip
-    return of_x, of_norm_weight, of_norm_bias
-
-
-def feed_forward(
-    x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, squeeze: Tensor, squeeze_bias: Tensor,
-    excite: Tensor, excite_bias: Tensor, expand: Tensor, expand_bias: Tensor, reduce: Tensor, reduce_bias: Tensor,
-) -> Tensor:  # fmt: skip
-    """x + reduce(gelu(expand_bias + [n, p n] expand)) of x (B, N, C), with n its LayerNorm and the pixel gate p.
-
-    p = sigmoid(excite(gelu(squeeze(n)))). squeeze (5, C), excite (1, 5) and reduce (C, hidden) are weights of linear
-    layers, expand (B, 2C, hidden) is one transposed, for every image.
+    `weights` are those of LayerNorm, channel_squeeze, channel_excite, pixel_squeeze, pixel_excite, expand and reduce,
+    of `FFN_SHAPES`.
     """
-    output = torch.empty_like(x)
-    _call(
-        "feed_forward", x, *x.shape[:2], norm_weight, norm_bias, epsilon, _transposed(_filled(squeeze.t()).t()),
-        _filled(squeeze_bias), _filled(excite), float(excite_bias), expand.contiguous(), expand_bias,
-        _transposed(reduce), reduce_bias, output,
-    )  # fmt: skip
-    return output
+    output, mean = torch.empty_like(x), x.new_empty(len(x), CHANNELS)
+    _call("feed_forward", x, *x.shape[:2], weights, epsilon, output, mean)
+    return output, mean
 
 
 def feed_forward_gradient(
-    of_output: Tensor, x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, squeeze: Tensor,
-    squeeze_bias: Tensor, excite: Tensor, excite_bias: Tensor, expand: Tensor, expand_bias: Tensor, reduce: Tensor,
-    reduce_bias: Tensor,
-) -> tuple[Tensor, ...]:  # fmt: skip
-    """Gradients of x and all weights of `feed_forward`, in the order of its arguments."""
-    squeezing, count = _filled(squeeze.t()).t().contiguous(), len(squeeze)  # (8, C)
-    of_x, of_norm = torch.empty_like(x), x.new_zeros(2, CHANNELS)
-    of_squeeze, of_squeeze_bias, of_excite = torch.zeros_like(squeezing), x.new_zeros(LANES), x.new_zeros(1, LANES)
-    of_reduce = x.new_zeros(HIDDEN, CHANNELS)
-    of_excite_bias, of_expand, of_expand_bias, of_reduce_bias = (
-        torch.zeros(part.shape) for part in (excite_bias, expand, expand_bias, reduce_bias)
-    )
+    x: Tensor, weights: Sequence[Tensor], epsilon: float, mean: Tensor, of_output: Tensor
+) -> tuple[Tensor, Sequence[Tensor]]:
+    """Gradients of x and of the weights, of `feed_forward` and its mean."""
+    of_x = torch.empty_like(x)
+    flat = x.new_zeros(sum(math.prod(shape) for shape in FFN_SHAPES))
+    parts = flat.split([math.prod(shape) for shape in FFN_SHAPES])
+    of_weights = [part.view(shape) for part, shape in zip(parts, FFN_SHAPES, strict=True)]
     _call(
-        "feed_forward_gradient", x, *x.shape[:2], norm_weight, norm_bias, epsilon, _transposed(squeezing),
-        _filled(squeeze_bias), _filled(excite), float(excite_bias), expand.contiguous(), expand_bias, squeezing,
-        _transposed(expand), reduce, of_output.contiguous(), of_x, of_norm, of_squeeze, of_squeeze_bias, of_excite,
-        of_excite_bias, of_expand, of_expand_bias, of_reduce, of_reduce_bias,
+        "feed_forward_gradient", x, *x.shape[:2], weights, epsilon, mean, of_output.contiguous(), of_x, of_weights
     )  # fmt: skip
-    return (
-        of_x, of_norm[0], of_norm[1], of_squeeze[:count], of_squeeze_bias[:count], of_excite[:, :count],
-        of_excite_bias, of_expand, of_expand_bias, of_reduce.t(), of_reduce_bias,
-    )  # fmt: skip
+    return of_x, of_weights
 
 
 class Cells(NamedTuple):
@@ -245,20 +213,23 @@ def _transposed(x: Tensor) -> Tensor:
     return x.transpose(-1, -2).contiguous()
 
 
-def _filled(x: Tensor) -> Tensor:
-    """Zeros up to LANES numbers in the last dimension."""
-    return F.pad(x, (0, LANES - x.shape[-1]))
+_Argument = Tensor | Sequence[Tensor] | int | float | None
 
 
-def _call(name: str, *arguments: Tensor | int | float | None) -> None:
+def _call(name: str, *arguments: _Argument) -> None:
     library = native.library()
     assert library is not None
     getattr(library, name)(*map(_in_c, arguments), ctypes.c_int(torch.get_num_threads()))
 
 
-def _in_c(argument: Tensor | int | float | None) -> object:
+def _in_c(argument: _Argument) -> object:
+    """A tensor as the address of its numbers, several as an array of addresses."""
     if isinstance(argument, Tensor):
         return ctypes.c_void_p(argument.data_ptr())
     if isinstance(argument, int):
         return ctypes.c_int64(argument)
-    return None if argument is None else ctypes.c_float(argument)
+    if isinstance(argument, float):
+        return ctypes.c_float(argument)
+    if argument is None:
+        return None
+    return (ctypes.c_void_p * len(argument))(*(each.data_ptr() for each in argument))

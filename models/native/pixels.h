@@ -3,13 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "vectors.h"
 
 namespace {
 
 constexpr int C = 40, HIDDEN = 72, PROJECTED = 88, SQUEEZED = LANES;  // channels; the last is 5, and zeros
-constexpr int TOKENS = 32;                                            // of a tile
+constexpr int TOKENS = 48;                                            // of a tile
 constexpr int64_t PART = 1024;                                        // pixels whose sums are added up by one thread
 const float ZEROS[PROJECTED] = {};
 
@@ -97,6 +98,26 @@ inline void layer(
     constexpr int REST = COLUMNS % 24;
     for (int c = 0; c + 24 <= COLUMNS; c += 24) block(c, size<24>{}, size<4>{});
     if constexpr (REST) block(COLUMNS - REST, size<REST>{}, size<6>{});
+}
+
+// Runs work(b, first pixel, pixels, sums) for the parts of B images of N pixels -> the `count` sums that each has. Parts
+// are not divided among threads, so their sums are the same however many threads there are.
+template <typename Work>
+std::vector<float> by_parts(int64_t B, int64_t N, int64_t count, int threads, Work work) {
+    const int64_t parts = (N + PART - 1) / PART;
+    std::vector<float> sums(B * parts * count);
+#pragma omp parallel for num_threads(threads)
+    for (int64_t task = 0; task < B * parts; ++task) {
+        const int64_t from = task % parts * PART;
+        work(task / parts, from, std::min(PART, N - from), &sums[task * count]);
+    }
+    return sums;
+}
+
+// Adds `count` of the sums of every part, from `first` on, to `to`.
+inline void collect(const float* sums, int64_t parts, int64_t stride, int64_t first, int64_t count, float* to) {
+    for (int64_t part = 0; part < parts; ++part)
+        for (int64_t i = 0; i < count; ++i) to[i] += sums[part * stride + first + i];
 }
 
 }  // namespace

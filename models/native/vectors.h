@@ -16,9 +16,14 @@ inline void store(float* to, Vector x) { *reinterpret_cast<Unaligned*>(to) = x; 
 inline Vector all(float x) { return x - Vector{}; }  // "+" would be an addition: 0 + -0 is 0
 
 inline float sum(Vector x) {
-    float total = 0;
-    for (int i = 0; i < LANES; ++i) total += x[i];
-    return total;
+#ifdef __clang__
+    x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3);
+    x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5);
+#else
+    x += __builtin_shuffle(x, Integers{4, 5, 6, 7, 0, 1, 2, 3});
+    x += __builtin_shuffle(x, Integers{2, 3, 0, 1, 6, 7, 4, 5});
+#endif
+    return x[0] + x[1];
 }
 
 // In both, the second is given where either is NaN.

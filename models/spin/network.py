@@ -78,19 +78,18 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, N, C) -> (B, N, C)."""
-        fused = functions.feed_forward_fits(x, self.expand, self.pixel_squeeze)
-        normal = x if fused else self.norm(x)
-        mean = functions.mean_normal(x, self.norm) if fused else normal.mean(1)
-        channel_gate = self.channel_excite(F.gelu(self.channel_squeeze(mean))).sigmoid()  # (B, C)
+        layers = (
+            self.norm, self.channel_squeeze, self.channel_excite, self.pixel_squeeze, self.pixel_excite, self.expand,
+            self.reduce,
+        )  # fmt: skip
+        weights = [part for layer in layers for part in (layer.weight, layer.bias)]
+        if functions.feed_forward_fits(x, weights):
+            return functions.feed_forward(x, weights, self.norm.eps)
+        normal = self.norm(x)
+        channel_gate = self.channel_excite(F.gelu(self.channel_squeeze(normal.mean(1)))).sigmoid()  # (B, C)
         # W [g n; p n] = (W₁ diag g) n + W₂ (p n): the channel gate goes into the weights, nothing is concatenated.
         of_channels, of_pixels = self.expand.weight.split(x.shape[-1], dim=1)  # (hidden, C) each
         gated = (of_channels * channel_gate[:, None]).transpose(1, 2).to(normal.dtype)  # (B, C, hidden)
-
-        if fused:
-            expand = torch.cat([gated, of_pixels.t().expand_as(gated)], dim=1)
-            return functions.feed_forward(
-                x, self.norm, self.pixel_squeeze, self.pixel_excite, expand, self.expand.bias, self.reduce
-            )
 
         def pixels(x: Tensor, normal: Tensor) -> Tensor:
             pixel_gate = self.pixel_excite(F.gelu(self.pixel_squeeze(normal))).sigmoid()  # (B, n, 1)
