@@ -110,6 +110,7 @@ def lint(session: nox.Session) -> None:
     for command in (
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
+        ("clang-format", "--dry-run", "--Werror", *map(str, sorted((HERE / "models" / "native").glob("*.[ch]*")))),
         ("mypy",),
         ("lint-imports",),
     ):

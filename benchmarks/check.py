@@ -17,6 +17,7 @@ from benchmarks.data import datasets
 from benchmarks.evaluation import Upscale
 from benchmarks.quality import eight_bit
 from benchmarks.tiling import Fitted
+from models import native
 from results import plain
 from results.references import QUALITY, SAMPLES, Cost, Measured, Network
 
@@ -87,7 +88,8 @@ def costs(model: nn.Module, network: Network, device: torch.device, advance: Adv
     advance(0, 2, "latency")
     timing = calibration.timing(model, LR_SIZE, device, REPEATS)
     advance(1, 2, "memory")
-    held = memory.live_bytes(model, LR_SIZE, device)
+    with native.off():  # the same on every machine, whether it has a compiler or not
+        held = memory.live_bytes(model, LR_SIZE, device)
     advance(2, 2, "memory")
     return Cost(
         parameters=cost.parameters(model),

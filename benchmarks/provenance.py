@@ -14,9 +14,11 @@ from typing import Any
 import torch
 
 from benchmarks import devices
+from models import native
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 _SOURCES = ("models", "benchmarks")  # what can change a result
+_SUFFIXES = (".py", ".cpp", ".h")
 _LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pillow", "scikit-image", "fvcore", "spin-bench")
 
 
@@ -45,13 +47,15 @@ def flags(record: dict[str, dict[str, Any]]) -> list[str]:
             found.append(f"{stage}: other sources ({made['source'][:8]}, now {source_digest()[:8]})")
         if made["versions"]["torch"] != versions()["torch"]:
             found.append(f"{stage}: other torch ({made['versions']['torch']}, now {versions()['torch']})")
+        if (kernels := made["versions"].get("kernels", "none")) != versions()["kernels"]:
+            found.append(f"{stage}: other kernels ({kernels}, now {versions()['kernels']})")
     return found
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Python and the libraries that take part in a result."""
-    found = {"python": platform.python_version()}
+    """Python, the libraries that take part in a result, and the compiler of SPIN's kernels for a CPU."""
+    found = {"python": platform.python_version(), "kernels": native.compiler() or "none"}
     for name in _LIBRARIES:
         found[name] = importlib.metadata.version(name)
     return found
@@ -76,7 +80,9 @@ def commit() -> str | None:
 def source_digest() -> str:
     """SHA-256 over the source files that can change a result."""
     total = hashlib.sha256()
-    for path in sorted(path for folder in _SOURCES for path in (CHECKOUT / folder).rglob("*.py")):
+    for path in sorted(
+        path for folder in _SOURCES for path in (CHECKOUT / folder).rglob("*") if path.suffix in _SUFFIXES
+    ):
         total.update(path.relative_to(CHECKOUT).as_posix().encode() + b"\0")
         total.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return total.hexdigest()

@@ -36,7 +36,9 @@ inline Vector log(Vector x) {
     return series * t + __builtin_convertvector(exponent, Vector) * all(0.69314718f);
 }
 
-inline Vector exp(Vector x) { return exp2(x * all(1.44269504f)); }
+inline Vector exp(Vector x) {
+    return exp2(x * all(1.44269504f));
+}
 
 inline Vector choose(Integers where, Vector a, Vector b) {
     return (Vector)(((Integers)a & where) | ((Integers)b & ~where));
@@ -174,7 +176,8 @@ void associate(
     }
 }
 
-// Mean of the pixels of every superpixel (Eq. 4): weights (B, M, 9, P), tokens (B, N, C) -> mean (B, M, C), mass (B, M).
+// Mean of the pixels of every superpixel (Eq. 4): weights (B, M, 9, P), tokens (B, N, C) -> mean (B, M, C), mass (B,
+// M).
 void superpixel_mean(
     const float* tokens, int64_t B, int64_t N, const float* weights, const int64_t* pixels, const bool* inside,
     const int64_t* neighbours, const bool* exists, int64_t M, int64_t P, float* mean, float* mass, int threads) {

@@ -2,10 +2,10 @@
 //
 // No maximum is subtracted; who calls asks afterwards whether the sums of the weights lie far within float32.
 
+#include "attention.h"
+
 #include <memory>
 #include <vector>
-
-#include "attention.h"
 
 namespace {
 
@@ -82,8 +82,8 @@ void attend_groups(
                 const Rows query{projected, PROJECTED, groups + g * n};
                 pack_queries(query, n, scale * LOG2_E, memory.data());
                 attend_rows(
-                    memory.data(), n, query.right(D), query.right(2 * D), n, here + (g - begin) * n * E,
-                    sums + g * n, memory.data() + n * D);
+                    memory.data(), n, query.right(D), query.right(2 * D), n, here + (g - begin) * n * E, sums + g * n,
+                    memory.data() + n * D);
             }
             scatter<E>(here, groups + begin * n, (end - begin) * n, total, threads);
         }

@@ -17,9 +17,9 @@ struct Queries {
     explicit Queries(int64_t count) : memory(count * (D + E + 1)), count(count) {}
     std::vector<float> memory;
     int64_t count;
-    float* rows() { return memory.data(); }              // (L, D), scaled for 2^x
-    float* outward() { return rows() + count * D; }      // (L, E), dy / s
-    float* inward() { return outward() + count * E; }    // (L), -(dy / s)·y
+    float* rows() { return memory.data(); }            // (L, D), scaled for 2^x
+    float* outward() { return rows() + count * D; }    // (L, E), dy / s
+    float* inward() { return outward() + count * E; }  // (L), -(dy / s)·y
 
     void pack(Rows query, Rows output, Rows d_output, const float* sums, int64_t L, float scale) {
         pack_queries(query, L, scale * LOG2_E, rows());
@@ -37,8 +37,8 @@ struct Queries {
 
 // Adds to d_query (L, ·), whose scale is left out; sets d_key and d_value (S, ·). Rows are `*_stride` apart.
 void gradient_rows(
-    Queries& queries, int64_t L, Rows key, Rows value, int64_t S, float* d_query, int query_stride,
-    float* d_key, int key_stride, float* d_value, int value_stride) {
+    Queries& queries, int64_t L, Rows key, Rows value, int64_t S, float* d_query, int query_stride, float* d_key,
+    int key_stride, float* d_value, int value_stride) {
     alignas(64) float keys[D * KEYS], values[E * KEYS], key_rows[KEYS * D], d_keys[KEYS * D], d_values[KEYS * E];
     alignas(64) float weights[QUERIES * KEYS], d_scores[QUERIES * KEYS];
     const int64_t step = part(S, KEYS, 2 * LANES);
@@ -99,8 +99,8 @@ void add_up(const float* from, int64_t parts, int64_t count, float scale, float*
 
 extern "C" {
 
-// Of `attend`, whose arguments and results these are; d_output (B, L, E) -> d_q (B, L, D), d_k (B, S, D), d_v (B, S, E).
-// The longer of queries and keys is split among the threads; what all parts add to the others is added up in order.
+// Of `attend`, whose arguments and results these are; d_output (B, L, E) -> d_q (B, L, D), d_k (B, S, D), d_v (B, S,
+// E). The longer of queries and keys is split among the threads; what all parts add to the others is added up in order.
 void attend_gradient(
     const float* q, int64_t q_batch, int64_t q_row, const float* k, int64_t k_batch, int64_t k_row, const float* v,
     int64_t v_batch, int64_t v_row, int64_t B, int64_t L, int64_t S, float scale, const float* output,
@@ -165,8 +165,8 @@ void attend_groups_gradient(
                 queries.pack(query, {mixed + g * n * E, E}, {d_total, E, groups + g * n}, sums + g * n, n, scale);
                 for (int64_t i = 0; i < n; ++i) std::fill_n(to + i * PROJECTED, D, 0.f);
                 gradient_rows(
-                    queries, n, query.right(D), query.right(2 * D), n, to, PROJECTED, to + D, PROJECTED,
-                    to + 2 * D, PROJECTED);
+                    queries, n, query.right(D), query.right(2 * D), n, to, PROJECTED, to + D, PROJECTED, to + 2 * D,
+                    PROJECTED);
                 for (int64_t i = 0; i < n; ++i)
                     for (int d = 0; d < D; ++d) to[i * PROJECTED + d] *= scale;
             }

@@ -11,7 +11,9 @@ constexpr int C = 40;           // outputs at a time, and inputs whose weights g
 constexpr int PIXELS = 32;      // of a tile
 constexpr int64_t PART = 2048;  // pixels whose sums are added up by one thread
 
-inline Vector leaky(Vector x, float slope) { return larger(x, Vector{}) + all(slope) * smaller(x, Vector{}); }
+inline Vector leaky(Vector x, float slope) {
+    return larger(x, Vector{}) + all(slope) * smaller(x, Vector{});
+}
 
 }  // namespace
 
@@ -66,7 +68,8 @@ void enlarge(
     }
 }
 
-// Of `enlarge`: its output and d_output (B, h · factor, W · factor, C) -> gradient of the convolution itself (B, h, W, factor² · C).
+// Of `enlarge`: its output and d_output (B, h · factor, W · factor, C) -> gradient of the convolution itself (B, h, W,
+// factor² · C).
 void enlarge_gradient(
     const float* output, const float* d_output, int64_t B, int64_t h, int64_t W, int64_t factor, float slope, float* to,
     int threads) {

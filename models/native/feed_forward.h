@@ -8,8 +8,20 @@ namespace {
 constexpr int GATE = 5;  // channels that both gates are squeezed to
 
 enum Part {  // of the weights, in PyTorch's layout
-    NORM, NORM_BIAS, CHANNEL_SQUEEZE, CHANNEL_SQUEEZE_BIAS, CHANNEL_EXCITE, CHANNEL_EXCITE_BIAS, PIXEL_SQUEEZE,
-    PIXEL_SQUEEZE_BIAS, PIXEL_EXCITE, PIXEL_EXCITE_BIAS, EXPAND, EXPAND_BIAS, REDUCE, REDUCE_BIAS, PARTS
+    NORM,
+    NORM_BIAS,
+    CHANNEL_SQUEEZE,
+    CHANNEL_SQUEEZE_BIAS,
+    CHANNEL_EXCITE,
+    CHANNEL_EXCITE_BIAS,
+    PIXEL_SQUEEZE,
+    PIXEL_SQUEEZE_BIAS,
+    PIXEL_EXCITE,
+    PIXEL_EXCITE_BIAS,
+    EXPAND,
+    EXPAND_BIAS,
+    REDUCE,
+    REDUCE_BIAS
 };
 
 inline Vector few(const float* from) {  // GATE numbers and zeros
@@ -18,17 +30,23 @@ inline Vector few(const float* from) {  // GATE numbers and zeros
     return x;
 }
 
-// Weights in the layout of `product`, and the channel gates (Eq. 7) of every image, which are part of them.
+// Weights in the layout of `product`, and the channel gates of every image, which are part of them.
 struct Layers {
     const float* const* of;
     Norm norm;
-    std::vector<float> means, gates, squeezed;  // (B, C), (B, C), (B, LANES) before the GELU
+    std::vector<float> means, gates, squeezed;   // (B, C), (B, C), (B, LANES) before the GELU
     std::vector<float> squeeze, expand, reduce;  // (C, LANES), (B, 2C, HIDDEN), (HIDDEN, C)
     Vector squeeze_bias, excite;
 
     Layers(const float* const* weights, float epsilon, const float* mean, int64_t B)
-        : of(weights), norm{weights[NORM], weights[NORM_BIAS], epsilon}, means(mean, mean + B * C), gates(B * C),
-          squeezed(B * LANES), squeeze(C * LANES), expand(B * 2 * C * HIDDEN), reduce(HIDDEN * C) {
+        : of(weights),
+          norm{weights[NORM], weights[NORM_BIAS], epsilon},
+          means(mean, mean + B * C),
+          gates(B * C),
+          squeezed(B * LANES),
+          squeeze(C * LANES),
+          expand(B * 2 * C * HIDDEN),
+          reduce(HIDDEN * C) {
         for (int c = 0; c < C; ++c)
             for (int k = 0; k < GATE; ++k) squeeze[c * LANES + k] = of[PIXEL_SQUEEZE][k * C + c];
         squeeze_bias = few(of[PIXEL_SQUEEZE_BIAS]), excite = few(of[PIXEL_EXCITE]);
@@ -53,10 +71,10 @@ struct Layers {
 };
 
 struct Tile {
-    alignas(64) float both[TOKENS * 2 * C];       // LayerNorm n, and p n with the pixel gate p
-    alignas(64) float squeezed[TOKENS * LANES];   // what the pixel gate comes from, before its GELU
-    alignas(64) float gates[TOKENS];              // p
-    alignas(64) float wide[TOKENS * HIDDEN];      // before the GELU
+    alignas(64) float both[TOKENS * 2 * C];      // LayerNorm n, and p n with the pixel gate p
+    alignas(64) float squeezed[TOKENS * LANES];  // what the pixel gate comes from, before its GELU
+    alignas(64) float gates[TOKENS];             // p
+    alignas(64) float wide[TOKENS * HIDDEN];     // before the GELU
 
     // All but the LayerNorm, which lies in `both` already.
     void fill(const Layers& layers, int64_t b, int count) {

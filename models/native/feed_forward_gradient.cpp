@@ -12,7 +12,8 @@ constexpr int SQUEEZES = 0, SQUEEZE_BIASES = SQUEEZES + LANES * C, EXCITES = SQU
               REDUCE_BIASES = REDUCES + HIDDEN * C, SUMS = REDUCE_BIASES + C;
 
 // Through the channel gate of an image: d_expand (2C, HIDDEN) -> d_mean (C); adds to d_weights.
-void through_channel_gate(const Layers& layers, int64_t b, const float* d_expand, float* const* d_weights, float* d_mean) {
+void through_channel_gate(
+    const Layers& layers, int64_t b, const float* d_expand, float* const* d_weights, float* d_mean) {
     const float *gates = &layers.gates[b * C], *mean = &layers.means[b * C];
     const Vector squeezed = load(&layers.squeezed[b * LANES]), active = gelu(squeezed);
     Vector d_active{};
@@ -54,12 +55,14 @@ void feed_forward_gradient(
     for (int64_t b = 0; b < B; ++b)
         for (int h = 0; h < HIDDEN; ++h)
             for (int c = 0; c < 2 * C; ++c)
-                back[(b * HIDDEN + h) * 2 * C + c] = weights[EXPAND][h * 2 * C + c] * (c < C ? layers.gates[b * C + c] : 1);
+                back[(b * HIDDEN + h) * 2 * C + c] =
+                    weights[EXPAND][h * 2 * C + c] * (c < C ? layers.gates[b * C + c] : 1);
 
     // Up to the LayerNorm, whose gradient lies in d_x until it is known as a whole
     const auto sums = by_parts(B, N, SUMS, threads, [&](int64_t b, int64_t first, int64_t pixels, float* mine) {
         Tile tile;
-        alignas(64) float d_both[TOKENS * 2 * C], d_squeezed[TOKENS * LANES], active[TOKENS * HIDDEN], d_wide[TOKENS * HIDDEN];
+        alignas(64) float d_both[TOKENS * 2 * C], d_squeezed[TOKENS * LANES], active[TOKENS * HIDDEN],
+            d_wide[TOKENS * HIDDEN];
         const auto add = [&](int at, Vector more) { store(mine + at, load(mine + at) + more); };
         for (int64_t from = first; from < first + pixels; from += TOKENS) {
             const int count = int(std::min<int64_t>(TOKENS, first + pixels - from));
@@ -100,7 +103,8 @@ void feed_forward_gradient(
             }
             layer<C>(d_squeezed, 1, LANES, tile.both, 2 * C, count, mine + SQUEEZES, C, mine + SQUEEZES, C, LANES);
             layer<C>(
-                d_squeezed, LANES, 1, weights[PIXEL_SQUEEZE], C, GATE, d_both, 2 * C, d_x + (b * N + from) * C, C, count);
+                d_squeezed, LANES, 1, weights[PIXEL_SQUEEZE], C, GATE, d_both, 2 * C, d_x + (b * N + from) * C, C,
+                count);
         }
     });
     const int64_t parts = sums.size() / SUMS;
@@ -129,7 +133,8 @@ void feed_forward_gradient(
             for (int c = 0; c < C; c += LANES)
                 store(d_normal + c, load(d_x + i * C + c) + load(&d_mean[b * C + c]) * all(1.f / N));
             layers.norm.gradient(standard, share, d_normal, d_x + i * C, mine, mine + C);
-            for (int c = 0; c < C; c += LANES) store(d_x + i * C + c, load(d_x + i * C + c) + load(d_output + i * C + c));
+            for (int c = 0; c < C; c += LANES)
+                store(d_x + i * C + c, load(d_x + i * C + c) + load(d_output + i * C + c));
         }
     });
     collect(of_norm.data(), parts, 2 * C, 0, C, d_weights[NORM]);

@@ -45,14 +45,17 @@ def usable(sums: Tensor) -> bool:
     return 2**-60 < least <= most < 2**100  # not so either if there is a NaN
 
 
-def attend_groups(groups: Tensor, projected: Tensor, start: Tensor, scale: float) -> Tensor | None:
-    """start (R, C) plus what every row receives by attention within the groups (G, n) that it is in.
+def attend_groups(groups: Tensor, projected: Tensor, start: Tensor | None, scale: float) -> Tensor | None:
+    """start (R, C), or zeros, plus what every row receives by attention within the groups (G, n) that it is in.
 
     projected (R, D + D + C). None where the sums are not usable.
     """
     keep = torch.is_grad_enabled()
     with torch.no_grad():
-        total = start.clone(memory_format=torch.contiguous_format)
+        if start is None:
+            total = projected.new_zeros(len(projected), kernels.CHANNELS)
+        else:
+            total = start.clone(memory_format=torch.contiguous_format)
         mixed, sums = kernels.attend_groups(groups, projected, scale, total, keep)
     if not usable(sums):
         return None
@@ -101,19 +104,20 @@ def enlarge(x: Tensor, weight: Tensor, bias: Tensor, factor: int, padding: int, 
 class _AttendGroups(Function):
     @staticmethod
     def forward(
-        ctx: Any, projected: Tensor, start: Tensor, groups: Tensor, mixed: Tensor, sums: Tensor, total: Tensor,
+        ctx: Any, projected: Tensor, start: Tensor | None, groups: Tensor, mixed: Tensor, sums: Tensor, total: Tensor,
         scale: float,
     ) -> Tensor:  # fmt: skip
         ctx.save_for_backward(groups, projected, mixed, sums)
+        ctx.mark_dirty(total)
         ctx.scale = scale
-        return total.view_as(total)
+        return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_total: Tensor) -> Gradients:
         groups, projected, mixed, sums = ctx.saved_tensors
         of_projected = kernels.attend_groups_gradient(groups, projected, ctx.scale, mixed, sums, of_total)
-        return of_projected, of_total, None, None, None, None, None
+        return of_projected, of_total if ctx.needs_input_grad[1] else None, None, None, None, None, None
 
 
 class _SuperpixelMean(Function):

@@ -73,7 +73,9 @@ inline Vector normal_distribution(Vector x, Vector* density = nullptr) {
     return (Vector)(((Integers)tail & negative) | ((Integers)(all(1.f) - tail) & ~negative));
 }
 
-inline Vector gelu(Vector x) { return x * normal_distribution(x); }
+inline Vector gelu(Vector x) {
+    return x * normal_distribution(x);
+}
 
 inline Vector gelu_slope(Vector x) {
     Vector density;
@@ -81,7 +83,9 @@ inline Vector gelu_slope(Vector x) {
     return distribution + x * density;
 }
 
-inline Vector sigmoid(Vector x) { return all(1.f) / (all(1.f) + exp2(x * all(-1.44269504f))); }
+inline Vector sigmoid(Vector x) {
+    return all(1.f) / (all(1.f) + exp2(x * all(-1.44269504f)));
+}
 
 // to (rows, COLUMNS) = start + a b, as in `product`, in blocks of columns that registers take; COLUMNS a multiple of 8.
 template <int COLUMNS>
@@ -100,8 +104,8 @@ inline void layer(
     if constexpr (REST) block(COLUMNS - REST, size<REST>{}, size<6>{});
 }
 
-// Runs work(b, first pixel, pixels, sums) for the parts of B images of N pixels -> the `count` sums that each has. Parts
-// are not divided among threads, so their sums are the same however many threads there are.
+// Runs work(b, first pixel, pixels, sums) for the parts of B images of N pixels -> the `count` sums that each has.
+// Parts are not divided among threads, so their sums are the same however many threads there are.
 template <typename Work>
 std::vector<float> by_parts(int64_t B, int64_t N, int64_t count, int threads, Work work) {
     const int64_t parts = (N + PART - 1) / PART;

@@ -18,8 +18,7 @@ void normalise_and_project(
         alignas(64) float tile[TOKENS * C];
         float* rows = normal ? normal + from * C : tile;
         for (int64_t i = 0; i < count; ++i) norm(x + (from + i) * C, rows + i * C);
-        layer<PROJECTED>(
-            rows, C, 1, weight, PROJECTED, C, ZEROS, 0, projected + from * PROJECTED, PROJECTED, count);
+        layer<PROJECTED>(rows, C, 1, weight, PROJECTED, C, ZEROS, 0, projected + from * PROJECTED, PROJECTED, count);
     }
 }
 

@@ -11,9 +11,15 @@ typedef float Vector __attribute__((vector_size(4 * LANES)));
 typedef int32_t Integers __attribute__((vector_size(4 * LANES)));
 typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
-inline Vector load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
-inline void store(float* to, Vector x) { *reinterpret_cast<Unaligned*>(to) = x; }
-inline Vector all(float x) { return x - Vector{}; }  // "+" would be an addition: 0 + -0 is 0
+inline Vector load(const float* from) {
+    return *reinterpret_cast<const Unaligned*>(from);
+}
+inline void store(float* to, Vector x) {
+    *reinterpret_cast<Unaligned*>(to) = x;
+}
+inline Vector all(float x) {
+    return x - Vector{};
+}  // "+" would be an addition: 0 + -0 is 0
 
 inline float sum(Vector x) {
 #ifdef __clang__

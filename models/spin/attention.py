@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.attention import attention, groups_together
-from models.layers import in_pieces, kept_per_shape
+from models.attention import attention
+from models.layers import kept_per_shape
 from models.native import functions
 from models.spin.superpixels import Sight
 
@@ -109,7 +109,7 @@ class IntraSuperpixelAttention(nn.Module):
         total = attend_within(groups, self.pixels, projected, value)
         ones = torch.ones_like(groups.flatten(), dtype=value.dtype)
         received = torch.ones_like(value[:, 0]).index_add(0, groups.flatten(), ones)
-        return (total / received[:, None]).view(batch, pixels, channels)
+        return total.div_(received[:, None]).view(batch, pixels, channels)
 
 
 class LocalAttention(nn.Module):
@@ -127,28 +127,25 @@ class LocalAttention(nn.Module):
         index, shares = windows(height, width, self.size, x.device)
         projected, _ = self.pixels.of_norm(x.flatten(0, 1), self.norm)  # (B·N, D + D + C)
         groups = rows_of_batch(index.flatten(), batch, pixels).view(-1, index.shape[1])  # (B·windows, size²)
-        total = attend_within(groups, self.pixels, projected, torch.zeros_like(x, dtype=projected.dtype).flatten(0, 1))
-        return total.view(batch, pixels, channels) * shares.to(total.dtype)
+        total = attend_within(groups, self.pixels, projected, None)
+        return total.view(batch, pixels, channels).mul_(shares.to(total.dtype))
 
 
-def attend_within(groups: Tensor, pixels: Projections, projected: Tensor, start: Tensor) -> Tensor:
-    """`start` (R, C) plus what every row receives by attention within each group that it is in.
+def attend_within(groups: Tensor, pixels: Projections, projected: Tensor, start: Tensor | None) -> Tensor:
+    """`start` (R, C), or zeros, plus what every row receives by attention within each group that it is in.
 
     groups (G, n) indices of rows; projected (R, D + D + C) by `pixels`.
     """
-    count, size = groups.shape
     if functions.attention_fits(*pixels.split(projected)):
         total = functions.attend_groups(groups, projected, start, pixels.scale)
         if total is not None:
             return total
-    step = groups_together(size, size) if in_pieces(start) else count
-    total = start if step >= count else start.clone(memory_format=torch.contiguous_format)
-    for some in groups.split(step):
-        rows = some.flatten()
-        query, key, value = pixels.split(projected.index_select(0, rows).unflatten(0, some.shape))
-        mixed = attention(query, key, value, pixels.scale).flatten(0, 1).to(total.dtype)  # (G·n, C)
-        total = total.index_add(0, rows, mixed) if total is start else total.index_add_(0, rows, mixed)
-    return total
+    rows = groups.flatten()
+    query, key, value = pixels.split(projected.index_select(0, rows).unflatten(0, groups.shape))
+    mixed = attention(query, key, value, pixels.scale).flatten(0, 1)  # (G·n, C)
+    if start is None:
+        start = projected.new_zeros(len(projected), mixed.shape[1])
+    return start.index_add(0, rows, mixed.to(start.dtype))
 
 
 def rows_of_batch(index: Tensor, batch: int, pixels: int) -> Tensor:

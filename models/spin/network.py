@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers import PIECE, in_pieces, to_map, to_tokens
+from models.layers import to_map, to_tokens
 from models.native import functions
 from models.spin.attention import (
     IntraSuperpixelAttention,
@@ -91,19 +91,10 @@ class FeedForward(nn.Module):
         of_channels, of_pixels = self.expand.weight.split(x.shape[-1], dim=1)  # (hidden, C) each
         gated = (of_channels * channel_gate[:, None]).transpose(1, 2).to(normal.dtype)  # (B, C, hidden)
 
-        def pixels(x: Tensor, normal: Tensor) -> Tensor:
-            pixel_gate = self.pixel_excite(F.gelu(self.pixel_squeeze(normal))).sigmoid()  # (B, n, 1)
-            wide = torch.baddbmm(self.expand.bias.to(normal.dtype), normal, gated)  # (B, n, hidden)
-            wide = wide + F.linear(normal * pixel_gate, of_pixels)
-            return x + self.reduce(F.gelu(wide))
-
-        if not in_pieces(x):
-            return pixels(x, normal)
-        step = max(1, PIECE // (len(x) * self.expand.out_features))
-        output = torch.empty_like(x)
-        for some in zip(output.split(step, 1), x.split(step, 1), normal.split(step, 1), strict=True):
-            some[0].copy_(pixels(*some[1:]))
-        return output
+        pixel_gate = self.pixel_excite(F.gelu(self.pixel_squeeze(normal))).sigmoid()  # (B, N, 1)
+        wide = torch.baddbmm(self.expand.bias.to(normal.dtype), normal, gated)  # (B, N, hidden)
+        wide = wide + F.linear(normal * pixel_gate, of_pixels)
+        return x + self.reduce(F.gelu(wide))
 
 
 class Aggregation(nn.Module):
