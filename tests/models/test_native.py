@@ -156,11 +156,16 @@ def test_association(size: tuple[int, int, int], spread: float, seed: int) -> No
     x = tensor(batch, height * width, 40, seed=seed, spread=spread)
     with torch.no_grad():
         found, exact = associate(x, cells), associate(x.double(), cells)
-    rounding = 1e-7 * max(10.0, float((x.double() ** 2).sum(-1).max()))  # squared distances are of that magnitude
-    torch.testing.assert_close(found.weights.double(), exact.weights, rtol=0, atol=10 * rounding)
+        with native.off():
+            plain = associate(x, cells)
     finite = exact.scores.isfinite()
     assert torch.equal(found.scores[~finite].double(), exact.scores[~finite])
-    torch.testing.assert_close(found.scores.double()[finite], exact.scores[finite], rtol=1e-5, atol=10 * rounding)
+    for ours, theirs, truth in (
+        (found.weights, plain.weights, exact.weights),
+        (found.scores[finite], plain.scores[finite], exact.scores[finite]),
+    ):  # as exact as float32 is otherwise; large features lose much
+        error, usual = ((part - truth).abs().max() if len(truth) else 0 for part in (ours, theirs))
+        assert error <= 5 * usual + 1e-5
     # The same scores are ranked in the same way
     assert torch.equal(found.top(144), Association(cells, found.weights, found.scores.double()).top(144))
 
