@@ -27,9 +27,7 @@ class Stage(NamedTuple):
         conv, factor, padding = self.conv, self.factor, (rows_padded, 1)
         assert conv.bias is not None
         if factor == 1:
-            if rows_padded:
-                return functions.convolution(x, conv)
-            return F.conv2d(x, conv.weight, conv.bias, padding=padding)
+            return functions.convolution(x, conv, rows_padded)
         # With output channels in the order (y, x, C) the pixel shuffle moves runs of C numbers.
         weight, bias = (
             part.unflatten(0, (-1, factor**2)).transpose(0, 1).flatten(0, 1) for part in (conv.weight, conv.bias)

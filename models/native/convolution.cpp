@@ -11,9 +11,37 @@ constexpr int C = 40;           // outputs at a time, and inputs whose weights g
 constexpr int PIXELS = 32;      // of a tile
 constexpr int64_t PART = 2048;  // pixels whose sums are added up by one thread
 
+constexpr int FEW = 3;  // outputs of the last convolution
+
 inline Vector leaky(Vector x, float slope) {
     return larger(x, Vector{}) + all(slope) * smaller(x, Vector{});
 }
+
+// A run of at most PIXELS pixels of the output, and the three rows of x (B, H, W, inputs) that it comes from, with what
+// lies beside them and zeros around the image.
+struct Run {
+    int64_t b, y, begin, count;
+    bool inside[3];  // whether the image has that row
+
+    Run(int64_t number, const float* x, int64_t H, int64_t W, int64_t inputs, int64_t padding, float* lines) {
+        const int64_t height = H - 2 + 2 * padding, tiles = (W + PIXELS - 1) / PIXELS;
+        b = number / (height * tiles), y = number / tiles % height, begin = number % tiles * PIXELS;
+        count = std::min<int64_t>(PIXELS, W - begin);
+        const int64_t first = std::max<int64_t>(begin - 1, 0), last = std::min(begin + count + 1, W);
+        for (int row = 0; row < 3; ++row) {
+            const int64_t source = y + row - padding;
+            inside[row] = source >= 0 && source < H;
+            if (!inside[row]) continue;
+            float* to = lines + row * line(inputs);
+            if (first == begin) std::fill_n(to, inputs, 0.f);
+            const float* from = x + ((b * H + source) * W + first) * inputs;
+            std::copy_n(from, (last - first) * inputs, to + (first - (begin - 1)) * inputs);
+            if (last == begin + count) std::fill_n(to + (count + 1) * inputs, inputs, 0.f);
+        }
+    }
+    static int64_t line(int64_t inputs) { return (PIXELS + 2) * inputs; }
+    static int64_t all(int64_t B, int64_t height, int64_t W) { return B * height * ((W + PIXELS - 1) / PIXELS); }
+};
 
 }  // namespace
 
@@ -25,45 +53,66 @@ extern "C" {
 void enlarge(
     const float* x, int64_t B, int64_t H, int64_t W, int64_t inputs, const float* weight, const float* bias,
     int64_t padding, int64_t factor, float slope, float* output, int threads) {
-    const int64_t height = H - 2 + 2 * padding, tiles = (W + PIXELS - 1) / PIXELS, squares = factor * factor;
+    const int64_t height = H - 2 + 2 * padding, squares = factor * factor, line = Run::line(inputs);
 #pragma omp parallel num_threads(threads)
     {
-        const int64_t line = (PIXELS + 2) * inputs;
         std::vector<float> lines(3 * line);
         alignas(64) float tile[PIXELS * C];
 #pragma omp for
-        for (int64_t task = 0; task < B * height * tiles; ++task) {
-            const int64_t b = task / (height * tiles), y = task / tiles % height, begin = task % tiles * PIXELS;
-            const int64_t count = std::min<int64_t>(PIXELS, W - begin);
-            const int64_t first = std::max<int64_t>(begin - 1, 0), last = std::min(begin + count + 1, W);
-            bool inside[3];
-            for (int row = 0; row < 3; ++row) {
-                const int64_t source = y + row - padding;
-                inside[row] = source >= 0 && source < H;
-                if (!inside[row]) continue;
-                float* to = &lines[row * line];
-                if (first == begin) std::fill_n(to, inputs, 0.f);
-                std::copy_n(
-                    x + ((b * H + source) * W + first) * inputs, (last - first) * inputs,
-                    to + (first - (begin - 1)) * inputs);
-                if (last == begin + count) std::fill_n(to + (count + 1) * inputs, inputs, 0.f);
-            }
+        for (int64_t number = 0; number < Run::all(B, height, W); ++number) {
+            const Run run(number, x, H, W, inputs, padding, lines.data());
             for (int64_t square = 0; square < squares; ++square) {
-                for (int64_t i = 0; i < count; ++i) std::copy_n(bias + square * C, C, tile + i * C);
+                for (int64_t i = 0; i < run.count; ++i) std::copy_n(bias + square * C, C, tile + i * C);
                 for (int row = 0; row < 3; ++row)
-                    if (inside[row])
-                        in_runs<2>(count, [&](int64_t i, auto run) {
-                            product<decltype(run)::value, C>(
+                    if (run.inside[row])
+                        in_runs<2>(run.count, [&](int64_t i, auto pixels) {
+                            product<decltype(pixels)::value, C>(
                                 &lines[row * line + i * inputs], int(inputs), 1,
                                 weight + (square * 3 + row) * 3 * inputs * C, C, int(3 * inputs), tile + i * C, C,
                                 tile + i * C, C);
                         });
-                const int64_t top = b * height * factor + y * factor + square / factor;
-                float* to = output + ((top * W + begin) * factor + square % factor) * C;
-                for (int64_t i = 0; i < count; ++i)
+                const int64_t top = (run.b * height + run.y) * factor + square / factor;
+                float* to = output + ((top * W + run.begin) * factor + square % factor) * C;
+                for (int64_t i = 0; i < run.count; ++i)
                     for (int c = 0; c < C; c += LANES)
                         store(to + i * factor * C + c, leaky(load(tile + i * C + c), slope));
             }
+        }
+    }
+}
+
+// The same x, C inputs; weight (3, FEW, 3, C), rows of the window first, and bias (FEW) -> (B, FEW, h, W). Products are
+// added up over channels, eight at a time: there are too few outputs for that.
+void convolve_to_few(
+    const float* x, int64_t B, int64_t H, int64_t W, const float* weight, const float* bias, int64_t padding,
+    float* output, int threads) {
+    const int64_t height = H - 2 + 2 * padding;
+    constexpr int WIDTH = 3 * C;
+#pragma omp parallel num_threads(threads)
+    {
+        std::vector<float> lines(3 * Run::line(C));
+#pragma omp for
+        for (int64_t number = 0; number < Run::all(B, height, W); ++number) {
+            const Run run(number, x, H, W, C, padding, lines.data());
+            in_runs<2>(run.count, [&](int64_t i, auto pixels) {
+                constexpr int R = decltype(pixels)::value;
+                Vector sums[R][FEW] = {};
+                for (int row = 0; row < 3; ++row) {
+                    if (!run.inside[row]) continue;
+                    const float *from = &lines[row * Run::line(C) + i * C], *of = weight + row * FEW * WIDTH;
+                    for (int c = 0; c < WIDTH; c += LANES)
+#pragma GCC unroll 3
+                        for (int o = 0; o < FEW; ++o) {
+                            const Vector each = load(of + o * WIDTH + c);
+#pragma GCC unroll 2
+                            for (int r = 0; r < R; ++r) sums[r][o] += each * load(from + r * C + c);
+                        }
+                }
+                for (int o = 0; o < FEW; ++o)
+                    for (int r = 0; r < R; ++r)
+                        output[((run.b * FEW + o) * height + run.y) * W + run.begin + i + r] =
+                            bias[o] + sum(sums[r][o]);
+            });
         }
     }
 }

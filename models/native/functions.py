@@ -45,21 +45,19 @@ def usable(sums: Tensor) -> bool:
     return 2**-60 < least <= most < 2**100  # not so either if there is a NaN
 
 
-def attend_groups(groups: Tensor, projected: Tensor, start: Tensor | None, scale: float) -> Tensor | None:
-    """start (R, C), or zeros, plus what every row receives by attention within the groups (G, n) that it is in.
+def attend_groups(groups: Tensor, projected: Tensor, scale: float, own: bool) -> Tensor | None:
+    """What every row receives by attention within the groups (G, n) that it is in, plus, if `own`, its own value.
 
-    projected (R, D + D + C). None where the sums are not usable.
+    projected (R, D + D + C) -> (R, C); None where the sums are not usable.
     """
     keep = torch.is_grad_enabled()
     with torch.no_grad():
-        if start is None:
-            total = projected.new_zeros(len(projected), kernels.CHANNELS)
-        else:
-            total = start.clone(memory_format=torch.contiguous_format)
+        value = projected[:, -kernels.CHANNELS :]
+        total = (torch.clone if own else torch.zeros_like)(value, memory_format=torch.contiguous_format)
         mixed, sums = kernels.attend_groups(groups, projected, scale, total, keep)
     if not usable(sums):
         return None
-    return _AttendGroups.apply(projected, start, groups, mixed, sums, total, scale) if keep else total
+    return _AttendGroups.apply(projected, groups, mixed, sums, total, scale, own) if keep else total
 
 
 def normalise_and_project(x: Tensor, norm: nn.LayerNorm, weight: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
@@ -85,11 +83,18 @@ def convolution_fits(x: Tensor, weight: Tensor) -> bool:
     return weight.shape[1:] == (kernels.CHANNELS, 3, 3) and native.ready(x, weight)
 
 
-def convolution(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """conv(x) for a 3x3 convolution with padding 1, whose weights get their gradient by the kernels where they can."""
-    if torch.is_grad_enabled() and conv.bias is not None and convolution_fits(x, conv.weight):
-        return _Convolution.apply(x, conv.weight, conv.bias)
-    return cast(Tensor, conv(x))
+def convolution(x: Tensor, conv: nn.Conv2d, padding: int = 1) -> Tensor:
+    """The 3x3 convolution of x (B, C, H, W) -> (B, O, H - 2 + 2·padding, W), always padded by 1 at the sides.
+
+    To few outputs it is done by a kernel, otherwise only the gradient of its weights is.
+    """
+    bias = conv.bias
+    few, gradient = conv.out_channels == kernels.FEW, torch.is_grad_enabled() and padding == 1
+    if bias is not None and (few or gradient) and convolution_fits(x, conv.weight):
+        return _Convolution.apply(x, conv.weight, bias, padding)
+    if padding == 1:
+        return cast(Tensor, conv(x))
+    return nn.functional.conv2d(x, conv.weight, bias, padding=(padding, 1))
 
 
 def enlarge(x: Tensor, weight: Tensor, bias: Tensor, factor: int, padding: int, slope: float) -> Tensor:
@@ -104,20 +109,22 @@ def enlarge(x: Tensor, weight: Tensor, bias: Tensor, factor: int, padding: int, 
 class _AttendGroups(Function):
     @staticmethod
     def forward(
-        ctx: Any, projected: Tensor, start: Tensor | None, groups: Tensor, mixed: Tensor, sums: Tensor, total: Tensor,
-        scale: float,
-    ) -> Tensor:  # fmt: skip
+        ctx: Any, projected: Tensor, groups: Tensor, mixed: Tensor, sums: Tensor, total: Tensor, scale: float, own: bool
+    ) -> Tensor:
         ctx.save_for_backward(groups, projected, mixed, sums)
         ctx.mark_dirty(total)
-        ctx.scale = scale
+        ctx.scale, ctx.own = scale, own
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_total: Tensor) -> Gradients:
         groups, projected, mixed, sums = ctx.saved_tensors
-        of_projected = kernels.attend_groups_gradient(groups, projected, ctx.scale, mixed, sums, of_total)
-        return of_projected, of_total if ctx.needs_input_grad[1] else None, None, None, None, None, None
+        of_projected = torch.zeros_like(projected)
+        if ctx.own:
+            of_projected[:, -kernels.CHANNELS :] = of_total
+        kernels.attend_groups_gradient(groups, projected, ctx.scale, mixed, sums, of_total, of_projected)
+        return of_projected, None, None, None, None, None, None
 
 
 class _SuperpixelMean(Function):
@@ -138,15 +145,19 @@ class _SuperpixelMean(Function):
 
 class _Convolution(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return nn.functional.conv2d(x, weight, bias, padding=1)
+        ctx.padding = padding
+        if len(weight) == kernels.FEW:
+            return kernels.convolve_to_few(x, weight, bias, padding)
+        return nn.functional.conv2d(x, weight, bias, padding=padding)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_output: Tensor) -> Gradients:
+        assert ctx.padding == 1
         x, weight = ctx.saved_tensors
-        return _convolution_gradient(x, weight, of_output)
+        return *_convolution_gradient(x, weight, of_output), None
 
 
 class _Enlarge(Function):

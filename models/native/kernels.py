@@ -18,6 +18,7 @@ from models import native
 
 CHANNELS, WIDTH, HIDDEN = 40, 24, 72  # of a pixel and a value, of query and key, of the FFN
 PROJECTED = WIDTH + WIDTH + CHANNELS
+FEW = 3  # outputs of the last convolution
 GATE = 5  # of the gates in the FFN
 FFN_SHAPES = [
     (CHANNELS,), (CHANNELS,), (GATE, CHANNELS), (GATE,), (CHANNELS, GATE), (CHANNELS,), (GATE, CHANNELS), (GATE,),
@@ -62,15 +63,13 @@ def attend_groups(groups: Tensor, projected: Tensor, scale: float, total: Tensor
 
 
 def attend_groups_gradient(
-    groups: Tensor, projected: Tensor, scale: float, mixed: Tensor, sums: Tensor, of_total: Tensor
-) -> Tensor:
-    """Gradient of projected, of `attend_groups` and what it kept."""
-    of_projected = torch.zeros_like(projected)
+    groups: Tensor, projected: Tensor, scale: float, mixed: Tensor, sums: Tensor, of_total: Tensor, of_projected: Tensor
+) -> None:
+    """Add to the gradient of projected, of `attend_groups` and what it kept."""
     _call(
         "attend_groups_gradient", projected, groups, *groups.shape, scale, mixed, sums, of_total.contiguous(),
         of_projected,
     )  # fmt: skip
-    return of_projected
 
 
 def normalise_and_project(
@@ -180,6 +179,15 @@ def enlarge(x: Tensor, weight: Tensor, bias: Tensor, factor: int, padding: int, 
     packed = weight.unflatten(0, (-1, CHANNELS)).permute(0, 3, 4, 2, 1).contiguous()  # (factor², 3, 3, I, C)
     _call("enlarge", _pixels(x), batch, height, width, inputs, packed, bias, padding, factor, slope, output)
     return output.permute(0, 3, 1, 2)
+
+
+def convolve_to_few(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
+    """A 3x3 convolution of x (B, C, H, W) to FEW outputs, padded as in `enlarge`: (B, FEW, H - 2 + 2·padding, W)."""
+    batch, _, height, width = x.shape
+    output = x.new_empty(batch, FEW, height - 2 + 2 * padding, width)
+    packed = weight.permute(2, 0, 3, 1).contiguous()  # (3, FEW, 3, C)
+    _call("convolve_to_few", _pixels(x), batch, height, width, packed, bias, padding, output)
+    return output
 
 
 def enlarge_gradient(output: Tensor, of_output: Tensor, factor: int, slope: float) -> Tensor:

@@ -104,11 +104,10 @@ class IntraSuperpixelAttention(nn.Module):
         """x (B, N, C), selected (B, M, n) pixel indices -> (B, N, C)."""
         batch, pixels, channels = x.shape
         projected, _ = self.pixels.of_norm(x.flatten(0, 1), self.norm)  # (B·N, D + D + C)
-        value = self.pixels.split(projected)[2]
         groups = rows_of_batch(selected.flatten(1), batch, pixels).view(-1, selected.shape[2])  # (B·M, n)
-        total = attend_within(groups, self.pixels, projected, value)
-        ones = torch.ones_like(groups.flatten(), dtype=value.dtype)
-        received = torch.ones_like(value[:, 0]).index_add(0, groups.flatten(), ones)
+        total = attend_within(groups, self.pixels, projected, own=True)
+        ones = torch.ones_like(groups.flatten(), dtype=total.dtype)
+        received = torch.ones_like(total[:, 0]).index_add(0, groups.flatten(), ones)
         return total.div_(received[:, None]).view(batch, pixels, channels)
 
 
@@ -127,25 +126,24 @@ class LocalAttention(nn.Module):
         index, shares = windows(height, width, self.size, x.device)
         projected, _ = self.pixels.of_norm(x.flatten(0, 1), self.norm)  # (B·N, D + D + C)
         groups = rows_of_batch(index.flatten(), batch, pixels).view(-1, index.shape[1])  # (B·windows, size²)
-        total = attend_within(groups, self.pixels, projected, None)
+        total = attend_within(groups, self.pixels, projected, own=False)
         return total.view(batch, pixels, channels).mul_(shares.to(total.dtype))
 
 
-def attend_within(groups: Tensor, pixels: Projections, projected: Tensor, start: Tensor | None) -> Tensor:
-    """`start` (R, C), or zeros, plus what every row receives by attention within each group that it is in.
+def attend_within(groups: Tensor, pixels: Projections, projected: Tensor, own: bool) -> Tensor:
+    """What every row receives by attention within each group that it is in, plus, if `own`, its own value.
 
-    groups (G, n) indices of rows; projected (R, D + D + C) by `pixels`.
+    groups (G, n) indices of rows; projected (R, D + D + C) by `pixels` -> (R, C).
     """
-    if functions.attention_fits(*pixels.split(projected)):
-        total = functions.attend_groups(groups, projected, start, pixels.scale)
+    query, key, value = pixels.split(projected)
+    if functions.attention_fits(query, key, value):
+        total = functions.attend_groups(groups, projected, pixels.scale, own)
         if total is not None:
             return total
     rows = groups.flatten()
-    query, key, value = pixels.split(projected.index_select(0, rows).unflatten(0, groups.shape))
-    mixed = attention(query, key, value, pixels.scale).flatten(0, 1)  # (G·n, C)
-    if start is None:
-        start = projected.new_zeros(len(projected), mixed.shape[1])
-    return start.index_add(0, rows, mixed.to(start.dtype))
+    query, key, of_groups = pixels.split(projected.index_select(0, rows).unflatten(0, groups.shape))
+    mixed = attention(query, key, of_groups, pixels.scale).flatten(0, 1)  # (G·n, C)
+    return (value if own else torch.zeros_like(value)).index_add(0, rows, mixed.to(value.dtype))
 
 
 def rows_of_batch(index: Tensor, batch: int, pixels: int) -> Tensor:

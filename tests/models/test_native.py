@@ -187,7 +187,7 @@ def test_the_whole_network_calls_them_all(counted: list[str]) -> None:
     model(torch.rand(1, 3, 30, 28)).abs().mean().backward()
     forward = {"attend", "attend_groups", "normalise_and_project", "feed_forward", "enlarge", "superpixel_mean"}
     gradients = {f"{name}_gradient" for name in forward | {"convolution"}}
-    assert set(counted) == forward | gradients | {"associate", "top_pixels"}
+    assert set(counted) == forward | gradients | {"associate", "top_pixels", "convolve_to_few"}
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
@@ -210,6 +210,7 @@ def everything() -> list[Tensor]:
         *results(made.spca_ffn, lambda part, x: part(x), x),
         functions.enlarge(features, conv.weight.detach(), torch.zeros(160), 2, 1, 0.1),
         *kernels.convolution_gradient(features, tensor(2, 40, 45, 50)),
+        kernels.convolve_to_few(features, tensor(3, 40, 3, 3), tensor(3), 1),
     ]
 
 
