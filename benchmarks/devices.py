@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 import sys
 from pathlib import Path
@@ -35,10 +34,8 @@ def keep_freed_memory() -> None:
     """Let this process use freed memory again instead of giving it back, up to 32 MiB a block; with glibc only.
 
     Every pass over an image frees and takes the same blocks. Fresh pages have to be cleared, and on a virtual machine
-    each may cost as much as the arithmetic on it: a training step of SPIN took 1.3 times as long. Larger blocks are
-    asked for in pages of 2 MiB instead of 4 KiB, which PyTorch can do, if no tensor was made before.
+    each may cost as much as the arithmetic on it: a training step of SPIN took 1.3 times as long.
     """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         trim_threshold, mmap_threshold = -1, -3
         mallopt(trim_threshold, 2**31 - 1)

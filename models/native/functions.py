@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 import torch
@@ -14,6 +16,22 @@ from models import native
 from models.native import kernels
 
 Gradients = tuple[Tensor | None, ...]
+
+
+_rooms: ContextVar[dict[int, Tensor] | None] = ContextVar("rooms", default=None)
+
+
+@contextmanager
+def one_room() -> Iterator[None]:
+    """Where no gradient is wanted, `normalise_and_project` overwrites its last result of as many rows.
+
+    It is the largest tensor of an attention, and fresh memory costs several times what it takes to compute it.
+    """
+    before = _rooms.set({})
+    try:
+        yield
+    finally:
+        _rooms.reset(before)
 
 
 def attention_fits(query: Tensor, key: Tensor, value: Tensor) -> bool:
@@ -62,6 +80,12 @@ def attend_groups(groups: Tensor, projected: Tensor, scale: float, own: bool) ->
 
 def normalise_and_project(x: Tensor, norm: nn.LayerNorm, weight: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
     """LayerNorm of x (R, C) times weight (P, C) transposed: (R, P), and the LayerNorm (R, C), empty unless kept."""
+    rooms = _rooms.get()
+    if rooms is not None and not torch.is_grad_enabled():
+        if len(x) not in rooms:
+            rooms[len(x)] = x.new_empty(len(x), kernels.PROJECTED)
+        projected = rooms[len(x)]
+        return projected, kernels.normalise_and_project(x, norm.weight, norm.bias, norm.eps, weight, projected, keep)
     return _NormaliseAndProject.apply(x, norm.weight, norm.bias, norm.eps, weight, keep)
 
 
@@ -173,8 +197,15 @@ class _Enlarge(Function):
     def backward(ctx: Any, of_output: Tensor) -> Gradients:
         assert ctx.padding == 1
         x, weight, output = ctx.saved_tensors
-        of_conv = kernels.enlarge_gradient(output, of_output, ctx.factor, ctx.slope)
-        return *_convolution_gradient(x, weight, of_conv), None, None, None
+        of_x, of_weight, of_bias = torch.empty_like(x), torch.zeros_like(weight), weight.new_zeros(len(weight))
+        for image in zip(x.split(1), output.split(1), of_output.split(1), of_x.split(1), strict=True):
+            # One at a time, so that the gradient of the convolution itself stays in the cache
+            of_conv = kernels.enlarge_gradient(image[1], image[2], ctx.factor, ctx.slope)
+            of_image, of_weight_here, of_bias_here = _convolution_gradient(image[0], weight, of_conv)
+            image[3].copy_(of_image)
+            of_weight += of_weight_here
+            of_bias += of_bias_here
+        return of_x, of_weight, of_bias, None, None, None
 
 
 def _convolution_gradient(x: Tensor, weight: Tensor, of_output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -191,7 +222,8 @@ class _NormaliseAndProject(Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(x, norm_weight, norm_bias, weight)
         ctx.epsilon, ctx.keep = epsilon, keep
-        return kernels.normalise_and_project(x, norm_weight, norm_bias, epsilon, weight, keep)
+        projected = x.new_empty(len(x), kernels.PROJECTED)
+        return projected, kernels.normalise_and_project(x, norm_weight, norm_bias, epsilon, weight, projected, keep)
 
     @staticmethod
     @once_differentiable

@@ -73,15 +73,15 @@ def attend_groups_gradient(
 
 
 def normalise_and_project(
-    x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, weight: Tensor, keep: bool
-) -> tuple[Tensor, Tensor]:
-    """LayerNorm of x (R, C) times weight (P, C) transposed: (R, P), and the LayerNorm (R, C), empty unless kept."""
-    projected, normal = x.new_empty(len(x), PROJECTED), x.new_empty(len(x) * keep, CHANNELS)
+    x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, weight: Tensor, projected: Tensor, keep: bool
+) -> Tensor:
+    """projected (R, P) = LayerNorm of x (R, C) times weight (P, C) transposed -> the LayerNorm, empty unless kept."""
+    normal = x.new_empty(len(x) * keep, CHANNELS)
     _call(
         "normalise_and_project", x, len(x), norm_weight, norm_bias, epsilon, _transposed(weight), projected,
         normal if keep else None,
     )  # fmt: skip
-    return projected, normal
+    return normal
 
 
 def normalise_and_project_gradient(

@@ -169,9 +169,10 @@ class SPIN(nn.Module):
                 f"not {height}x{width}"
             )
         tokens = to_tokens(self.first_conv(x)).contiguous()  # (B, N, C)
-        for block, mid_conv in zip(self.blocks, self.mid_convs, strict=True):
-            mixed = to_map(block(tokens, height, width), height, width)
-            tokens = tokens + to_tokens(functions.convolution(mixed, cast(nn.Conv2d, mid_conv)))
+        with functions.one_room():
+            for block, mid_conv in zip(self.blocks, self.mid_convs, strict=True):
+                mixed = to_map(block(tokens, height, width), height, width)
+                tokens = tokens + to_tokens(functions.convolution(mixed, cast(nn.Conv2d, mid_conv)))
         features = to_map(tokens, height, width)
         residual = upsample(features, self.upsampler, self.last_conv)
         return residual + F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
