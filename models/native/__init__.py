@@ -64,7 +64,7 @@ def library() -> ctypes.CDLL | None:
         return ctypes.CDLL(str(_compiled()))
     except (OSError, subprocess.SubprocessError) as error:
         reason = (getattr(error, "stderr", None) or str(error)).strip()[:1000]
-        warnings.warn(f"SPIN runs without its kernels for a CPU, at about half the speed: {reason}", stacklevel=2)
+        warnings.warn(f"SPIN runs without its kernels for a CPU, more slowly: {reason}", stacklevel=2)
         return None
 
 

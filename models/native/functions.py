@@ -16,8 +16,6 @@ from models import native
 from models.native import kernels
 
 Gradients = tuple[Tensor | None, ...]
-
-
 _rooms: ContextVar[dict[int, Tensor] | None] = ContextVar("rooms", default=None)
 
 
@@ -43,13 +41,15 @@ def attention_fits(query: Tensor, key: Tensor, value: Tensor) -> bool:
 
 def projection_fits(x: Tensor, weight: Tensor) -> bool:
     """Whether `normalise_and_project` takes these."""
-    return weight.shape == (kernels.PROJECTED, kernels.CHANNELS) and x.is_contiguous() and native.ready(x, weight)
+    widths = x.shape[-1], *weight.shape
+    expected = kernels.CHANNELS, kernels.PROJECTED, kernels.CHANNELS
+    return widths == expected and x.is_contiguous() and native.ready(x, weight)
 
 
 def feed_forward_fits(x: Tensor, weights: Sequence[Tensor]) -> bool:
     """Whether `feed_forward` takes these."""
-    fits = [part.shape for part in weights] == kernels.FFN_SHAPES and all(part.is_contiguous() for part in weights)
-    return fits and x.is_contiguous() and native.ready(x, *weights)
+    fits = x.shape[-1] == kernels.CHANNELS and [part.shape for part in weights] == kernels.FFN_SHAPES
+    return fits and all(part.is_contiguous() for part in (x, *weights)) and native.ready(x, *weights)
 
 
 def association_fits(tokens: Tensor) -> bool:
