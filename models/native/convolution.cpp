@@ -10,11 +10,10 @@ namespace {
 constexpr int C = 40;           // outputs at a time, and inputs whose weights get a gradient
 constexpr int PIXELS = 32;      // of a tile
 constexpr int64_t PART = 2048;  // pixels whose sums are added up by one thread
-
-constexpr int FEW = 3;  // outputs of the last convolution
+constexpr int FEW = 3;          // outputs of the last convolution
 
 inline Vector leaky(Vector x, float slope) {
-    return larger(x, Vector{}) + all(slope) * smaller(x, Vector{});
+    return larger(Vector{}, x) + all(slope) * smaller(Vector{}, x);  // NaN stays NaN
 }
 
 // A run of at most PIXELS pixels of the output, and the three rows of x (B, H, W, inputs) that it comes from, with what

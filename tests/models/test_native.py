@@ -243,6 +243,8 @@ def test_what_is_not_a_number_stays_so() -> None:
     for output in (made.local(x, 30, 30), made.local_ffn(x)):
         assert output[0, 0].isnan().all()
     assert made.local(x, 30, 30)[0, -1].isfinite().all()
+    upsampled = upsample(x.view(1, 30, 30, 40).permute(0, 3, 1, 2), Upsampler(40, 2), nn.Conv2d(40, 3, 3, padding=1))
+    assert upsampled[..., :2, :2].isnan().all() and upsampled[..., 8:, :].isfinite().all()
 
 
 def test_no_kernel_where_another_precision_or_a_graph_is_wanted(counted: list[str]) -> None:
