@@ -36,8 +36,10 @@ inline Vector log(Vector x) {
     return series * t + __builtin_convertvector(exponent, Vector) * all(0.69314718f);
 }
 
+// e^x, and 0 instead of less than 2^-126.
 inline Vector exp(Vector x) {
-    return exp2(x * all(1.44269504f));
+    const Integers lost = x < all(-87.336544f);
+    return (Vector)((Integers)exp2(x * all(1.44269504f)) & ~lost);
 }
 
 inline Vector choose(Integers where, Vector a, Vector b) {
