@@ -14,8 +14,6 @@ from torch import Tensor, nn
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PIECE = 2**21  # numbers of a piece: 8 MiB in float32, which stay in a CPU's cache
-
 MEAN = (0.4488, 0.4371, 0.4040)  # RGB of DIV2K, in [0, 1]
 
 
@@ -46,17 +44,6 @@ class ContrastAwareAttention(nn.Module):
         # is 0 where a channel is constant; that of a square root would not be finite.
         deviation = torch.linalg.vector_norm(x - mean, dim=(2, 3), keepdim=True) / (x.shape[2] * x.shape[3]) ** 0.5
         return x * self.excite(F.relu(self.squeeze(mean + deviation))).sigmoid()
-
-
-def in_pieces(x: Tensor) -> bool:
-    """Whether work on x should go in pieces that stay in the cache: on a CPU, where no gradient is wanted.
-
-    There fresh memory and every pass over it are dear; elsewhere (and on the meta device, where MACs are counted) they
-    are not, and pieces would only be more kernels.
-    """
-    if x.device.type != "cpu" or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
-        return False
-    return not torch.compiler.is_compiling()
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:

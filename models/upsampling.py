@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers import in_pieces
 from models.native import functions
 
 STRIP = 2**21  # most numbers in the widest map of a strip: 8 MiB in float32, which stay in a CPU's cache
-
 SLOPE = 0.1  # of the LeakyReLU
 
 
@@ -64,9 +63,9 @@ class Upsampler(nn.Sequential):
 def upsample(x: Tensor, upsampler: Upsampler, last_conv: nn.Conv2d) -> Tensor:
     """last_conv(upsampler(x)): (B, C, H, W) -> (B, 3, scale·H, scale·W).
 
-    Where work goes in pieces, in strips of rows: the maps of high resolution never exist as a whole.
+    On a CPU, where no gradient is wanted, in strips of rows: the maps of high resolution never exist as a whole.
     """
-    if not in_pieces(x):
+    if not _in_strips(x):
         return Stage(last_conv, 1).apply(upsampler(x), rows_padded=1)
     stages = [*upsampler.stages(), Stage(last_conv, 1)]
     images, channels, height, width = x.shape
@@ -79,6 +78,13 @@ def upsample(x: Tensor, upsampler: Upsampler, last_conv: nn.Conv2d) -> Tensor:
         bottom = min(top + scale * rows, scale * height)
         output[:, :, top:bottom] = _rows(stages, x, top, bottom)
     return output
+
+
+def _in_strips(x: Tensor) -> bool:
+    """On a GPU strips would only be more kernels, and so they would on the meta device, where MACs are counted."""
+    if x.device.type != "cpu" or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+        return False
+    return not torch.compiler.is_compiling()
 
 
 def _rows(stages: Sequence[Stage], x: Tensor, first: int, last: int) -> Tensor:

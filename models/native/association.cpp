@@ -10,7 +10,7 @@
 
 namespace {
 
-constexpr int C = 40, NINE = 9;
+constexpr int NINE = 9;
 constexpr float EPSILON = 1e-16f, FAR = -1e30f, INF = std::numeric_limits<float>::infinity();
 
 // Which pixels lie in each cell, and which cells around it: neighbour j of a cell sees that as its neighbour 8 - j.
@@ -39,11 +39,7 @@ inline Vector log(Vector x) {
 // e^x, and 0 instead of less than 2^-126.
 inline Vector exp(Vector x) {
     const Integers lost = x < all(-87.336544f);
-    return (Vector)((Integers)exp2(x * all(1.44269504f)) & ~lost);
-}
-
-inline Vector choose(Integers where, Vector a, Vector b) {
-    return (Vector)(((Integers)a & where) | ((Integers)b & ~where));
+    return (Vector)((Integers)exp2(x * all(LOG2_E)) & ~lost);
 }
 
 // Nine weights of eight pixels, and, if asked for, log A - log(1 - A) for them: the logit minus the log of the sum of

@@ -11,30 +11,30 @@ namespace {
 
 constexpr int KEYS = 96;  // of a tile, with their values 24 KiB
 
-// Attention of packed queries (L, D) to S keys: mixed (L, E) and sums (L). `lanes` (L, 8) is for the work.
+// Attention of packed queries (L, D) to S keys: mixed (L, C) and sums (L). `lanes` (L, 8) is for the work.
 void attend_rows(
     const float* query, int64_t L, Rows key, Rows value, int64_t S, float* mixed, float* sums, float* lanes) {
-    alignas(64) float keys[D * KEYS], values[KEYS * E], weights[ROWS * KEYS];
-    std::fill(mixed, mixed + L * E, 0.f);
+    alignas(64) float keys[D * KEYS], values[KEYS * C], weights[ROWS * KEYS];
+    std::fill(mixed, mixed + L * C, 0.f);
     std::fill(lanes, lanes + L * LANES, 0.f);
     const int64_t step = part(S, KEYS, 2 * LANES);
     for (int64_t from = 0; from < S; from += step) {
         const int count = int(std::min(step, S - from));
         pack_transposed<D, KEYS>(key.from(from), count, keys);
-        pack<E>(value.from(from), count, values);
+        pack<C>(value.from(from), count, values);
         in_runs<ROWS>(L, [&](int64_t i, auto rows) {
             constexpr int R = decltype(rows)::value;
             weigh<R, KEYS>(query + i * D, keys, count, weights, lanes + i * LANES);
             in_runs<2>(R, [&](int64_t r, auto pair) {
-                float* to = mixed + (i + r) * E;
-                product<decltype(pair)::value, E>(weights + r * KEYS, KEYS, 1, values, E, count, to, E, to, E);
+                float* to = mixed + (i + r) * C;
+                product<decltype(pair)::value, C>(weights + r * KEYS, KEYS, 1, values, C, count, to, C, to, C);
             });
         });
     }
     for (int64_t i = 0; i < L; ++i) {
         sums[i] = sum(load(lanes + i * LANES));
         const Vector share = all(1 / sums[i]);
-        for (int e = 0; e < E; e += LANES) store(mixed + i * E + e, load(mixed + i * E + e) * share);
+        for (int e = 0; e < C; e += LANES) store(mixed + i * C + e, load(mixed + i * C + e) * share);
     }
 }
 
@@ -42,7 +42,7 @@ void attend_rows(
 
 extern "C" {
 
-// q (B, L, D), k (B, S, D), v (B, S, E), given by their strides, rows contiguous -> mixed (B, L, E), sums (B, L).
+// q (B, L, D), k (B, S, D), v (B, S, C), given by their strides, rows contiguous -> mixed (B, L, C), sums (B, L).
 void attend(
     const float* q, int64_t q_batch, int64_t q_row, const float* k, int64_t k_batch, int64_t k_row, const float* v,
     int64_t v_batch, int64_t v_row, int64_t B, int64_t L, int64_t S, float scale, float* mixed, float* sums,
@@ -57,20 +57,20 @@ void attend(
             const int64_t b = task / parts, from = task % parts * step, count = std::min(step, L - from);
             pack_queries({q + b * q_batch + from * q_row, q_row}, count, scale * LOG2_E, memory.data());
             attend_rows(
-                memory.data(), count, {k + b * k_batch, k_row}, {v + b * v_batch, v_row}, S, mixed + (b * L + from) * E,
+                memory.data(), count, {k + b * k_batch, k_row}, {v + b * v_batch, v_row}, S, mixed + (b * L + from) * C,
                 sums + b * L + from, memory.data() + step * D);
         }
     }
 }
 
-// Attention within each of G groups of n rows of projected (·, D + D + E): total (·, E) receives it at these rows.
-// sums (G, n); mixed (G, n, E) keeps it for the gradient, without it a piece of the groups is at work at a time.
+// Attention within each of G groups of n rows of projected (·, D + D + C): total (·, C) receives it at these rows.
+// sums (G, n); mixed (G, n, C) keeps it for the gradient, without it a piece of the groups is at work at a time.
 void attend_groups(
     const float* projected, const int64_t* groups, int64_t G, int64_t n, float scale, float* total, float* mixed,
     float* sums, int threads) {
-    const int64_t together = mixed ? G : groups_together(G, n, E, threads);
+    const int64_t together = mixed ? G : groups_together(G, n, C, threads);
     std::unique_ptr<float[]> piece;
-    if (!mixed) piece.reset(new float[together * n * E]);
+    if (!mixed) piece.reset(new float[together * n * C]);
 #pragma omp parallel num_threads(threads)
     {
         std::vector<float> memory(n * (D + LANES));
@@ -82,10 +82,10 @@ void attend_groups(
                 const Rows query{projected, PROJECTED, groups + g * n};
                 pack_queries(query, n, scale * LOG2_E, memory.data());
                 attend_rows(
-                    memory.data(), n, query.right(D), query.right(2 * D), n, here + (g - begin) * n * E, sums + g * n,
+                    memory.data(), n, query.right(D), query.right(2 * D), n, here + (g - begin) * n * C, sums + g * n,
                     memory.data() + n * D);
             }
-            scatter<E>(here, groups + begin * n, (end - begin) * n, total, threads);
+            scatter<C>(here, groups + begin * n, (end - begin) * n, total, threads);
         }
     }
 }

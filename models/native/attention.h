@@ -7,10 +7,7 @@
 
 namespace {
 
-constexpr int D = 24, E = 40;  // widths of query and key, and of value
-constexpr int PROJECTED = D + D + E;
 constexpr int ROWS = 6;  // queries whose 6 x 16 scores stay in registers
-constexpr float LOG2_E = 1.44269504f;
 
 // Rows of a matrix in memory, all or those of an index.
 struct Rows {

@@ -14,20 +14,20 @@ constexpr int QUERIES = 4 * ROWS;  // of a tile
 
 // Queries with what the gradient needs of them, packed.
 struct Queries {
-    explicit Queries(int64_t count) : memory(count * (D + E + 1)), count(count) {}
+    explicit Queries(int64_t count) : memory(count * (D + C + 1)), count(count) {}
     std::vector<float> memory;
     int64_t count;
     float* rows() { return memory.data(); }            // (L, D), scaled for 2^x
-    float* outward() { return rows() + count * D; }    // (L, E), dy / s
-    float* inward() { return outward() + count * E; }  // (L), -(dy / s)·y
+    float* outward() { return rows() + count * D; }    // (L, C), dy / s
+    float* inward() { return outward() + count * C; }  // (L), -(dy / s)·y
 
     void pack(Rows query, Rows output, Rows d_output, const float* sums, int64_t L, float scale) {
         pack_queries(query, L, scale * LOG2_E, rows());
         for (int64_t i = 0; i < L; ++i) {
             Vector inner{};
-            for (int e = 0; e < E; e += LANES) {
+            for (int e = 0; e < C; e += LANES) {
                 const Vector each = load(d_output(i) + e) * all(1 / sums[i]);
-                store(outward() + i * E + e, each);
+                store(outward() + i * C + e, each);
                 inner -= each * load(output(i) + e);
             }
             inward()[i] = sum(inner);
@@ -39,25 +39,25 @@ struct Queries {
 void gradient_rows(
     Queries& queries, int64_t L, Rows key, Rows value, int64_t S, float* d_query, int query_stride, float* d_key,
     int key_stride, float* d_value, int value_stride) {
-    alignas(64) float keys[D * KEYS], values[E * KEYS], key_rows[KEYS * D], d_keys[KEYS * D], d_values[KEYS * E];
+    alignas(64) float keys[D * KEYS], values[C * KEYS], key_rows[KEYS * D], d_keys[KEYS * D], d_values[KEYS * C];
     alignas(64) float weights[QUERIES * KEYS], d_scores[QUERIES * KEYS];
     const int64_t step = part(S, KEYS, 2 * LANES);
     for (int64_t from = 0; from < S; from += step) {
         const int count = int(std::min(step, S - from));
         pack_transposed<D, KEYS>(key.from(from), count, keys);
-        pack_transposed<E, KEYS>(value.from(from), count, values);
+        pack_transposed<C, KEYS>(value.from(from), count, values);
         pack<D>(key.from(from), count, key_rows);
         std::fill(d_keys, d_keys + count * D, 0.f);
-        std::fill(d_values, d_values + count * E, 0.f);
+        std::fill(d_values, d_values + count * C, 0.f);
         for (int64_t i = 0; i < L; i += QUERIES) {
             const int some = int(std::min<int64_t>(QUERIES, L - i));
-            const float *query = queries.rows() + i * D, *outward = queries.outward() + i * E;
+            const float *query = queries.rows() + i * D, *outward = queries.outward() + i * C;
             in_runs<ROWS>(some, [&](int64_t r, auto rows) {
                 constexpr int R = decltype(rows)::value;
                 weigh<R, KEYS>(query + r * D, keys, count, weights + r * KEYS, nullptr);
                 for (int s = 0; s < count; s += 2 * LANES) {
                     Vector of[R][2];
-                    scores<R, E, KEYS>(outward + r * E, values + s, queries.inward() + i + r, of);
+                    scores<R, C, KEYS>(outward + r * C, values + s, queries.inward() + i + r, of);
 #pragma GCC unroll 6
                     for (int each = 0; each < R; ++each)
                         for (int half = 0; half < 2; ++half) {
@@ -72,8 +72,8 @@ void gradient_rows(
                     d_scores + r * KEYS, KEYS, 1, key_rows, D, count, to, query_stride, to, query_stride);
             });
             in_runs<2>(count, [&](int64_t s, auto rows) {
-                float* to = d_values + s * E;
-                product<decltype(rows)::value, E>(weights + s, 1, KEYS, outward, E, some, to, E, to, E);
+                float* to = d_values + s * C;
+                product<decltype(rows)::value, C>(weights + s, 1, KEYS, outward, C, some, to, C, to, C);
             });
             in_runs<4>(count, [&](int64_t s, auto rows) {
                 float* to = d_keys + s * D;
@@ -83,7 +83,7 @@ void gradient_rows(
         for (int s = 0; s < count; ++s) {
             for (int d = 0; d < D; d += LANES)
                 store(d_key + (from + s) * key_stride + d, load(d_keys + s * D + d) * all(1 / LOG2_E));
-            std::memcpy(d_value + (from + s) * value_stride, d_values + s * E, 4 * E);
+            std::memcpy(d_value + (from + s) * value_stride, d_values + s * C, 4 * C);
         }
     }
 }
@@ -99,8 +99,8 @@ void add_up(const float* from, int64_t parts, int64_t count, float scale, float*
 
 extern "C" {
 
-// Of `attend`, whose arguments and results these are; d_output (B, L, E) -> d_q (B, L, D), d_k (B, S, D), d_v (B, S,
-// E). The longer of queries and keys is split among the threads; what all parts add to the others is added up in order.
+// Of `attend`, whose arguments and results these are; d_output (B, L, C) -> d_q (B, L, D), d_k (B, S, D), d_v (B, S,
+// C). The longer of queries and keys is split among the threads; what all parts add to the others is added up in order.
 void attend_gradient(
     const float* q, int64_t q_batch, int64_t q_row, const float* k, int64_t k_batch, int64_t k_row, const float* v,
     int64_t v_batch, int64_t v_row, int64_t B, int64_t L, int64_t S, float scale, const float* output,
@@ -109,7 +109,7 @@ void attend_gradient(
     const int64_t step = part(by_query ? L : S, 512, QUERIES), parts = ((by_query ? L : S) + step - 1) / step;
     const int64_t most_queries = by_query ? step : L;
     // Of every image and part: by query d_k, then d_v of all keys; by key d_q of all queries.
-    const int64_t shared = by_query ? S * (D + E) : L * D;
+    const int64_t shared = by_query ? S * (D + C) : L * D;
     std::unique_ptr<float[]> memory(new float[B * parts * shared]);
 #pragma omp parallel num_threads(threads)
     {
@@ -122,14 +122,14 @@ void attend_gradient(
             float* mine = memory.get() + task * shared;
             float* to_q = by_query ? d_q + (b * L + row) * D : mine;
             float* to_k = by_query ? mine : d_k + (b * S + source) * D;
-            float* to_v = by_query ? mine + S * D : d_v + (b * S + source) * E;
+            float* to_v = by_query ? mine + S * D : d_v + (b * S + source) * C;
             queries.pack(
-                {q + b * q_batch + row * q_row, q_row}, {output + (b * L + row) * E, E},
-                {d_output + (b * L + row) * E, E}, sums + b * L + row, rows, scale);
+                {q + b * q_batch + row * q_row, q_row}, {output + (b * L + row) * C, C},
+                {d_output + (b * L + row) * C, C}, sums + b * L + row, rows, scale);
             std::fill(to_q, to_q + rows * D, 0.f);
             gradient_rows(
                 queries, rows, {k + b * k_batch + source * k_row, k_row}, {v + b * v_batch + source * v_row, v_row},
-                sources, to_q, D, to_k, D, to_v, E);
+                sources, to_q, D, to_k, D, to_v, C);
             if (by_query)
                 for (int64_t i = 0; i < rows * D; ++i) to_q[i] *= scale;
         }
@@ -140,14 +140,14 @@ void attend_gradient(
                 std::vector<float> both(shared);
                 add_up(from, parts, shared, 1, both.data());
                 std::copy_n(both.data(), S * D, d_k + b * S * D);
-                std::copy_n(both.data() + S * D, S * E, d_v + b * S * E);
+                std::copy_n(both.data() + S * D, S * C, d_v + b * S * C);
             } else
                 add_up(from, parts, shared, scale, d_q + b * L * D);
         }
     }
 }
 
-// Of `attend_groups`: d_total (·, E) is added to d_projected (·, D + D + E).
+// Of `attend_groups`: d_total (·, C) is added to d_projected (·, D + D + C).
 void attend_groups_gradient(
     const float* projected, const int64_t* groups, int64_t G, int64_t n, float scale, const float* mixed,
     const float* sums, const float* d_total, float* d_projected, int threads) {
@@ -162,7 +162,7 @@ void attend_groups_gradient(
             for (int64_t g = begin; g < end; ++g) {
                 const Rows query{projected, PROJECTED, groups + g * n};
                 float* to = piece.get() + (g - begin) * n * PROJECTED;
-                queries.pack(query, {mixed + g * n * E, E}, {d_total, E, groups + g * n}, sums + g * n, n, scale);
+                queries.pack(query, {mixed + g * n * C, C}, {d_total, C, groups + g * n}, sums + g * n, n, scale);
                 for (int64_t i = 0; i < n; ++i) std::fill_n(to + i * PROJECTED, D, 0.f);
                 gradient_rows(
                     queries, n, query.right(D), query.right(2 * D), n, to, PROJECTED, to + D, PROJECTED, to + 2 * D,

@@ -7,7 +7,6 @@
 
 namespace {
 
-constexpr int C = 40;           // outputs at a time, and inputs whose weights get a gradient
 constexpr int PIXELS = 32;      // of a tile
 constexpr int64_t PART = 2048;  // pixels whose sums are added up by one thread
 constexpr int FEW = 3;          // outputs of the last convolution
@@ -129,7 +128,7 @@ void enlarge_gradient(
             for (int c = 0; c < C; c += LANES) {
                 const Integers negative = load(output + from + c) < Vector{};
                 const Vector d = load(d_output + from + c);
-                store(pixel + c, (Vector)(((Integers)(d * all(slope)) & negative) | ((Integers)d & ~negative)));
+                store(pixel + c, choose(negative, d * all(slope), d));
             }
         }
 }

@@ -5,8 +5,6 @@
 
 namespace {
 
-constexpr int GATE = 5;  // channels that both gates are squeezed to
-
 enum Part {  // of the weights, in PyTorch's layout
     NORM,
     NORM_BIAS,

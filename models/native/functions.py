@@ -16,20 +16,20 @@ from models import native
 from models.native import kernels
 
 Gradients = tuple[Tensor | None, ...]
-_rooms: ContextVar[dict[int, Tensor] | None] = ContextVar("rooms", default=None)
+_reused: ContextVar[dict[int, Tensor] | None] = ContextVar("reused", default=None)
 
 
 @contextmanager
-def one_room() -> Iterator[None]:
+def reused_memory() -> Iterator[None]:
     """Where no gradient is wanted, `normalise_and_project` overwrites its last result of as many rows.
 
     It is the largest tensor of an attention, and fresh memory costs several times what it takes to compute it.
     """
-    before = _rooms.set({})
+    before = _reused.set({})
     try:
         yield
     finally:
-        _rooms.reset(before)
+        _reused.reset(before)
 
 
 def attention_fits(query: Tensor, key: Tensor, value: Tensor) -> bool:
@@ -80,11 +80,11 @@ def attend_groups(groups: Tensor, projected: Tensor, scale: float, own: bool) ->
 
 def normalise_and_project(x: Tensor, norm: nn.LayerNorm, weight: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
     """LayerNorm of x (R, C) times weight (P, C) transposed: (R, P), and the LayerNorm (R, C), empty unless kept."""
-    rooms = _rooms.get()
-    if rooms is not None and not torch.is_grad_enabled():
-        if len(x) not in rooms:
-            rooms[len(x)] = x.new_empty(len(x), kernels.PROJECTED)
-        projected = rooms[len(x)]
+    reused = _reused.get()
+    if reused is not None and not torch.is_grad_enabled():
+        if len(x) not in reused:
+            reused[len(x)] = x.new_empty(len(x), kernels.PROJECTED)
+        projected = reused[len(x)]
         return projected, kernels.normalise_and_project(x, norm.weight, norm.bias, norm.eps, weight, projected, keep)
     return _NormaliseAndProject.apply(x, norm.weight, norm.bias, norm.eps, weight, keep)
 

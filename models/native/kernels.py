@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models import native
 
-CHANNELS, WIDTH, HIDDEN = 40, 24, 72  # of a pixel and a value, of query and key, of the FFN
+CHANNELS, WIDTH, HIDDEN = 40, 24, 72  # of a pixel and a value, of query and key, of the FFN; as in widths.h
 PROJECTED = WIDTH + WIDTH + CHANNELS
 FEW = 3  # outputs of the last convolution
 GATE = 5  # of the gates in the FFN
@@ -146,7 +146,7 @@ def superpixel_mean(tokens: Tensor, weights: Tensor, cells: Cells) -> tuple[Tens
     batch, pixels, channels = tokens.shape
     count, most = cells.pixels.shape
     mean, mass = tokens.new_empty(batch, count, channels), tokens.new_empty(batch, count, 1)
-    _call("superpixel_mean", tokens, batch, pixels, weights, *cells, count, most, mean, mass)
+    _call("superpixel_mean", tokens, batch, pixels, weights.contiguous(), *cells, count, most, mean, mass)
     return mean, mass
 
 
@@ -154,7 +154,9 @@ def superpixel_mean_gradient(of_mean: Tensor, pixels: int, weights: Tensor, cell
     """Gradient of the tokens (B, N, C); of_mean (B, M, C) is that of the mean over the superpixels' weights."""
     of_tokens = of_mean.new_empty(len(of_mean), pixels, CHANNELS)
     sizes = cells.pixels.shape
-    _call("superpixel_mean_gradient", of_mean, len(of_mean), pixels, weights, *cells[:3], *sizes, of_tokens)
+    _call(
+        "superpixel_mean_gradient", of_mean, len(of_mean), pixels, weights.contiguous(), *cells[:3], *sizes, of_tokens
+    )
     return of_tokens
 
 
@@ -164,7 +166,7 @@ def top_pixels(scores: Tensor, cells: Cells, count: int) -> Tensor:
     Equal scores go to the lower pixel index.
     """
     top = cells.pixels.new_empty(*scores.shape[:2], count)
-    _call("top_pixels", scores, len(scores), *cells, *cells.pixels.shape, count, top)
+    _call("top_pixels", scores.contiguous(), len(scores), *cells, *cells.pixels.shape, count, top)
     return top
 
 

@@ -1,4 +1,4 @@
-// What the layers of single pixels share: widths, LayerNorm, GELU and sigmoid.
+// What the layers of single pixels share: LayerNorm, GELU and sigmoid.
 #pragma once
 
 #include <algorithm>
@@ -9,9 +9,8 @@
 
 namespace {
 
-constexpr int C = 40, HIDDEN = 72, PROJECTED = 88, SQUEEZED = LANES;  // channels; the last is 5, and zeros
-constexpr int TOKENS = 48;                                            // of a tile
-constexpr int64_t PART = 1024;                                        // pixels whose sums are added up by one thread
+constexpr int TOKENS = 48;      // of a tile
+constexpr int64_t PART = 1024;  // pixels whose sums are added up by one thread
 const float ZEROS[PROJECTED] = {};
 
 struct Norm {
@@ -61,7 +60,7 @@ struct Norm {
 inline Vector normal_distribution(Vector x, Vector* density = nullptr) {
     const Vector size = larger(x, -x);
     const Vector t = all(1.f) / (all(1.f) + all(0.3275911f * 0.70710678f) * size);
-    const Vector bell = exp2(size * size * all(-0.5f * 1.44269504f));
+    const Vector bell = exp2(size * size * all(-0.5f * LOG2_E));
     if (density) *density = bell * all(0.39894228f);
     Vector tail = all(0.5f * 1.061405429f);
     tail = tail * t + all(0.5f * -1.453152027f);
@@ -70,7 +69,7 @@ inline Vector normal_distribution(Vector x, Vector* density = nullptr) {
     tail = tail * t + all(0.5f * 0.254829592f);
     tail = tail * t * bell;  // Φ(-|x|)
     const Integers negative = x < Vector{};
-    return (Vector)(((Integers)tail & negative) | ((Integers)(all(1.f) - tail) & ~negative));
+    return choose(negative, tail, all(1.f) - tail);
 }
 
 inline Vector gelu(Vector x) {
@@ -84,7 +83,7 @@ inline Vector gelu_slope(Vector x) {
 }
 
 inline Vector sigmoid(Vector x) {
-    return all(1.f) / (all(1.f) + exp2(x * all(-1.44269504f)));
+    return all(1.f) / (all(1.f) + exp2(x * all(-LOG2_E)));
 }
 
 // to (rows, COLUMNS) = start + a b, as in `product`, in blocks of columns that registers take; COLUMNS a multiple of 8.

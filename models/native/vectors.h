@@ -4,7 +4,11 @@
 #include <cstdint>
 #include <cstring>
 
+#include "widths.h"
+
 namespace {
+
+constexpr float LOG2_E = 1.44269504f;
 
 constexpr int LANES = 8;
 typedef float Vector __attribute__((vector_size(4 * LANES)));
@@ -32,6 +36,11 @@ inline float sum(Vector x) {
     return x[0] + x[1];
 }
 
+// Where its bits are set, a; elsewhere b.
+inline Vector choose(Integers where, Vector a, Vector b) {
+    return (Vector)(((Integers)a & where) | ((Integers)b & ~where));
+}
+
 // In both, the second is given where either is NaN.
 inline Vector larger(Vector a, Vector b) {
 #ifdef __AVX__
@@ -55,10 +64,10 @@ inline Vector exp2(Vector x) {
     const Vector whole = x + rounding;
     const Vector part = x - (whole - rounding);  // within [-1/2, 1/2], where the polynomial is minimax
     Vector power = all(1.3264727e-3f);
-    power = power * part + 9.6715130e-3f;
-    power = power * part + 5.5507336e-2f;
-    power = power * part + 2.4022242e-1f;
-    power = power * part + 6.9314700e-1f;
+    power = power * part + all(9.6715130e-3f);
+    power = power * part + all(5.5507336e-2f);
+    power = power * part + all(2.4022242e-1f);
+    power = power * part + all(6.9314700e-1f);
     power = power * part + all(1.f);
     return (Vector)((Integers)power + ((Integers)whole << 23));
 }

@@ -169,7 +169,7 @@ class SPIN(nn.Module):
                 f"not {height}x{width}"
             )
         tokens = to_tokens(self.first_conv(x)).contiguous()  # (B, N, C)
-        with functions.one_room():
+        with functions.reused_memory():
             for block, mid_conv in zip(self.blocks, self.mid_convs, strict=True):
                 mixed = to_map(block(tokens, height, width), height, width)
                 tokens = tokens + to_tokens(functions.convolution(mixed, cast(nn.Conv2d, mid_conv)))
