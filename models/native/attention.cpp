@@ -63,17 +63,26 @@ void attend(
     }
 }
 
-// Attention within each of G groups of n rows of projected (·, D + D + C): total (·, C) receives it at these rows.
-// sums (G, n); mixed (G, n, C) keeps it for the gradient, without it a piece of the groups is at work at a time.
+// Attention within each of G groups of n rows of projected (R, D + D + C): total (R, C) is x, plus by the shares (R)
+// what these rows receive, and if `own` their own values. sums (G, n); mixed (G, n, C) keeps what each receives for the
+// gradient, without it a piece of the groups is at work at a time.
 void attend_groups(
-    const float* projected, const int64_t* groups, int64_t G, int64_t n, float scale, float* total, float* mixed,
-    float* sums, int threads) {
+    const float* x, const float* projected, const float* shares, int64_t R, const int64_t* groups, int64_t G, int64_t n,
+    float scale, int64_t own, float* total, float* mixed, float* sums, int threads) {
     const int64_t together = mixed ? G : groups_together(G, n, C, threads);
     std::unique_ptr<float[]> piece;
     if (!mixed) piece.reset(new float[together * n * C]);
 #pragma omp parallel num_threads(threads)
     {
         std::vector<float> memory(n * (D + LANES));
+#pragma omp for
+        for (int64_t i = 0; i < R; ++i) {
+            const float* value = projected + i * PROJECTED + 2 * D;
+            for (int c = 0; c < C; c += LANES) {
+                const Vector start = load(x + i * C + c);
+                store(total + i * C + c, own ? start + all(shares[i]) * load(value + c) : start);
+            }
+        }
         for (int64_t begin = 0; begin < G; begin += together) {
             const int64_t end = std::min(G, begin + together);
             float* here = mixed ? mixed : piece.get();
@@ -85,7 +94,7 @@ void attend_groups(
                     memory.data(), n, query.right(D), query.right(2 * D), n, here + (g - begin) * n * C, sums + g * n,
                     memory.data() + n * D);
             }
-            scatter<C>(here, groups + begin * n, (end - begin) * n, total, threads);
+            scatter<C>(here, groups + begin * n, (end - begin) * n, shares, total, threads);
         }
     }
 }

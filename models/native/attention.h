@@ -91,16 +91,19 @@ inline void weigh(const float* query, const float* keys, int count, float* weigh
     if (s < count) weigh_some<R, KEYS, false>(query, keys + s, count - s, weights + s, sums);
 }
 
-// Add rows (G, n, WIDTH) of groups to those of total that they belong to. Runs of 64 rows of total are dealt out to the
-// threads, and each is added to in the order of the groups, however many threads there are. Within a parallel region.
+// Add rows (G, n, WIDTH) of groups to those of total that they belong to, by the shares of these if there are any. Runs
+// of 64 rows of total are dealt out to the threads, and each is added to in the order of the groups, however many
+// threads there are. Within a parallel region.
 template <int WIDTH>
-inline void scatter(const float* rows, const int64_t* index, int64_t count, float* total, int threads) {
+inline void scatter(
+    const float* rows, const int64_t* index, int64_t count, const float* shares, float* total, int threads) {
 #pragma omp for schedule(static, 1)
     for (int thread = 0; thread < threads; ++thread)
         for (int64_t i = 0; i < count; ++i) {
             float* to = total + index[i] * WIDTH;
+            const Vector share = all(shares ? shares[index[i]] : 1.f);
             if ((index[i] >> 6) % threads == thread)
-                for (int c = 0; c < WIDTH; c += LANES) store(to + c, load(to + c) + load(rows + i * WIDTH + c));
+                for (int c = 0; c < WIDTH; c += LANES) store(to + c, load(to + c) + share * load(rows + i * WIDTH + c));
         }
 }
 

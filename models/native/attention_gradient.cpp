@@ -11,6 +11,7 @@ namespace {
 
 constexpr int KEYS = 48;           // of a tile
 constexpr int QUERIES = 4 * ROWS;  // of a tile
+constexpr float ALL = 1;           // the share of every row
 
 // Queries with what the gradient needs of them, packed.
 struct Queries {
@@ -21,12 +22,13 @@ struct Queries {
     float* outward() { return rows() + count * D; }    // (L, C), dy / s
     float* inward() { return outward() + count * C; }  // (L), -(dy / s)·y
 
-    void pack(Rows query, Rows output, Rows d_output, const float* sums, int64_t L, float scale) {
+    void pack(Rows query, Rows output, Rows d_output, Rows shares, const float* sums, int64_t L, float scale) {
         pack_queries(query, L, scale * LOG2_E, rows());
         for (int64_t i = 0; i < L; ++i) {
+            const Vector share = all(*shares(i) / sums[i]);
             Vector inner{};
             for (int e = 0; e < C; e += LANES) {
-                const Vector each = load(d_output(i) + e) * all(1 / sums[i]);
+                const Vector each = load(d_output(i) + e) * share;
                 store(outward() + i * C + e, each);
                 inner -= each * load(output(i) + e);
             }
@@ -125,7 +127,7 @@ void attend_gradient(
             float* to_v = by_query ? mine + S * D : d_v + (b * S + source) * C;
             queries.pack(
                 {q + b * q_batch + row * q_row, q_row}, {output + (b * L + row) * C, C},
-                {d_output + (b * L + row) * C, C}, sums + b * L + row, rows, scale);
+                {d_output + (b * L + row) * C, C}, {&ALL, 0}, sums + b * L + row, rows, scale);
             std::fill(to_q, to_q + rows * D, 0.f);
             gradient_rows(
                 queries, rows, {k + b * k_batch + source * k_row, k_row}, {v + b * v_batch + source * v_row, v_row},
@@ -147,22 +149,32 @@ void attend_gradient(
     }
 }
 
-// Of `attend_groups`: d_total (·, C) is added to d_projected (·, D + D + C).
+// Of `attend_groups`: d_total (R, C) -> d_projected (R, D + D + C). That of x is d_total itself.
 void attend_groups_gradient(
-    const float* projected, const int64_t* groups, int64_t G, int64_t n, float scale, const float* mixed,
-    const float* sums, const float* d_total, float* d_projected, int threads) {
+    const float* projected, const float* shares, int64_t R, const int64_t* groups, int64_t G, int64_t n, float scale,
+    int64_t own, const float* mixed, const float* sums, const float* d_total, float* d_projected, int threads) {
     const int64_t together = groups_together(G, n, PROJECTED, threads);
     std::unique_ptr<float[]> piece(new float[together * n * PROJECTED]);
 #pragma omp parallel num_threads(threads)
     {
         Queries queries(n);
+#pragma omp for
+        for (int64_t i = 0; i < R; ++i) {
+            std::fill_n(d_projected + i * PROJECTED, 2 * D, 0.f);
+            for (int c = 0; c < C; c += LANES)
+                store(
+                    d_projected + i * PROJECTED + 2 * D + c,
+                    own ? all(shares[i]) * load(d_total + i * C + c) : Vector{});
+        }
         for (int64_t begin = 0; begin < G; begin += together) {
             const int64_t end = std::min(G, begin + together);
 #pragma omp for schedule(dynamic)
             for (int64_t g = begin; g < end; ++g) {
-                const Rows query{projected, PROJECTED, groups + g * n};
+                const int64_t* index = groups + g * n;
+                const Rows query{projected, PROJECTED, index};
                 float* to = piece.get() + (g - begin) * n * PROJECTED;
-                queries.pack(query, {mixed + g * n * C, C}, {d_total, C, groups + g * n}, sums + g * n, n, scale);
+                queries.pack(
+                    query, {mixed + g * n * C, C}, {d_total, C, index}, {shares, 1, index}, sums + g * n, n, scale);
                 for (int64_t i = 0; i < n; ++i) std::fill_n(to + i * PROJECTED, D, 0.f);
                 gradient_rows(
                     queries, n, query.right(D), query.right(2 * D), n, to, PROJECTED, to + D, PROJECTED, to + 2 * D,
@@ -170,7 +182,7 @@ void attend_groups_gradient(
                 for (int64_t i = 0; i < n; ++i)
                     for (int d = 0; d < D; ++d) to[i * PROJECTED + d] *= scale;
             }
-            scatter<PROJECTED>(piece.get(), groups + begin * n, (end - begin) * n, d_projected, threads);
+            scatter<PROJECTED>(piece.get(), groups + begin * n, (end - begin) * n, nullptr, d_projected, threads);
         }
     }
 }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -16,20 +14,6 @@ from models import native
 from models.native import kernels
 
 Gradients = tuple[Tensor | None, ...]
-_reused: ContextVar[dict[int, Tensor] | None] = ContextVar("reused", default=None)
-
-
-@contextmanager
-def reused_memory() -> Iterator[None]:
-    """Where no gradient is wanted, `normalise_and_project` overwrites its last result of as many rows.
-
-    It is the largest tensor of an attention, and fresh memory costs several times what it takes to compute it.
-    """
-    before = _reused.set({})
-    try:
-        yield
-    finally:
-        _reused.reset(before)
 
 
 def attention_fits(query: Tensor, key: Tensor, value: Tensor) -> bool:
@@ -63,29 +47,23 @@ def usable(sums: Tensor) -> bool:
     return 2**-60 < least <= most < 2**100  # not so either if there is a NaN
 
 
-def attend_groups(groups: Tensor, projected: Tensor, scale: float, own: bool) -> Tensor | None:
-    """What every row receives by attention within the groups (G, n) that it is in, plus, if `own`, its own value.
+def attend_groups(
+    groups: Tensor, x: Tensor, projected: Tensor, shares: Tensor, scale: float, own: bool
+) -> Tensor | None:
+    """x (R, C) plus what every row receives by attention within groups (G, n) of rows, and if `own` its own value.
 
-    projected (R, D + D + C) -> (R, C); None where the sums are not usable.
+    projected (R, D + D + C), shares (R) by which what is received counts -> (R, C); None where sums are not usable.
     """
     keep = torch.is_grad_enabled()
     with torch.no_grad():
-        value = projected[:, -kernels.CHANNELS :]
-        total = (torch.clone if own else torch.zeros_like)(value, memory_format=torch.contiguous_format)
-        mixed, sums = kernels.attend_groups(groups, projected, scale, total, keep)
+        total, mixed, sums = kernels.attend_groups(groups, x, projected, shares, scale, own, keep)
     if not usable(sums):
         return None
-    return _AttendGroups.apply(projected, groups, mixed, sums, total, scale, own) if keep else total
+    return _AttendGroups.apply(x, projected, groups, shares, mixed, sums, total, scale, own) if keep else total
 
 
 def normalise_and_project(x: Tensor, norm: nn.LayerNorm, weight: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
     """LayerNorm of x (R, C) times weight (P, C) transposed: (R, P), and the LayerNorm (R, C), empty unless kept."""
-    reused = _reused.get()
-    if reused is not None and not torch.is_grad_enabled():
-        if len(x) not in reused:
-            reused[len(x)] = x.new_empty(len(x), kernels.PROJECTED)
-        projected = reused[len(x)]
-        return projected, kernels.normalise_and_project(x, norm.weight, norm.bias, norm.eps, weight, projected, keep)
     return _NormaliseAndProject.apply(x, norm.weight, norm.bias, norm.eps, weight, keep)
 
 
@@ -133,9 +111,10 @@ def enlarge(x: Tensor, weight: Tensor, bias: Tensor, factor: int, padding: int, 
 class _AttendGroups(Function):
     @staticmethod
     def forward(
-        ctx: Any, projected: Tensor, groups: Tensor, mixed: Tensor, sums: Tensor, total: Tensor, scale: float, own: bool
-    ) -> Tensor:
-        ctx.save_for_backward(groups, projected, mixed, sums)
+        ctx: Any, x: Tensor, projected: Tensor, groups: Tensor, shares: Tensor, mixed: Tensor, sums: Tensor,
+        total: Tensor, scale: float, own: bool,
+    ) -> Tensor:  # fmt: skip
+        ctx.save_for_backward(projected, groups, shares, mixed, sums)
         ctx.mark_dirty(total)
         ctx.scale, ctx.own = scale, own
         return total
@@ -143,12 +122,11 @@ class _AttendGroups(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_total: Tensor) -> Gradients:
-        groups, projected, mixed, sums = ctx.saved_tensors
-        of_projected = torch.zeros_like(projected)
-        if ctx.own:
-            of_projected[:, -kernels.CHANNELS :] = of_total
-        kernels.attend_groups_gradient(groups, projected, ctx.scale, mixed, sums, of_total, of_projected)
-        return of_projected, None, None, None, None, None, None
+        projected, groups, shares, mixed, sums = ctx.saved_tensors
+        of_projected = kernels.attend_groups_gradient(
+            groups, projected, shares, ctx.scale, ctx.own, mixed, sums, of_total
+        )
+        return of_total, of_projected, *[None] * 7
 
 
 class _SuperpixelMean(Function):
@@ -222,8 +200,7 @@ class _NormaliseAndProject(Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(x, norm_weight, norm_bias, weight)
         ctx.epsilon, ctx.keep = epsilon, keep
-        projected = x.new_empty(len(x), kernels.PROJECTED)
-        return projected, kernels.normalise_and_project(x, norm_weight, norm_bias, epsilon, weight, projected, keep)
+        return kernels.normalise_and_project(x, norm_weight, norm_bias, epsilon, weight, keep)
 
     @staticmethod
     @once_differentiable

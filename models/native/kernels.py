@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from models import native
+from models.native import memory
 
 CHANNELS, WIDTH, HIDDEN = 40, 24, 72  # of a pixel and a value, of query and key, of the FFN; as in widths.h
 PROJECTED = WIDTH + WIDTH + CHANNELS
@@ -32,7 +33,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Ten
     The weights are exp of the scores as they are: nobody may use the result where a sum is not far within float32.
     """
     batch, length = query.shape[:2]
-    mixed, sums = query.new_empty(batch, length, CHANNELS), query.new_empty(batch, length, 1)
+    mixed, sums = memory.empty(query, batch, length, CHANNELS), query.new_empty(batch, length, 1)
     _call("attend", *_rows(query), *_rows(key), *_rows(value), batch, length, key.shape[1], scale, mixed, sums)
     return mixed, sums
 
@@ -50,38 +51,47 @@ def attend_gradient(
     return of_query, of_key, of_value
 
 
-def attend_groups(groups: Tensor, projected: Tensor, scale: float, total: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
-    """Add to the rows of total (R, E) what they receive by attention within groups (G, n) of rows.
+def attend_groups(
+    groups: Tensor, x: Tensor, projected: Tensor, shares: Tensor, scale: float, own: bool, keep: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """x (R, C) plus what its rows receive by attention within groups (G, n) of them, and if `own` their own value.
 
-    projected (R, D + D + E) -> mixed (G, n, E), empty unless it is to be kept, and sums of weights (G, n, 1), as from
-    `attend`.
+    projected (R, D + D + C), shares (R) by which what is received counts -> total (R, C); mixed (G, n, C), empty unless
+    it is to be kept, and sums of weights (G, n, 1), as from `attend`.
     """
     count, size = groups.shape
     mixed, sums = projected.new_empty(count * keep, size, CHANNELS), projected.new_empty(count, size, 1)
-    _call("attend_groups", projected, groups, count, size, scale, total, mixed if keep else None, sums)
-    return mixed, sums
+    total = memory.empty(x, *x.shape)
+    _call(
+        "attend_groups", x, projected, shares, len(x), groups, count, size, scale, int(own), total,
+        mixed if keep else None, sums,
+    )  # fmt: skip
+    return total, mixed, sums
 
 
 def attend_groups_gradient(
-    groups: Tensor, projected: Tensor, scale: float, mixed: Tensor, sums: Tensor, of_total: Tensor, of_projected: Tensor
-) -> None:
-    """Add to the gradient of projected, of `attend_groups` and what it kept."""
+    groups: Tensor, projected: Tensor, shares: Tensor, scale: float, own: bool, mixed: Tensor, sums: Tensor,
+    of_total: Tensor,
+) -> Tensor:  # fmt: skip
+    """Gradient of projected, of `attend_groups` and what it kept."""
+    of_projected = torch.empty_like(projected)
     _call(
-        "attend_groups_gradient", projected, groups, *groups.shape, scale, mixed, sums, of_total.contiguous(),
-        of_projected,
+        "attend_groups_gradient", projected, shares, len(projected), groups, *groups.shape, scale, int(own), mixed,
+        sums, of_total.contiguous(), of_projected,
     )  # fmt: skip
+    return of_projected
 
 
 def normalise_and_project(
-    x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, weight: Tensor, projected: Tensor, keep: bool
-) -> Tensor:
-    """projected (R, P) = LayerNorm of x (R, C) times weight (P, C) transposed -> the LayerNorm, empty unless kept."""
-    normal = x.new_empty(len(x) * keep, CHANNELS)
+    x: Tensor, norm_weight: Tensor, norm_bias: Tensor, epsilon: float, weight: Tensor, keep: bool
+) -> tuple[Tensor, Tensor]:
+    """LayerNorm of x (R, C) times weight (P, C) transposed: (R, P), and the LayerNorm, empty unless kept."""
+    projected, normal = memory.empty(x, len(x), PROJECTED), memory.empty(x, len(x) * keep, CHANNELS)
     _call(
         "normalise_and_project", x, len(x), norm_weight, norm_bias, epsilon, _transposed(weight), projected,
         normal if keep else None,
     )  # fmt: skip
-    return normal
+    return projected, normal
 
 
 def normalise_and_project_gradient(
@@ -105,7 +115,7 @@ def feed_forward(x: Tensor, weights: Sequence[Tensor], epsilon: float) -> tuple[
     `weights` are those of LayerNorm, channel_squeeze, channel_excite, pixel_squeeze, pixel_excite, expand and reduce,
     of `FFN_SHAPES`.
     """
-    output, mean = torch.empty_like(x), x.new_empty(len(x), CHANNELS)
+    output, mean = memory.empty(x, *x.shape), x.new_empty(len(x), CHANNELS)
     _call("feed_forward", x, *x.shape[:2], weights, epsilon, output, mean)
     return output, mean
 

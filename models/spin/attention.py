@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models import native
 from models.attention import attention
 from models.layers import kept_per_shape
-from models.native import functions
+from models.native import functions, memory
 from models.spin.superpixels import Sight
 
 
@@ -62,7 +63,7 @@ class Projections(nn.Module):
 
 
 class SuperpixelCrossAttention(nn.Module):
-    """SPCA (Section 3.2, Eq. 5 and 6): superpixels read all pixels, then every pixel reads all superpixels."""
+    """SPCA (Section 3.2, Eq. 5 and 6), in a residual: superpixels read all pixels, then every pixel all superpixels."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -75,7 +76,7 @@ class SuperpixelCrossAttention(nn.Module):
         query, key, value, anchor = self.projections(x, superpixels)
         scale = self.pixels.scale
         updated = attention(anchor[:, None], key[:, None], value[:, None], scale)  # (B, 1, M, C)
-        return attention(query[:, None], anchor[:, None], updated, scale).squeeze(1)
+        return memory.add(x, attention(query[:, None], anchor[:, None], updated, scale).squeeze(1))
 
     def projections(self, x: Tensor, superpixels: Superpixels) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Query, key and value of the pixels, (B, N, ...), and the superpixels' anchor (B, M, ...).
@@ -90,9 +91,9 @@ class SuperpixelCrossAttention(nn.Module):
 
 
 class IntraSuperpixelAttention(nn.Module):
-    """ISPA (Section 3.3): the pixels that a superpixel selects attend to each other.
+    """ISPA (Section 3.3), in a residual: the pixels that a superpixel selects attend to each other.
 
-    A pixel becomes the mean of its own value and of what it receives from every superpixel that selected it.
+    A pixel receives the mean of its own value and of what comes to it from every superpixel that selected it.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -102,17 +103,14 @@ class IntraSuperpixelAttention(nn.Module):
 
     def forward(self, x: Tensor, selected: Tensor) -> Tensor:
         """x (B, N, C), selected (B, M, n) pixel indices -> (B, N, C)."""
-        batch, pixels, channels = x.shape
-        projected, _ = self.pixels.of_norm(x.flatten(0, 1), self.norm)  # (B·N, D + D + C)
+        batch, pixels, _ = x.shape
         groups = rows_of_batch(selected.flatten(1), batch, pixels).view(-1, selected.shape[2])  # (B·M, n)
-        total = attend_within(groups, self.pixels, projected, own=True)
-        ones = torch.ones_like(groups.flatten(), dtype=total.dtype)
-        received = torch.ones_like(total[:, 0]).index_add(0, groups.flatten(), ones)
-        return total.div_(received[:, None]).view(batch, pixels, channels)
+        received = x.new_ones(batch * pixels).index_add(0, groups.flatten(), x.new_ones(groups.numel()))
+        return attend_within(groups, x, self.norm, self.pixels, 1 / received, own=True)
 
 
 class LocalAttention(nn.Module):
-    """Attention within windows of `size` at a stride of size - 2; overlapping outputs are averaged."""
+    """Attention within windows of `size` at a stride of size - 2, in a residual; overlapping outputs are averaged."""
 
     def __init__(self, channels: int, width: int, size: int) -> None:
         super().__init__()
@@ -122,28 +120,32 @@ class LocalAttention(nn.Module):
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
         """x (B, H·W, C) -> (B, H·W, C)."""
-        batch, pixels, channels = x.shape
+        batch, pixels, _ = x.shape
         index, shares = windows(height, width, self.size, x.device)
-        projected, _ = self.pixels.of_norm(x.flatten(0, 1), self.norm)  # (B·N, D + D + C)
         groups = rows_of_batch(index.flatten(), batch, pixels).view(-1, index.shape[1])  # (B·windows, size²)
-        total = attend_within(groups, self.pixels, projected, own=False)
-        return total.view(batch, pixels, channels).mul_(shares.to(total.dtype))
+        return attend_within(groups, x, self.norm, self.pixels, shares.to(x.dtype).repeat(batch), own=False)
 
 
-def attend_within(groups: Tensor, pixels: Projections, projected: Tensor, own: bool) -> Tensor:
-    """What every row receives by attention within each group that it is in, plus, if `own`, its own value.
+def attend_within(
+    groups: Tensor, x: Tensor, norm: nn.LayerNorm, pixels: Projections, shares: Tensor, own: bool
+) -> Tensor:
+    """x plus what every pixel receives by attention within each group that it is in, and its own value if `own`.
 
-    groups (G, n) indices of rows; projected (R, D + D + C) by `pixels` -> (R, C).
+    groups (G, n) indices of rows of the flattened x (B, N, C), which is normalised and projected; what a row of it
+    receives counts by its share (B·N).
     """
+    rows = x.flatten(0, 1)
+    projected, _ = pixels.of_norm(rows, norm)  # (B·N, D + D + C)
     query, key, value = pixels.split(projected)
-    if functions.attention_fits(query, key, value):
-        total = functions.attend_groups(groups, projected, pixels.scale, own)
+    if functions.attention_fits(query, key, value) and rows.is_contiguous() and native.ready(rows):
+        total = functions.attend_groups(groups, rows, projected, shares, pixels.scale, own)
         if total is not None:
-            return total
-    rows = groups.flatten()
-    query, key, of_groups = pixels.split(projected.index_select(0, rows).unflatten(0, groups.shape))
+            return total.view(x.shape)
+    index = groups.flatten()
+    query, key, of_groups = pixels.split(projected.index_select(0, index).unflatten(0, groups.shape))
     mixed = attention(query, key, of_groups, pixels.scale).flatten(0, 1)  # (G·n, C)
-    return (value if own else torch.zeros_like(value)).index_add(0, rows, mixed.to(value.dtype))
+    total = (value if own else torch.zeros_like(value)).index_add(0, index, mixed.to(value.dtype))
+    return x + (total * shares[:, None].to(total.dtype)).view(x.shape)
 
 
 def rows_of_batch(index: Tensor, batch: int, pixels: int) -> Tensor:
@@ -154,7 +156,7 @@ def rows_of_batch(index: Tensor, batch: int, pixels: int) -> Tensor:
 
 @kept_per_shape(64)
 def windows(height: int, width: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Pixel indices of each window, (windows, size²) long, and per pixel 1 / number of windows, (H·W, 1).
+    """Pixel indices of each window, (windows, size²) long, and per pixel 1 / number of windows, (H·W).
 
     The last window of a row or column is moved back so that it ends at the border.
     """
@@ -167,5 +169,5 @@ def windows(height: int, width: int, size: int, device: torch.device) -> tuple[T
     index = (y * width + x).reshape(len(tops) * len(lefts), size * size)
     count = np.bincount(index.ravel(), minlength=height * width)
     with torch.inference_mode(False):  # the cached tensors serve training too
-        shares = torch.from_numpy(1 / count)[:, None]
+        shares = torch.from_numpy(1 / count)
         return torch.from_numpy(index).to(device), shares.to(device)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers import to_map, to_tokens
-from models.native import functions
+from models.native import functions, memory
 from models.spin.attention import (
     IntraSuperpixelAttention,
     LocalAttention,
@@ -135,14 +135,14 @@ class Block(nn.Module):
         config = self.config
         if config.spca or config.ispa:
             superpixels = self.associate(x, height, width)
-        of_spca = self.spca_ffn(x + self.spca(x, superpixels)) if config.spca else x
+        of_spca = self.spca_ffn(self.spca(x, superpixels)) if config.spca else x
         if not config.ispa:
             x = of_spca
         else:
             source = x if config.arrangement == "parallel" else of_spca
-            of_ispa = self.ispa_ffn(source + self.ispa(source, superpixels.top(self.size**2)))
+            of_ispa = self.ispa_ffn(self.ispa(source, superpixels.top(self.size**2)))
             x = of_ispa if source is of_spca else of_spca + of_ispa - x
-        return self.local_ffn(x + self.local(x, height, width))
+        return self.local_ffn(self.local(x, height, width))
 
 
 class SPIN(nn.Module):
@@ -169,10 +169,11 @@ class SPIN(nn.Module):
                 f"not {height}x{width}"
             )
         tokens = to_tokens(self.first_conv(x)).contiguous()  # (B, N, C)
-        with functions.reused_memory():
+        with memory.reused():
             for block, mid_conv in zip(self.blocks, self.mid_convs, strict=True):
                 mixed = to_map(block(tokens, height, width), height, width)
-                tokens = tokens + to_tokens(functions.convolution(mixed, cast(nn.Conv2d, mid_conv)))
+                convolved = functions.convolution(mixed, cast(nn.Conv2d, mid_conv))
+                tokens = memory.add(tokens, to_tokens(convolved))
         features = to_map(tokens, height, width)
         residual = upsample(features, self.upsampler, self.last_conv)
         return residual + F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import models
 from models import native
 from models.attention import attention
-from models.native import functions, kernels
+from models.native import functions, kernels, memory
 from models.spin.network import Block, Configuration
 from models.spin.superpixels import Association, associate, grid
 from models.upsampling import Upsampler, upsample
@@ -254,6 +254,32 @@ def test_no_kernel_where_another_precision_or_a_graph_is_wanted(counted: list[st
     made.double().local_ffn(x.double())
     made.to("meta").local_ffn(x.to("meta"))
     assert counted == []
+
+
+def test_memory_is_used_again_when_no_view_of_it_is_left() -> None:
+    like = torch.empty(0)
+    with torch.no_grad(), memory.reused():
+        first = memory.empty(like, 6, 4)
+        address, view = first.data_ptr(), first[2:]
+        del first
+        second = memory.empty(like, 6, 4)
+        assert second.data_ptr() != address
+        del view
+        assert memory.empty(like, 3, 8).data_ptr() == address
+
+
+def test_no_result_within_the_network_is_overwritten() -> None:
+    torch.manual_seed(0)
+    model, seen = models.build("spin", 2), []
+    for module in model.modules():
+        module.register_forward_hook(lambda _module, _given, out: seen.append((out, copy.deepcopy(out))))
+    with torch.no_grad():
+        output = model(torch.rand(2, 3, 30, 28, generator=torch.Generator().manual_seed(1)))
+    assert output.isfinite().all() and len(seen) > 50
+    for kept, then in seen:
+        if isinstance(kept, Association):
+            kept, then = kept.weights, then.weights
+        assert torch.equal(kept, then)
 
 
 # How they are had
