@@ -63,6 +63,7 @@ class Figure(Strict):
     official_equivalents: More | None
     official_bytes: Positive | None
     most_equivalents: More | None
+    most_deviation: More | None = Field(None, description="of dense from the official ones, as a share")
     least_ratio: More | None
     most_bytes: Positive
 
@@ -94,6 +95,15 @@ class Work(Strict):
         if most is None:
             return None
         return Verdict(name=self.name, measured=self.ours.median_equivalents, limit=most, unit="GMAC-equivalents")
+
+    @property
+    def likeness(self) -> Verdict | None:
+        """How far the dense reference is off the official figure, where that is limited: a ratio rests on it."""
+        official, most = self.target.official_equivalents, self.target.most_deviation
+        if self.dense is None or official is None or most is None:
+            return None
+        measured = abs(self.dense.median_equivalents / official - 1)
+        return Verdict(name=f"{self.name}, dense", measured=measured, limit=most, unit="off the official, as a share")
 
     @property
     def gain(self) -> Verdict | None:
@@ -205,7 +215,12 @@ class Targets(Strict):
 
     def verdicts(self) -> list[Verdict]:
         """Every target, in order."""
-        of_works = [verdict for work in self.works for verdict in (work.effort, work.gain, work.memory) if verdict]
+        of_works = [
+            verdict
+            for work in self.works
+            for verdict in (work.effort, work.gain, work.memory, work.likeness)
+            if verdict
+        ]
         return [*of_works, self.growth.beyond, *(operation.gain for operation in self.operations)]
 
 

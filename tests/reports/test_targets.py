@@ -77,6 +77,15 @@ def test_nothing_missed_and_nothing_more_measured(tmp_path: Path) -> None:
         assert words not in found.text
 
 
+def test_how_the_reference_is_off_the_official_code(tmp_path: Path) -> None:
+    content = work("a", 10**9, 1, 4, most=200)
+    content["target"]["most_deviation"] = 0.2
+    found = page(tmp_path, works=[content])
+    assert found.row("a")[7:9] == [f"400.00 {MISSED}", "300.00"]
+    assert "a, dense: 0.333 off the official, as a share, at most 0.200" in found.items
+    assert "are not further off than the limit says: 20 %." in " ".join(found.text.split())
+
+
 def test_names_are_text(tmp_path: Path) -> None:
     found = page(
         tmp_path,

@@ -101,6 +101,16 @@ def test_a_ratio_that_is_not_known_decides_nothing() -> None:
     assert (alone.ratio, alone.gain) == (None, None)
 
 
+@pytest.mark.parametrize(("dense_s", "met"), [(2.39, False), (2.41, True), (3, True), (3.59, True), (3.61, False)])
+def test_the_reference_is_to_be_like_the_official_code(dense_s: float, met: bool) -> None:
+    content = work("a", 1, 1, dense_s, most=200)  # so 300 GEMM-equivalents are official
+    content["target"]["most_deviation"] = 0.2
+    found = sample(works=[content])
+    likeness = found.works[0].likeness
+    assert likeness in found.verdicts() and likeness is not None
+    assert (likeness.met, likeness.measured) == (met, pytest.approx(abs(dense_s / 3 - 1)))
+
+
 def test_a_training_step_has_no_macs_per_second() -> None:
     found = {work.name: work.macs_per_s(work.ours) for work in sample().works}
     assert found["LR 320x180, x4, forward"] == pytest.approx(27.502e9)
