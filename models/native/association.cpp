@@ -106,19 +106,18 @@ void associate(
     float* scores, int threads) {
     const Cells cells{pixels, inside, neighbours, exists, M, P};
     const int64_t columns = cells.columns();
-    std::vector<float> centroids(M * C), sums(M * NINE * C), masses(M * NINE);
+    std::vector<float> centroids(B * M * C), sums(B * M * NINE * C), masses(B * M * NINE);
 #pragma omp parallel num_threads(threads)
     {
         std::vector<float> rows(columns * C), transposed(C * columns), of_cell(NINE * columns), odds(NINE * columns);
-        for (int64_t step = 0; step < B * iterations; ++step) {
-            const int64_t b = step / iterations, iteration = step % iterations;
-            const float *image = tokens + b * N * C, *begin = start + b * M * C;
-            const float* centres = iteration ? centroids.data() : begin;
+        for (int64_t iteration = 0; iteration < iterations; ++iteration) {
             const bool last = iteration == iterations - 1;
 #pragma omp for schedule(static)
-            for (int64_t m = 0; m < M; ++m) {
+            for (int64_t cell = 0; cell < B * M; ++cell) {
+                const int64_t b = cell / M, m = cell % M;
+                const float *image = tokens + b * N * C, *centres = (iteration ? centroids.data() : start) + b * M * C;
                 // Relative to where the cell starts: |s|² - 2 x·s loses precision for large features.
-                const float* origin = begin + m * C;
+                const float* origin = start + cell * C;
                 for (int64_t p = 0; p < P; ++p)
                     for (int c = 0; c < C; ++c)
                         transposed[c * columns + p] = rows[p * C + c] = image[pixels[m * P + p] * C + c] - origin[c];
@@ -156,12 +155,12 @@ void associate(
                     }
                 if (last) {
                     for (int j = 0; j < NINE; ++j) {
-                        const int64_t to = ((b * M + m) * NINE + j) * P;
+                        const int64_t to = (cell * NINE + j) * P;
                         std::copy_n(&of_cell[j * columns], P, weights + to);
                         std::copy_n(&odds[j * columns], P, scores + to);
                     }
                 } else {
-                    float *mine = &sums[m * NINE * C], *mass = &masses[m * NINE];
+                    float *mine = &sums[cell * NINE * C], *mass = &masses[cell * NINE];
                     add_up(of_cell.data(), columns, rows.data(), P, mine, mass);
                     for (int j = 0; j < NINE; ++j)
                         for (int c = 0; c < C; ++c) mine[j * C + c] += mass[j] * origin[c];
@@ -169,7 +168,10 @@ void associate(
             }
             if (last) continue;
 #pragma omp for schedule(static)
-            for (int64_t m = 0; m < M; ++m) gather(cells, m, sums.data(), masses.data(), &centroids[m * C]);
+            for (int64_t cell = 0; cell < B * M; ++cell) {
+                const int64_t first = cell / M * M * NINE;
+                gather(cells, cell % M, &sums[first * C], &masses[first], &centroids[cell * C]);
+            }
         }
     }
 }

@@ -136,16 +136,21 @@ def attend_within(
     """
     rows = x.flatten(0, 1)
     projected, _ = pixels.of_norm(rows, norm)  # (B·N, D + D + C)
-    query, key, value = pixels.split(projected)
-    if functions.attention_fits(query, key, value) and rows.is_contiguous() and native.ready(rows):
+    if functions.attention_fits(*pixels.split(projected)) and rows.is_contiguous() and native.ready(rows):
         total = functions.attend_groups(groups, rows, projected, shares, pixels.scale, own)
         if total is not None:
             return total.view(x.shape)
-    index = groups.flatten()
-    query, key, of_groups = pixels.split(projected.index_select(0, index).unflatten(0, groups.shape))
+    received = _received(groups, pixels, projected, own)
+    return x + received.mul_(shares[:, None].to(received.dtype)).view(x.shape)
+
+
+def _received(groups: Tensor, pixels: Projections, projected: Tensor, own: bool) -> Tensor:
+    """The same in PyTorch, without shares and residual: projected (B·N, D + D + C) -> (B·N, C)."""
+    rows = groups.flatten()
+    query, key, of_groups = pixels.split(projected.index_select(0, rows).unflatten(0, groups.shape))
     mixed = attention(query, key, of_groups, pixels.scale).flatten(0, 1)  # (G·n, C)
-    total = (value if own else torch.zeros_like(value)).index_add(0, index, mixed.to(value.dtype))
-    return x + (total * shares[:, None].to(total.dtype)).view(x.shape)
+    value = pixels.split(projected)[2]
+    return (value if own else torch.zeros_like(value)).index_add(0, rows, mixed.to(value.dtype))
 
 
 def rows_of_batch(index: Tensor, batch: int, pixels: int) -> Tensor:

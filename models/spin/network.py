@@ -172,8 +172,7 @@ class SPIN(nn.Module):
         with memory.reused():
             for block, mid_conv in zip(self.blocks, self.mid_convs, strict=True):
                 mixed = to_map(block(tokens, height, width), height, width)
-                convolved = functions.convolution(mixed, cast(nn.Conv2d, mid_conv))
-                tokens = memory.add(tokens, to_tokens(convolved))
+                tokens = memory.add(tokens, to_tokens(functions.convolution(mixed, cast(nn.Conv2d, mid_conv))))
         features = to_map(tokens, height, width)
         residual = upsample(features, self.upsampler, self.last_conv)
         return residual + F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)

@@ -192,7 +192,7 @@ def test_spca_reads_with_the_attention_shown() -> None:
     """Put together, the attentions that are shown are what the module gave."""
     model, lr = network("full"), picture()
     outputs: list[Tensor] = []
-    model.blocks[0].spca.register_forward_hook(lambda _, __, out: outputs.append(out[0]))
+    model.blocks[0].spca.register_forward_hook(lambda _, given, out: outputs.append((out - given[0])[0]))  # no residual
     block = watched(model, lr)[0]
     belonging = seen.assignment(block)
     with torch.no_grad():
