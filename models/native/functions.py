@@ -52,8 +52,13 @@ def attend_groups(
 ) -> Tensor | None:
     """x (R, C) plus what every row receives by attention within groups (G, n) of rows, and if `own` its own value.
 
-    projected (R, D + D + C), shares (R) by which what is received counts -> (R, C); None where sums are not usable.
+    projected (R, D + D + C), shares (R) by which what is received counts -> (R, C); None where there is no kernel for
+    these, or sums are not usable.
     """
+    widths = x.shape[-1], projected.shape[-1]
+    contiguous = all(part.is_contiguous() for part in (x, projected, groups, shares))
+    if widths != (kernels.CHANNELS, kernels.PROJECTED) or not contiguous or not native.ready(x, projected, shares):
+        return None
     keep = torch.is_grad_enabled()
     with torch.no_grad():
         total, mixed, sums = kernels.attend_groups(groups, x, projected, shares, scale, own, keep)

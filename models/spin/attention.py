@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models import native
 from models.attention import attention
 from models.layers import kept_per_shape
 from models.native import functions, memory
@@ -136,10 +135,9 @@ def attend_within(
     """
     rows = x.flatten(0, 1)
     projected, _ = pixels.of_norm(rows, norm)  # (B·N, D + D + C)
-    if functions.attention_fits(*pixels.split(projected)) and rows.is_contiguous() and native.ready(rows):
-        total = functions.attend_groups(groups, rows, projected, shares, pixels.scale, own)
-        if total is not None:
-            return total.view(x.shape)
+    total = functions.attend_groups(groups, rows, projected, shares, pixels.scale, own)
+    if total is not None:
+        return total.view(x.shape)
     received = _received(groups, pixels, projected, own)
     return x + received.mul_(shares[:, None].to(received.dtype)).view(x.shape)
 

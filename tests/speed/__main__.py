@@ -1,8 +1,9 @@
 """Measure the speed targets of SPIN beside the dense reference, and store them for the report: a benchmark, no test.
 
-`python -m tests.speed` from the root of the repository; about a quarter of an hour on two quiet cores. Both sides run
-in turns in one process that keeps all freed memory, or clearing pages would be half of the dense reference's time on a
-virtual machine; and a large matrix product is timed before and after each.
+`python -m tests.speed` from the root of the repository; about 20 minutes on two quiet cores. Both sides run in turns in
+one process, and a large matrix product is timed before and after each. The process keeps freed memory of any size, but
+what lies free beyond 2 GiB at the end of the heap goes back: at x2 the dense reference clears gigabytes of fresh pages
+in every pass, and how long that takes is up to the system.
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ import torch
 
 from results import targets
 from tests.speed import __main__ as benchmark
-from tests.speed.works import WORKS
+from tests.speed.works import WORKS, Work
 
 
 @pytest.mark.parametrize("work", [work for work in WORKS if not work.step], ids=lambda work: work.name)
-def test_ours_and_dense_give_the_same_image(work) -> None:  # type: ignore[no-untyped-def]
+def test_ours_and_dense_give_the_same_image(work: Work) -> None:
     small = replace(work, lr_size=(26, 31))
     torch.testing.assert_close(small.prepared("ours")(), small.prepared("dense")(), rtol=1e-4, atol=1e-5)
 
