@@ -1,7 +1,7 @@
 """Measure the speed targets of SPIN beside the dense reference, and store them for the report: a benchmark, no test.
 
-`python -m tests.speed` from the root of the repository; about 20 minutes on two quiet cores. Both sides run in turns in
-one process, and a large matrix product is timed before and after each. The process keeps freed memory of any size, but
+`python -m tests.speed` from the root of the repository; about 25 minutes on two quiet cores. Both sides run in turns in
+one process, and large matrix products are timed before and after each. The process keeps freed memory of any size, but
 what lies free beyond 2 GiB at the end of the heap goes back: at x2 the dense reference clears gigabytes of fresh pages
 in every pass, and how long that takes is up to the system.
 """
@@ -33,6 +33,7 @@ from tests.speed import images
 from tests.speed.works import SIZES, WORKS, Side, Work, reduced_precision
 
 EDGE = 4096  # of the matrix product
+PRODUCTS = 3  # in a row; their median counts, since one alone is off by up to a third where the host is busy
 
 
 def main(root: Path = ROOT) -> int:
@@ -47,7 +48,7 @@ def main(root: Path = ROOT) -> int:
         torch=provenance.versions()["torch"],
         python=provenance.versions()["python"],
         gemm_edge=EDGE,
-        gemm_macs_per_s=statistics.median(_rate() for _ in range(5)),
+        gemm_macs_per_s=_rate(),
         works=works,
         reduced=_reduced(first),
         growth=_growth(works),
@@ -68,9 +69,9 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def _rate() -> float:
-    """MACs per second of a product of two large float32 matrices."""
+    """MACs per second of products of two large float32 matrices."""
     matrix = _matrix()
-    return EDGE**3 / _seconds(lambda: torch.mm(matrix, matrix))
+    return EDGE**3 / statistics.median(_seconds(lambda: torch.mm(matrix, matrix)) for _ in range(PRODUCTS))
 
 
 @cache
@@ -78,25 +79,24 @@ def _matrix() -> Tensor:
     return torch.rand(EDGE, EDGE)
 
 
-def _timed(run: Callable[[], object]) -> tuple[float, float]:
-    """Seconds, and GEMM-equivalents in 10⁹ MACs."""
-    before = _rate()
-    seconds = _seconds(run)
-    return seconds, seconds * (before + _rate()) / 2 / 1e9
-
-
 def _times(work: Work) -> dict[Side, list[tuple[float, float]]]:
-    """What every repetition took, side by side in turns, warmed up unless once has to do.
+    """Seconds of every repetition, and GEMM-equivalents in 10⁹ MACs, side by side in turns.
 
-    In its first pass at x2 the dense reference clears 10 GB of fresh pages: it takes a third longer.
+    Warmed up unless once has to do: in its first pass at x2 the dense reference clears 10 GB of fresh pages.
     """
     say(f"{work.name} ...")
     run = {side: work.prepared(side) for side in work.sides}
     if work.repeats > 1:
         for side in work.sides:
             run[side]()
-    turns = [[_timed(run[side]) for side in work.sides] for _ in range(work.repeats)]
-    return dict(zip(work.sides, map(list, zip(*turns, strict=True)), strict=True))
+    times: dict[Side, list[tuple[float, float]]] = {side: [] for side in work.sides}
+    before = _rate()
+    for side in work.sides * work.repeats:
+        seconds = _seconds(run[side])
+        after = _rate()
+        times[side].append((seconds, seconds * (before + after) / 2 / 1e9))
+        before = after
+    return times
 
 
 def _measured(work: Work, target: targets.Figure) -> targets.Work:
