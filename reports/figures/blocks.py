@@ -26,7 +26,7 @@ def depth(curve: Curve, x_label: str, size: Size = PAGE) -> Figure:
         for ax, (key, metric) in zip(axes, METRICS.items(), strict=True):
             _draw(ax, curve, key, size)
             unit = f" ({metric.unit})" if metric.unit else ""
-            ax.set_ylabel(plain(f"{metric.name}{unit} on {curve.dataset}, ×{curve.scale}"))
+            ax.set_ylabel(plain(f"{metric.name}{unit}\non {curve.dataset}, ×{curve.scale}"))
             ax.set_xticks(curve.xs, [f"{x:g}" for x in curve.xs])
             margin = (curve.xs[-1] - curve.xs[0]) / 20 or 0.5
             ax.set_xlim(curve.xs[0] - margin, curve.xs[-1] + margin)

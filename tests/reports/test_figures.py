@@ -33,7 +33,7 @@ SIZES = {"page": PAGE, "column": COLUMN, "line": LINE}
 SET5 = {"Set5": ["a", "b"]}
 
 
-def curve(seeds: int = 3) -> Curve:
+def curve(seeds: int = 3, dataset: str = "Set5") -> Curve:
     random = np.random.default_rng(0)
     rows = [
         {"seed": seed, "x": x, "psnr": 31 + math.log(x) / 3 + random.normal(0, 0.03), "ssim": 0.88 + x / 1000}
@@ -41,7 +41,7 @@ def curve(seeds: int = 3) -> Curve:
         for x in range(4, 11)
     ]
     published = pd.DataFrame([{"x": 8, "psnr": 32.48, "ssim": 0.8983}])
-    return Curve("fig7", 4, "Set5", [float(x) for x in range(4, 11)], pd.DataFrame(rows), published)
+    return Curve("fig7", 4, dataset, [float(x) for x in range(4, 11)], pd.DataFrame(rows), published)
 
 
 def training(networks: int = 13, validated: bool = True) -> dict[str, list[pd.DataFrame]]:
@@ -140,7 +140,7 @@ def assert_legible(figure: Figure, size: Size) -> None:
 @pytest.mark.parametrize(
     ("draw", "data"),
     [
-        (partial(figures.depth, curve(), "blocks"), "curve"),
+        (partial(figures.depth, curve(dataset="embedded-test"), "blocks"), "curve"),
         (partial(figures.training, training()), "training"),
         (partial(figures.differences, paired()), "differences"),
         (partial(figures.breakdown, parts()), "breakdown"),
