@@ -164,7 +164,7 @@ def dense(values: Tensor, seen: Tensor, count: int, empty: float) -> Tensor:
     """Values (B, K, N) of the superpixels seen, laid out over all: (B, count, N), `empty` elsewhere."""
     images, _, pixels = values.shape
     table = values.new_full((images, count + 1, pixels), empty)  # the last row takes what is outside the grid
-    return table.scatter(1, seen.expand_as(values), values)[:, :count]
+    return table.scatter_(1, seen.expand_as(values), values)[:, :count]
 
 
 def aggregate(pixels: Tensor, association: Tensor) -> Tensor:
