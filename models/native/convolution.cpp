@@ -7,7 +7,10 @@
 
 namespace {
 
-constexpr int PIXELS = 32;      // of a tile
+constexpr int PIXELS = 32;  // of a run
+constexpr int LINE = (PIXELS + 2) * C;
+constexpr int TILES = PIXELS / 2;
+constexpr int SIZE = 4;         // of a tile of the input; that of the output is 2 x 2
 constexpr int64_t PART = 2048;  // pixels whose sums are added up by one thread
 constexpr int FEW = 3;          // outputs of the last convolution
 
@@ -15,72 +18,124 @@ inline Vector leaky(Vector x, float slope) {
     return larger(Vector{}, x) + all(slope) * smaller(Vector{}, x);  // NaN stays NaN
 }
 
-// A run of at most PIXELS pixels of the output, and the three rows of x (B, H, W, inputs) that it comes from, with what
-// lies beside them and zeros around the image.
+// At most PIXELS pixels in each of ROWS rows of the output, and the ROWS + 2 rows of x (B, H, W, C) that they come
+// from, with what lies beside them, and zeros around the image.
+template <int ROWS>
 struct Run {
-    int64_t b, y, begin, count;
-    bool inside[3];  // whether the image has that row
+    int64_t b, y, begin, count, rows;
 
-    Run(int64_t number, const float* x, int64_t H, int64_t W, int64_t inputs, int64_t padding, float* lines) {
-        const int64_t height = H - 2 + 2 * padding, tiles = (W + PIXELS - 1) / PIXELS;
-        b = number / (height * tiles), y = number / tiles % height, begin = number % tiles * PIXELS;
-        count = std::min<int64_t>(PIXELS, W - begin);
-        const int64_t first = std::max<int64_t>(begin - 1, 0), last = std::min(begin + count + 1, W);
-        for (int row = 0; row < 3; ++row) {
+    Run(int64_t number, const float* x, int64_t H, int64_t W, int64_t padding, float* lines) {
+        const int64_t height = H - 2 + 2 * padding, across = parts(W, PIXELS), down = parts(height, ROWS);
+        b = number / (down * across), y = number / across % down * ROWS, begin = number % across * PIXELS;
+        count = std::min<int64_t>(PIXELS, W - begin), rows = std::min<int64_t>(ROWS, height - y);
+        const int64_t first = std::max<int64_t>(begin - 1, 0), last = std::min(begin + PIXELS + 1, W);
+        for (int row = 0; row < ROWS + 2; ++row) {
             const int64_t source = y + row - padding;
-            inside[row] = source >= 0 && source < H;
-            if (!inside[row]) continue;
-            float* to = lines + row * line(inputs);
-            if (first == begin) std::fill_n(to, inputs, 0.f);
-            const float* from = x + ((b * H + source) * W + first) * inputs;
-            std::copy_n(from, (last - first) * inputs, to + (first - (begin - 1)) * inputs);
-            if (last == begin + count) std::fill_n(to + (count + 1) * inputs, inputs, 0.f);
+            const bool inside = source >= 0 && source < H;
+            float* to = lines + row * LINE;
+            if (!inside || last - first < PIXELS + 2) std::fill_n(to, LINE, 0.f);
+            if (inside)
+                std::copy_n(x + ((b * H + source) * W + first) * C, (last - first) * C, to + (first - (begin - 1)) * C);
         }
     }
-    static int64_t line(int64_t inputs) { return (PIXELS + 2) * inputs; }
-    static int64_t all(int64_t B, int64_t height, int64_t W) { return B * height * ((W + PIXELS - 1) / PIXELS); }
+    static int64_t parts(int64_t whole, int64_t of) { return (whole + of - 1) / of; }
+    static int64_t all(int64_t B, int64_t height, int64_t W) { return B * parts(height, ROWS) * parts(W, PIXELS); }
 };
+
+// Winograd's F(2x2, 3x3) (Lavin and Gray, CVPR 2016): 16 products give a tile of 2 x 2 outputs, instead of 36.
+
+// Of 3 weights in a row, as 4.
+inline void of_weights(const Vector* g, int step, Vector* to, int to_step) {
+    const Vector outer = (g[0] + g[2 * step]) * all(0.5f), inner = g[step] * all(0.5f);
+    to[0] = g[0], to[to_step] = outer + inner, to[2 * to_step] = outer - inner, to[3 * to_step] = g[2 * step];
+}
+// Of 4 inputs, in place.
+inline void of_inputs(Vector* d, int step) {
+    const Vector first = d[0] - d[2 * step], last = d[step] - d[3 * step], sum = d[step] + d[2 * step];
+    d[2 * step] -= d[step];
+    d[0] = first, d[step] = sum, d[3 * step] = last;
+}
+// Of 4 products, 2 outputs.
+inline void of_products(const Vector* m, int step, Vector* to, int to_step) {
+    to[0] = m[0] + m[step] + m[2 * step], to[to_step] = m[step] - m[2 * step] - m[3 * step];
+}
+
+// weight (squares, 3, 3, C, C) -> (squares, 16, C, C).
+inline void transform_weights(const float* weight, int64_t squares, float* to) {
+    for (int64_t square = 0; square < squares; ++square)
+        for (int at = 0; at < C * C; at += LANES) {
+            Vector g[9], half[3 * SIZE], u[SIZE * SIZE];
+            for (int k = 0; k < 9; ++k) g[k] = load(weight + (square * 9 + k) * C * C + at);
+            for (int k = 0; k < 3; ++k) of_weights(g + k, 3, half + k, 3);
+            for (int k = 0; k < SIZE; ++k) of_weights(half + 3 * k, 1, u + SIZE * k, 1);
+            for (int k = 0; k < SIZE * SIZE; ++k) store(to + (square * SIZE * SIZE + k) * C * C + at, u[k]);
+        }
+}
+
+// The lines of a run -> (16, TILES, C).
+inline void transform_inputs(const float* lines, int tiles, float* to) {
+    for (int tile = 0; tile < tiles; ++tile)
+        for (int c = 0; c < C; c += LANES) {
+            Vector d[SIZE * SIZE];
+            for (int k = 0; k < SIZE * SIZE; ++k) d[k] = load(lines + k / SIZE * LINE + (2 * tile + k % SIZE) * C + c);
+            for (int k = 0; k < SIZE; ++k) of_inputs(d + k, SIZE);
+            for (int k = 0; k < SIZE; ++k) of_inputs(d + SIZE * k, 1);
+            for (int k = 0; k < SIZE * SIZE; ++k) store(to + (k * TILES + tile) * C + c, d[k]);
+        }
+}
 
 }  // namespace
 
 extern "C" {
 
-// x (B, H, W, inputs), with one column of zeros on either side, and `padding` rows above and below; weight
-// (factor², 3, 3, inputs, C), bias (factor², C) -> leaky ReLU of the convolution, (B, h · factor, W · factor, C) for
+// x (B, H, W, C), with one column of zeros on either side, and `padding` rows above and below; weight
+// (factor², 3, 3, C, C), bias (factor², C) -> leaky ReLU of the convolution, (B, h · factor, W · factor, C) for
 // h = H - 2 + 2 · padding: the factor² groups of C channels become a square of pixels, row by row.
-void enlarge(
-    const float* x, int64_t B, int64_t H, int64_t W, int64_t inputs, const float* weight, const float* bias,
-    int64_t padding, int64_t factor, float slope, float* output, int threads) {
-    const int64_t height = H - 2 + 2 * padding, squares = factor * factor, line = Run::line(inputs);
+void convolve(
+    const float* x, int64_t B, int64_t H, int64_t W, const float* weight, const float* bias, int64_t padding,
+    int64_t factor, float slope, float* output, int threads) {
+    constexpr int ALL = SIZE * SIZE, EVERY = SIZE + 1;  // of the products the one that all outputs contain
+    const int64_t height = H - 2 + 2 * padding, squares = factor * factor;
+    const float nothing[C] = {};
+    std::vector<float> transformed(squares * ALL * C * C);
+    transform_weights(weight, squares, transformed.data());
 #pragma omp parallel num_threads(threads)
     {
-        std::vector<float> lines(3 * line);
-        alignas(64) float tile[PIXELS * C];
+        std::vector<float> lines(SIZE * LINE), inputs(ALL * TILES * C), products(ALL * TILES * C);
 #pragma omp for
-        for (int64_t number = 0; number < Run::all(B, height, W); ++number) {
-            const Run run(number, x, H, W, inputs, padding, lines.data());
+        for (int64_t number = 0; number < Run<2>::all(B, height, W); ++number) {
+            const Run<2> run(number, x, H, W, padding, lines.data());
+            const int tiles = int(run.count + 1) / 2;
+            transform_inputs(lines.data(), tiles, inputs.data());
             for (int64_t square = 0; square < squares; ++square) {
-                for (int64_t i = 0; i < run.count; ++i) std::copy_n(bias + square * C, C, tile + i * C);
-                for (int row = 0; row < 3; ++row)
-                    if (run.inside[row])
-                        in_runs<2>(run.count, [&](int64_t i, auto pixels) {
-                            product<decltype(pixels)::value, C>(
-                                &lines[row * line + i * inputs], int(inputs), 1,
-                                weight + (square * 3 + row) * 3 * inputs * C, C, int(3 * inputs), tile + i * C, C,
-                                tile + i * C, C);
-                        });
-                const int64_t top = (run.b * height + run.y) * factor + square / factor;
-                float* to = output + ((top * W + run.begin) * factor + square % factor) * C;
-                for (int64_t i = 0; i < run.count; ++i)
-                    for (int c = 0; c < C; c += LANES)
-                        store(to + i * factor * C + c, leaky(load(tile + i * C + c), slope));
+                for (int k = 0; k < ALL; ++k)
+                    in_runs<2>(tiles, [&](int64_t i, auto some) {
+                        product<decltype(some)::value, C>(
+                            &inputs[(k * TILES + i) * C], C, 1, &transformed[(square * ALL + k) * C * C], C, C,
+                            k == EVERY ? bias + square * C : nothing, 0, &products[(k * TILES + i) * C], C);
+                    });
+                float* to = output +
+                            (((run.b * height + run.y) * factor + square / factor) * W + run.begin) * factor * C +
+                            square % factor * C;
+                for (int tile = 0; tile < tiles; ++tile)
+                    for (int c = 0; c < C; c += LANES) {
+                        Vector m[ALL], half[2 * SIZE], y[4];
+                        for (int k = 0; k < ALL; ++k) m[k] = load(&products[(k * TILES + tile) * C + c]);
+                        for (int k = 0; k < SIZE; ++k) of_products(m + k, SIZE, half + k, SIZE);
+                        for (int k = 0; k < 2; ++k) of_products(half + SIZE * k, 1, y + 2 * k, 1);
+                        for (int row = 0; row < run.rows; ++row)
+                            for (int column = 0; column < std::min<int64_t>(2, run.count - 2 * tile); ++column)
+                                store(
+                                    to + (row * factor * W + 2 * tile + column) * factor * C + c,
+                                    leaky(y[2 * row + column], slope));
+                    }
             }
         }
     }
 }
 
-// The same x, C inputs; weight (3, FEW, 3, C), rows of the window first, and bias (FEW) -> (B, FEW, h, W). Products are
-// added up over channels, eight at a time: there are too few outputs for that.
+// The same x; weight (3, FEW, 3, C), rows of the window first, and bias (FEW) -> (B, FEW, h, W). Products are added up
+// over channels, eight at a time: there are too few outputs for that.
 void convolve_to_few(
     const float* x, int64_t B, int64_t H, int64_t W, const float* weight, const float* bias, int64_t padding,
     float* output, int threads) {
@@ -88,21 +143,20 @@ void convolve_to_few(
     constexpr int WIDTH = 3 * C;
 #pragma omp parallel num_threads(threads)
     {
-        std::vector<float> lines(3 * Run::line(C));
+        std::vector<float> lines(3 * LINE);
 #pragma omp for
-        for (int64_t number = 0; number < Run::all(B, height, W); ++number) {
-            const Run run(number, x, H, W, C, padding, lines.data());
-            in_runs<2>(run.count, [&](int64_t i, auto pixels) {
+        for (int64_t number = 0; number < Run<1>::all(B, height, W); ++number) {
+            const Run<1> run(number, x, H, W, padding, lines.data());
+            in_runs<4>(run.count, [&](int64_t i, auto pixels) {
                 constexpr int R = decltype(pixels)::value;
                 Vector sums[R][FEW] = {};
                 for (int row = 0; row < 3; ++row) {
-                    if (!run.inside[row]) continue;
-                    const float *from = &lines[row * Run::line(C) + i * C], *of = weight + row * FEW * WIDTH;
+                    const float *from = &lines[row * LINE + i * C], *of = weight + row * FEW * WIDTH;
                     for (int c = 0; c < WIDTH; c += LANES)
 #pragma GCC unroll 3
                         for (int o = 0; o < FEW; ++o) {
                             const Vector each = load(of + o * WIDTH + c);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
                             for (int r = 0; r < R; ++r) sums[r][o] += each * load(from + r * C + c);
                         }
                 }
@@ -115,7 +169,7 @@ void convolve_to_few(
     }
 }
 
-// Of `enlarge`: its output and d_output (B, h · factor, W · factor, C) -> gradient of the convolution itself (B, h, W,
+// Of `convolve`: its output and d_output (B, h · factor, W · factor, C) -> gradient of the convolution itself (B, h, W,
 // factor² · C).
 void enlarge_gradient(
     const float* output, const float* d_output, int64_t B, int64_t h, int64_t W, int64_t factor, float slope, float* to,

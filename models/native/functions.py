@@ -91,17 +91,16 @@ def convolution_fits(x: Tensor, weight: Tensor) -> bool:
 
 
 def convolution(x: Tensor, conv: nn.Conv2d, padding: int = 1) -> Tensor:
-    """The 3x3 convolution of x (B, C, H, W) -> (B, O, H - 2 + 2·padding, W), always padded by 1 at the sides.
+    """The 3x3 convolution of x (B, C, H, W) to (B, O, H - 2 + 2·padding, W), always padded by 1 at the sides.
 
-    To few outputs it is done by a kernel, otherwise only the gradient of its weights is.
+    There are kernels for O = C and for few outputs.
     """
-    bias = conv.bias
-    few, gradient = conv.out_channels == kernels.FEW, torch.is_grad_enabled() and padding == 1
-    if bias is not None and (few or gradient) and convolution_fits(x, conv.weight):
-        return _Convolution.apply(x, conv.weight, bias, padding)
+    outputs = kernels.FEW, kernels.CHANNELS
+    if conv.bias is not None and conv.out_channels in outputs and convolution_fits(x, conv.weight):
+        return _Convolution.apply(x, conv.weight, conv.bias, padding)
     if padding == 1:
         return cast(Tensor, conv(x))
-    return nn.functional.conv2d(x, conv.weight, bias, padding=(padding, 1))
+    return nn.functional.conv2d(x, conv.weight, conv.bias, padding=(padding, 1))
 
 
 def enlarge(x: Tensor, weight: Tensor, bias: Tensor, factor: int, padding: int, slope: float) -> Tensor:
@@ -157,7 +156,7 @@ class _Convolution(Function):
         ctx.padding = padding
         if len(weight) == kernels.FEW:
             return kernels.convolve_to_few(x, weight, bias, padding)
-        return nn.functional.conv2d(x, weight, bias, padding=padding)
+        return kernels.convolve(x, weight, bias, padding)
 
     @staticmethod
     @once_differentiable
@@ -170,7 +169,7 @@ class _Convolution(Function):
 class _Enlarge(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, factor: int, padding: int, slope: float) -> Tensor:
-        output = kernels.enlarge(x, weight, bias, factor, padding, slope)
+        output = kernels.convolve(x, weight, bias, padding, factor, slope)
         ctx.save_for_backward(x, weight, output)
         ctx.factor, ctx.padding, ctx.slope = factor, padding, slope
         return output

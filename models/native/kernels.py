@@ -180,21 +180,21 @@ def top_pixels(scores: Tensor, cells: Cells, count: int) -> Tensor:
     return top
 
 
-def enlarge(x: Tensor, weight: Tensor, bias: Tensor, factor: int, padding: int, slope: float) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, bias: Tensor, padding: int, factor: int = 1, slope: float = 1.0) -> Tensor:
     """Leaky ReLU of a 3x3 convolution, of whose output channels each group of C becomes one of factor² pixels.
 
-    x (B, I, H, W), weight (factor²·C, I, 3, 3), bias (factor²·C), `padding` zeros above and below, and always one at
+    x (B, C, H, W), weight (factor²·C, C, 3, 3), bias (factor²·C), `padding` zeros above and below, and always one at
     the sides -> (B, C, factor·(H - 2 + 2·padding), factor·W).
     """
-    batch, inputs, height, width = x.shape
-    output = x.new_empty(batch, factor * (height - 2 + 2 * padding), factor * width, CHANNELS)
-    packed = weight.unflatten(0, (-1, CHANNELS)).permute(0, 3, 4, 2, 1).contiguous()  # (factor², 3, 3, I, C)
-    _call("enlarge", _pixels(x), batch, height, width, inputs, packed, bias, padding, factor, slope, output)
+    batch, _, height, width = x.shape
+    output = memory.empty(x, batch, factor * (height - 2 + 2 * padding), factor * width, CHANNELS)
+    packed = weight.unflatten(0, (-1, CHANNELS)).permute(0, 3, 4, 2, 1).contiguous()  # (factor², 3, 3, C, C)
+    _call("convolve", _pixels(x), batch, height, width, packed, bias, padding, factor, slope, output)
     return output.permute(0, 3, 1, 2)
 
 
 def convolve_to_few(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
-    """A 3x3 convolution of x (B, C, H, W) to FEW outputs, padded as in `enlarge`: (B, FEW, H - 2 + 2·padding, W)."""
+    """A 3x3 convolution of x (B, C, H, W) to FEW outputs, padded as in `convolve`: (B, FEW, H - 2 + 2·padding, W)."""
     batch, _, height, width = x.shape
     output = x.new_empty(batch, FEW, height - 2 + 2 * padding, width)
     packed = weight.permute(2, 0, 3, 1).contiguous()  # (3, FEW, 3, C)
@@ -203,7 +203,7 @@ def convolve_to_few(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Te
 
 
 def enlarge_gradient(output: Tensor, of_output: Tensor, factor: int, slope: float) -> Tensor:
-    """Gradient of the convolution itself, (B, factor²·C, H, W), of `enlarge` and its output."""
+    """Gradient of the convolution itself, (B, factor²·C, H, W), of `convolve` and its output."""
     batch, _, height, width = output.shape
     height, width = height // factor, width // factor
     of_conv = output.new_empty(batch, height, width, factor**2 * CHANNELS)
