@@ -1,8 +1,9 @@
 """C++ kernels for what SPIN spends its time on with a CPU, compiled at first use and kept.
 
-PyTorch's operators pass whole tensors of 40 channels through memory again and again; these do the same arithmetic tile
-by tile in the cache, forward and backward. They serve float32 tensors on a CPU without autocast. Where there is no
-compiler, or SPINBENCH_NATIVE=0 is set, the network runs in PyTorch alone; results differ in their last bits.
+PyTorch's operators pass whole tensors of 40 channels through memory again and again; these do the arithmetic tile by
+tile in the cache, forward and backward, and 3x3 convolutions with fewer products. They serve float32 tensors on a CPU
+without autocast. Where there is no compiler, or SPINBENCH_NATIVE=0 is set, the network runs in PyTorch alone; results
+differ in their last bits.
 """
 
 from __future__ import annotations

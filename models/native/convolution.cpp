@@ -96,7 +96,6 @@ void convolve(
     int64_t factor, float slope, float* output, int threads) {
     constexpr int ALL = SIZE * SIZE, EVERY = SIZE + 1;  // of the products the one that all outputs contain
     const int64_t height = H - 2 + 2 * padding, squares = factor * factor;
-    const float nothing[C] = {};
     std::vector<float> transformed(squares * ALL * C * C);
     transform_weights(weight, squares, transformed.data());
 #pragma omp parallel num_threads(threads)
@@ -112,7 +111,7 @@ void convolve(
                     in_runs<2>(tiles, [&](int64_t i, auto some) {
                         product<decltype(some)::value, C>(
                             &inputs[(k * TILES + i) * C], C, 1, &transformed[(square * ALL + k) * C * C], C, C,
-                            k == EVERY ? bias + square * C : nothing, 0, &products[(k * TILES + i) * C], C);
+                            k == EVERY ? bias + square * C : ZEROS, 0, &products[(k * TILES + i) * C], C);
                     });
                 float* to = output +
                             (((run.b * height + run.y) * factor + square / factor) * W + run.begin) * factor * C +

@@ -11,7 +11,6 @@ namespace {
 
 constexpr int TOKENS = 48;      // of a tile
 constexpr int64_t PART = 1024;  // pixels whose sums are added up by one thread
-const float ZEROS[PROJECTED] = {};
 
 struct Norm {
     const float *weight, *bias;

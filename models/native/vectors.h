@@ -9,6 +9,7 @@
 namespace {
 
 constexpr float LOG2_E = 1.44269504f;
+const float ZEROS[PROJECTED] = {};  // where a product starts from nothing
 
 constexpr int LANES = 8;
 typedef float Vector __attribute__((vector_size(4 * LANES)));
