@@ -27,6 +27,7 @@ import models
 from benchmarks import cost, provenance
 from benchmarks.devices import describe, keep_freed_memory
 from benchmarks.options import console, say
+from models.native import functions
 from models.spin import SPIN, network, superpixels
 from results import ROOT, targets
 from tests.speed import images
@@ -180,7 +181,8 @@ def _parts(work: Work, repeats: int = 5) -> list[targets.Part]:
             (network.IntraSuperpixelAttention, "forward", "ISPA"),
             (network.LocalAttention, "forward", "local attention"),
             (network.FeedForward, "forward", "FFN"),
-            (torch.nn.Conv2d, "forward", "convolutions between blocks"),
+            (torch.nn.Conv2d, "forward", "convolutions before upsampling"),
+            (functions, "convolution", "convolutions before upsampling"),
             (network, "upsample", "upsampler and last convolution"),
         ):
             stack.enter_context(watched(owner, attribute, name))
@@ -201,7 +203,7 @@ def _show(found: targets.Targets) -> None:
             rate = f"{macs_per_s / 1e9:.1f}" if (macs_per_s := work.macs_per_s(timing)) else ""
             row = [f"{timing.median_s:.2f}", rate, f"{timing.median_equivalents:.0f}"]
             row += [str(target.official_equivalents or ""), str(target.most_equivalents or "") * (side == "ours")]
-            row += [f"{timing.memory_bytes / 1e9:.2f}", f"{(target.official_bytes or 0) / 1e9:.2f}"]
+            row += [f"{size / 1e9:.2f}" if size else "" for size in (timing.memory_bytes, target.official_bytes)]
             works.add_row(work.name, side, *row, f"{target.most_bytes / 1e9:.2f}" * (side == "ours"))
     console.print(works)
     parts = Table("part", "seconds", "share")
