@@ -1,6 +1,6 @@
 """Measure the speed targets of SPIN beside the dense reference, and store them for the report: a benchmark, no test.
 
-`python -m tests.speed` from the root of the repository; about 25 minutes on two quiet cores. Both sides run in turns in
+`python -m tests.speed` from the root of the repository; about 20 minutes on two quiet cores. Both sides run in turns in
 one process, and large matrix products are timed before and after each. The process keeps freed memory of any size, but
 what lies free beyond 2 GiB at the end of the heap goes back: at x2 the dense reference clears gigabytes of fresh pages
 in every pass, and how long that takes is up to the system.
