@@ -21,8 +21,8 @@ from ablations.schema import (
     Strict,
     Undominated,
     Variant,
-    nearest,
 )
+from foundation import SpinbenchError, nearest
 
 __all__ = [
     "AblationError",
@@ -40,7 +40,6 @@ __all__ = [
     "ledger",
     "load_experiment",
     "load_protocol",
-    "nearest",
     "protocol_names",
 ]
 
@@ -51,7 +50,7 @@ _NOT_EXPERIMENTS = {"ledger"}
 Schema = TypeVar("Schema", bound=Strict)
 
 
-class AblationError(Exception):
+class AblationError(SpinbenchError):
     """A definition that cannot be used; the message names the file, the key and what was expected."""
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from foundation import nearest
 
 # A variant's id names a folder, so it stays plain; its label may hold any text.
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
@@ -245,11 +245,3 @@ class Decision(Strict):
     code: str
     here: str
     switch: str | None = Field(default=None, description="how to choose otherwise")
-
-
-def nearest(wrong: str, known: Iterable[str]) -> str:
-    """The end of an error message: the known name closest to a wrong one, and all of them."""
-    names = list(known)
-    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}known: {', '.join(names)}"

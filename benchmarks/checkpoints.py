@@ -18,11 +18,12 @@ import numpy as np
 import torch
 
 import results
+from foundation import SpinbenchError
 
 log = logging.getLogger(__name__)
 
 
-class CheckpointError(Exception):
+class CheckpointError(SpinbenchError):
     """A checkpoint that cannot be used; the message names the file."""
 
 

@@ -18,11 +18,11 @@ from benchmarks.options import (
     Threads,
     compute_device,
     console,
-    expected_errors,
     integers,
     say,
     words,
 )
+from foundation import SpinbenchError, one_line
 
 if TYPE_CHECKING:
     from benchmarks.profiling import Profile
@@ -262,11 +262,9 @@ def main() -> None:
     except KeyboardInterrupt as error:
         say(str(error) or "interrupted; the same command continues")
         sys.exit(130)
-    except Exception as error:
-        if isinstance(error, expected_errors()):
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(1)
-        raise
+    except (SpinbenchError, OSError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -24,10 +24,10 @@ from benchmarks.options import (
     UsageError,
     compute_device,
     console,
-    expected_errors,
     say,
     words,
 )
+from foundation import SpinbenchError, one_line
 from results import references
 
 if TYPE_CHECKING:
@@ -140,9 +140,9 @@ def _two_for_an_error() -> Iterator[None]:
         yield
     except typer.Exit:
         raise
+    except (SpinbenchError, OSError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        raise typer.Exit(2) from error
     except Exception as error:
-        if isinstance(error, expected_errors()):
-            print(f"error: {error}", file=sys.stderr)
-        else:
-            traceback.print_exc()
+        traceback.print_exc()
         raise typer.Exit(2) from error

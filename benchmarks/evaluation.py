@@ -19,6 +19,7 @@ from torch import nn
 from benchmarks.data.datasets import Dataset, Pair
 from benchmarks.data.resize import imresize
 from benchmarks.quality import find_convention, measure
+from foundation import SpinbenchError
 
 Upscale = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 Progress = Callable[[int, int, str], None]  # images done, images in all, name of the last one
@@ -27,7 +28,7 @@ COLUMNS = ["dataset", "lr_origin", "convention", "image", "psnr", "ssim"]
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class EvaluationError(Exception):
+class EvaluationError(SpinbenchError):
     """An image could not be evaluated; one line that names the set, the scale, the image and the reason."""
 
 

@@ -18,13 +18,14 @@ from benchmarks.evaluation import Upscale
 from benchmarks.plan import Job
 from benchmarks.progress import Advance
 from benchmarks.tiling import Fitted
+from foundation import SpinbenchError
 from models.weights import read_weights
 from results import BASELINE, digest, write
 
 Watch = Callable[[str, str], Advance]  # run, stage
 
 
-class RunError(Exception):
+class RunError(SpinbenchError):
     """A run that cannot be carried out; one line that says why."""
 
 

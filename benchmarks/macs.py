@@ -26,6 +26,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from foundation import SpinbenchError
+
 with warnings.catch_warnings():  # on import fvcore compiles losses that are not used here
     warnings.filterwarnings("ignore", r"`torch\.jit\.script", DeprecationWarning)
     from fvcore.nn.jit_analysis import JitModelAnalysis
@@ -34,7 +36,7 @@ with warnings.catch_warnings():  # on import fvcore compiles losses that are not
 OUTPUT_SIZE = (720, 1280)  # H, W
 
 
-class CostError(Exception):
+class CostError(SpinbenchError):
     """A cost that cannot be measured; one line that names the network and the reason."""
 
 

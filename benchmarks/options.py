@@ -10,8 +10,7 @@ import typer
 import yaml
 from rich.console import Console
 
-import ablations
-import results
+from foundation import SpinbenchError
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +25,7 @@ Settings = Annotated[list[str] | None, typer.Option("--config", help="key=value 
 Weights = Annotated[Path | None, typer.Option(help="A run's folder, its weights, or a published checkpoint.")]
 
 
-class UsageError(Exception):
+class UsageError(SpinbenchError):
     """An argument that cannot be used; one line."""
 
 
@@ -99,19 +98,3 @@ def integers(values: list[str] | None, option: str) -> list[int]:
 def say(text: str) -> None:
     """Print a line as it is."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def expected_errors() -> tuple[type[Exception], ...]:
-    """What a user can mend. Modules that were never loaded cannot have raised."""
-    names = {
-        "benchmarks.checkpoints": "CheckpointError",
-        "benchmarks.data.images": "DataError",
-        "benchmarks.evaluation": "EvaluationError",
-        "benchmarks.executors": "RunError",
-        "benchmarks.macs": "CostError",
-        "benchmarks.tiling": "TooLarge",
-        "benchmarks.training": "TrainingError",
-        "models": "WeightsError",
-    }
-    loaded = [getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules]
-    return (UsageError, ablations.AblationError, results.ResultsError, *loaded)

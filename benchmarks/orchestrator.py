@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from ablations import AblationError, Protocol, nearest
+from ablations import AblationError, Protocol
 from benchmarks.data import datasets
 from benchmarks.data.images import DataError
 from benchmarks.executors import execute
 from benchmarks.plan import Job
 from benchmarks.progress import RunProgress
+from foundation import nearest
 
 
 @dataclass(frozen=True)

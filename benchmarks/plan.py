@@ -11,11 +11,12 @@ from typing import Any
 import torch
 
 import models
-from ablations import AblationError, Experiment, Protocol, Variant, nearest
+from ablations import AblationError, Experiment, Protocol, Variant
 from ablations.schema import Training
 from benchmarks import published
 from benchmarks.data import datasets
 from benchmarks.quality import find_convention
+from foundation import nearest
 from results import BASELINE, ROOT, Run, digest
 
 

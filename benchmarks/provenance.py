@@ -17,7 +17,7 @@ from benchmarks import devices
 from models import native
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-_SOURCES = ("models", "benchmarks")  # what can change a result
+_SOURCES = ("foundation", "models", "benchmarks")  # what can change a result
 _SUFFIXES = (".py", ".cpp", ".h")
 _LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pillow", "scikit-image", "fvcore", "spin-bench")
 

@@ -21,6 +21,7 @@ from torch import nn
 from benchmarks.cost import ready
 from benchmarks.evaluation import Upscale, network_upscale
 from benchmarks.memory import available, bytes_per_pixel
+from foundation import SpinbenchError
 
 HALO = 32  # LR pixels, for networks that see further than any halo
 STEP = 16  # chosen tiles are a multiple of it: at a halo of 32 windows of 8 and 16 pixels stay where they were
@@ -33,7 +34,7 @@ _HOST = torch.device("cpu")
 Tile = int | Literal["auto", "off"]
 
 
-class TooLarge(Exception):
+class TooLarge(SpinbenchError):
     """An image for which there is not enough memory; one line with what it needs and what there is."""
 
 

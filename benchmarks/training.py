@@ -31,6 +31,7 @@ import results
 from ablations.schema import Training
 from benchmarks import checkpoints
 from benchmarks.data.patches import PatchSampler, loader
+from foundation import SpinbenchError
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ ROWS = 200  # about so many in training.csv, besides those of the validation
 CHECK_EVERY = 50  # iterations between two looks at the loss on a GPU, where each look waits for the device
 
 
-class TrainingError(Exception):
+class TrainingError(SpinbenchError):
     """A training that cannot go on; one line that names the run, the reason and what is kept."""
 
 

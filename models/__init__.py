@@ -7,7 +7,6 @@ input. Registering one is one line in `_REGISTRY`.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
+from foundation import nearest
 from models import (
     awsrn_m,
     bsrn,
@@ -92,7 +92,7 @@ def describe(name: str) -> ModelInfo:
     """Paper, venue, repository, published parameter counts, smallest input. Raises ValueError: unknown name."""
     known = _REGISTRY | _RELATIVES
     if name not in known:
-        raise ValueError(f"unknown network {name!r}; {_nearest(name, list(known))}")
+        raise ValueError(f"unknown network {name!r}; {nearest(name, known)}")
     return known[name]
 
 
@@ -146,7 +146,7 @@ def _configure(name: str, config: Mapping[str, Any]) -> Any:
     known = [field.name for field in dataclasses.fields(schema)]
     for key in config:
         if key not in known:
-            raise ValueError(f"{name} has no configuration {key!r}; {_nearest(key, known)}")
+            raise ValueError(f"{name} has no configuration {key!r}; {nearest(key, known)}")
     try:
         return TypeAdapter(schema).validate_python(dict(config))
     except ValidationError as error:
@@ -155,8 +155,3 @@ def _configure(name: str, config: Mapping[str, Any]) -> Any:
             for detail in error.errors(include_url=False)
         )
         raise ValueError(f"{name}: {'; '.join(mistakes)}") from None
-
-
-def _nearest(wrong: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
-    return (f"did you mean {close[0]!r}? " if close else "") + f"known: {', '.join(known)}"

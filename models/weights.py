@@ -14,11 +14,13 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from foundation import SpinbenchError
+
 # Keys under which published checkpoints keep the parameters.
 _WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params")
 
 
-class WeightsError(Exception):
+class WeightsError(SpinbenchError):
     """Weights that cannot be used; the message names the file and what differs."""
 
 

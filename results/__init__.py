@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ import pandas as pd
 import yaml
 
 import ablations
+from foundation import SpinbenchError, write
 
 ROOT = Path(__file__).parent
 PUBLISHED = ROOT / "published"
@@ -43,7 +42,7 @@ COLUMNS = [
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # builds plain data only; in C where PyYAML was built with it
 
 
-class ResultsError(Exception):
+class ResultsError(SpinbenchError):
     """A stored file that cannot be used; the message names it."""
 
 
@@ -236,24 +235,6 @@ def differences(old: Any, new: Any, key: str = "") -> list[str]:
         place = f"{key}.{name}" if key else str(name)
         found += differences(old.get(name), new.get(name), place)
     return found
-
-
-def write(path: Path, content: str | bytes) -> None:
-    """Replace a file as a whole: after a crash it holds the old content or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.umask(mask := os.umask(0))
-        Path(temporary).chmod(0o666 & ~mask)  # as any new file; mkstemp's are private
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

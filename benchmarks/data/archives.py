@@ -11,8 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from benchmarks.data.fetch import cache_folder, download, inside
+from benchmarks.data.fetch import download, inside
 from benchmarks.data.images import DataError
+from foundation import cache_folder
 
 LIMIT = 16 << 30  # bytes; the largest archive in use unpacks to 3.5 GB
 

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.data.fetch import cache_folder
 from benchmarks.data.images import SUFFIXES, DataError, read_image
 from benchmarks.data.registry import Entry, entries
 from benchmarks.data.resize import Border, imresize
 from benchmarks.data.sources import Local, Member, Packaged, Published, Source
+from foundation import cache_folder
 
 SCALES = (2, 3, 4)
 

@@ -16,13 +16,9 @@ from urllib.parse import quote
 import pooch
 
 from benchmarks.data.images import DataError
+from foundation import cache_folder
 
 ORIGIN = "https://raw.githubusercontent.com/"
-
-
-def cache_folder() -> Path:
-    """Where downloaded and decoded data are kept."""
-    return Path(os.environ.get("SPINBENCH_DATA") or pooch.os_cache("spin-bench"))
 
 
 def mirror_folder() -> Path | None:

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from foundation import SpinbenchError
+
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # none that Pillow hands to an external program
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
-class DataError(Exception):
+class DataError(SpinbenchError):
     """Data are missing, damaged or not what they should be. The message is one line that names them."""
 
 

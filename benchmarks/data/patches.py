@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from benchmarks.data.datasets import Dataset
-from benchmarks.data.fetch import cache_folder
 from benchmarks.data.images import DataError, read_image
+from foundation import cache_folder
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 

@@ -10,12 +10,13 @@ from torch import nn
 
 import ablations
 import models
-from ablations import Experiment, Variant, nearest
+from ablations import Experiment, Variant
 from benchmarks import options, published
 from benchmarks.data import datasets
 from benchmarks.data.datasets import Dataset, Pair
 from benchmarks.data.sources import Local
 from benchmarks.options import UsageError
+from foundation import nearest
 from results import BASELINE, ROOT, Run, protocols, runs
 from results.comparison import Box
 
