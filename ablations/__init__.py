@@ -40,11 +40,13 @@ __all__ = [
     "ledger",
     "load_experiment",
     "load_protocol",
+    "name_of",
     "protocol_names",
 ]
 
 FOLDER = Path(__file__).parent
 PROTOCOLS = FOLDER / "protocols"
+_SUFFIXES = (".yaml", ".yml")
 _NOT_EXPERIMENTS = {"ledger"}
 
 Schema = TypeVar("Schema", bound=Strict)
@@ -62,6 +64,11 @@ def experiment_names() -> list[str]:
 def protocol_names() -> list[str]:
     """Protocols that come with the suite."""
     return sorted(path.stem for path in PROTOCOLS.glob("*.yaml"))
+
+
+def name_of(definition: str) -> str:
+    """The name of an experiment or protocol, which is given by its name or by the path of its file."""
+    return Path(definition).stem if definition.endswith(_SUFFIXES) else definition
 
 
 def load_experiment(name: str) -> Experiment:
@@ -92,7 +99,7 @@ def ledger() -> list[Decision]:
 def _locate(name: str, folder: Path, known: list[str], noun: str) -> Path:
     if name in known:
         return folder / f"{name}.yaml"
-    if name.endswith((".yaml", ".yml")):
+    if name.endswith(_SUFFIXES):
         path = Path(name)
         if path.is_file():
             return path

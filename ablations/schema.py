@@ -204,6 +204,10 @@ class Training(Strict):
     checkpoint_every: Positive
     validation: Validation | None = None
 
+    def deciding(self) -> dict[str, Any]:
+        """What decides the outcome of a training. Data decide by their content, which their name does not tell."""
+        return self.model_dump(mode="json", exclude={"data", "workers", "checkpoint_every", "validation"})
+
 
 class Evaluation(Strict):
     """Test sets, and the conventions of PSNR and SSIM under which each image is measured."""

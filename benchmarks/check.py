@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 import models
-from benchmarks import calibration, cost, evaluation, memory, provenance
+from benchmarks import calibration, cost, evaluation, memory
 from benchmarks.data import datasets
 from benchmarks.evaluation import Upscale
+from benchmarks.provenance import Process
 from benchmarks.quality import eight_bit
 from benchmarks.tiling import Fitted
 from models import native
@@ -36,7 +36,7 @@ def measure(
 
     Quality is that of the convention `rcan`. `network` describes `model`. Raises what `evaluate` and `cost` raise.
     """
-    started = datetime.now(UTC)
+    process = Process(device)
     upscale: Upscale
     if model is None:
         upscale = evaluation.bicubic_upscale(network.scale)
@@ -68,7 +68,7 @@ def measure(
         costs(model, network, device, watch("cost")) if model is not None else None,
         pd.concat(quality, ignore_index=True),
         pd.concat(samples, ignore_index=True)[SAMPLES],
-        plain(provenance.collect(started, device)),
+        plain(process.facts()),
     )
 
 

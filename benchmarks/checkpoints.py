@@ -6,10 +6,7 @@ A checkpoint is a file of tensors and plain containers. Reading one executes not
 from __future__ import annotations
 
 import io
-import itertools
-import logging
 import random
-import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,29 +14,25 @@ from typing import Any
 import numpy as np
 import torch
 
-import results
 from foundation import SpinbenchError
-
-log = logging.getLogger(__name__)
 
 
 class CheckpointError(SpinbenchError):
     """A checkpoint that cannot be used; the message names the file."""
 
 
-def save(path: Path, content: dict[str, Any]) -> None:
-    """Replace the checkpoint as a whole. `content` holds tensors, plain containers and its "fingerprint"."""
+def as_bytes(content: dict[str, Any]) -> bytes:
+    """A checkpoint as a file holds it. `content` holds tensors, plain containers and its "fingerprint"."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    results.write(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
     """Return the content of a checkpoint, its tensors on the CPU, or None where there is none.
 
-    A checkpoint with another fingerprint belongs to another training: it is renamed to
-    checkpoint-<first 8 of its fingerprint>.pt, which is logged as a warning, and None is returned.
-    Raises CheckpointError for a damaged file, which stays where it is.
+    Raises CheckpointError for a damaged file, and for one with another fingerprint, which belongs to another training.
+    It stays where it is.
     """
     if not path.is_file():
         return None
@@ -56,13 +49,12 @@ def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
         raise CheckpointError(
             f"{path}: damaged checkpoint ({reason}); move it away to train from the beginning"
         ) from error
-    if found == fingerprint:
-        return dict(content)
-    kept = _free_name(path, re.sub(r"[^0-9a-zA-Z]", "-", found[:8]))
-    path.rename(kept)
-    log.warning("%s: belongs to another configuration (fingerprint %.8s, expected %.8s); kept as %s, "
-                "training starts from the beginning", path, found, fingerprint, kept.name)  # fmt: skip
-    return None
+    if found != fingerprint:
+        raise CheckpointError(
+            f"{path}: belongs to a training under other settings (fingerprint {found[:8]}, expected "
+            f"{fingerprint[:8]}); move it away to train from the beginning"
+        )
+    return dict(content)
 
 
 def seed_generators(seed: int) -> None:
@@ -91,10 +83,3 @@ def set_generators(states: dict[str, Any], device: torch.device) -> None:
     torch.set_rng_state(states["torch"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)
-
-
-def _free_name(path: Path, suffix: str) -> Path:
-    """A name beside `path` that no file has: nothing that was stored is overwritten."""
-    numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
-    names = (path.with_name(f"{path.stem}-{suffix}{number}{path.suffix}") for number in numbers)
-    return next(name for name in names if not name.exists())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 import ablations
@@ -16,6 +19,7 @@ from benchmarks import cli_check, cli_networks, cli_pictures, cli_tradeoff
 from benchmarks.options import (
     DeviceName,
     Threads,
+    UsageError,
     compute_device,
     console,
     integers,
@@ -25,6 +29,7 @@ from benchmarks.options import (
 from foundation import SpinbenchError, one_line
 
 if TYPE_CHECKING:
+    from benchmarks.orchestrator import Outcome
     from benchmarks.profiling import Profile
 
 app = typer.Typer(
@@ -36,6 +41,9 @@ app = typer.Typer(
 
 ProtocolName = Annotated[str, typer.Option(help="A protocol's name, or the path of its YAML file.")]
 Folder = Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and report/.", file_okay=False)]
+Rerun = Annotated[
+    bool, typer.Option("--rerun", help="Train again what is stale or damaged; the old folders are kept under stale/.")
+]
 Only = Annotated[list[str] | None, typer.Option(help="Only these variants: repeat, or separate by commas.")]
 Scales = Annotated[list[str] | None, typer.Option("--scale", help="Scales instead of the experiment's.")]
 Seeds = Annotated[list[str] | None, typer.Option(help="Seeds instead of the protocol's, such as 0,1,2.")]
@@ -51,11 +59,16 @@ def run(
     data: Annotated[list[str] | None, typer.Option(help="Only these of the protocol's test sets.")] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
+    rerun: Rerun = False,
     folder: Folder = results.ROOT,
 ) -> None:
-    """Train, evaluate and cost an experiment's variants, then render the report. The same command resumes."""
+    """Train, evaluate and cost an experiment's variants, then render the report. The same command resumes.
+
+    What is finished is never repeated. A training under other settings than the protocol now has is refused.
+    """
     from benchmarks import devices, orchestrator
     from benchmarks.plan import plan
+    from results import definitions
 
     definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
     if data:
@@ -75,15 +88,12 @@ def run(
         root=folder,
     )
     name = devices.describe(where)["name"]
-    say(f"{definition.title}: {len(jobs)} runs under protocol {Path(protocol).stem} on {name}")
+    say(f"{definition.title}: {len(jobs)} runs under protocol {ablations.name_of(protocol)} on {name}")
     say(f"{training.summary} Expect: {training.expect}.")
-    outcomes = orchestrator.carry_out(jobs, console)
+    definitions.remember(protocol, experiment, folder)
+    outcomes = orchestrator.carry_out(jobs, console, rerun)
     _render(protocol, folder)
-    failed = [outcome for outcome in outcomes if outcome.error]
-    for outcome in failed:
-        say(f"failed: {outcome.job.run.name}: {outcome.error}")
-    if failed:
-        raise typer.Exit(1)
+    _tell_failures(outcomes)
 
 
 @app.command()
@@ -98,15 +108,18 @@ def status(
     import models
     from benchmarks import orchestrator, provenance
     from benchmarks.plan import plan
+    from results import processes
+    from results.state import state
 
     definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
     sets = {each: orchestrator.at_hand(training.evaluation.datasets, each) for each in models.SCALES}
     jobs = plan(definition, protocol, training, device=compute_device(device, threads), sets=sets, root=folder)
-    table = Table("run", "state", "still to do", "remarks", title=f"{experiment} under {Path(protocol).stem}")
+    table = Table("run", "state", "still to do", "remarks", title=f"{experiment} under {ablations.name_of(protocol)}")
     for job in jobs:
-        state = job.run.state(job.stages)
-        remarks = [*state.reasons, *provenance.flags(job.run.provenance())]
-        table.add_row(job.run.name, state.word, ", ".join(state.pending), "\n".join(remarks))
+        found = state(job.run, job.stages)
+        recorded = {} if any(line.startswith("provenance.json") for line in found.damaged) else job.run.provenance()
+        remarks = [*found.remarks, *provenance.flags(recorded), *processes.told(recorded.get("train", {}))]
+        table.add_row(job.run.name, found.word, ", ".join(found.pending), "\n".join(map(escape, remarks)))
     console.print(table)
 
 
@@ -120,12 +133,14 @@ def train(
     device: DeviceName = "auto",
     threads: Threads = None,
     profile: Annotated[bool, typer.Option("--profile", help="Show where the time of a step goes.")] = False,
+    rerun: Rerun = False,
     folder: Folder = results.ROOT,
 ) -> None:
     """Train one variant without evaluating it. `spinbench run` later takes it from there."""
     from benchmarks import orchestrator
     from benchmarks.plan import plan, without_stages
     from benchmarks.profiling import Profile
+    from results import definitions
 
     definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
     scales = integers(scale, "--scale") or list(definition.scales)
@@ -143,24 +158,46 @@ def train(
         root=folder,
     )
     jobs = [without_stages(job, ["train"]) for job in jobs if "train" in job.stages]
+    if not jobs:
+        weights = "has published weights" if definition.variants[variant].weights == "published" else "is not trained"
+        raise UsageError(f"{variant}: {weights} under protocol {protocol}, there is nothing to train")
+    definitions.remember(protocol, experiment, folder)
     profiles = {job.run.name: Profile(where) for job in jobs} if profile else {}
     jobs = [dataclasses.replace(job, on_phase=profiles.get(job.run.name)) for job in jobs]
     try:
-        outcomes = orchestrator.carry_out(jobs, console)
+        outcomes = orchestrator.carry_out(jobs, console, rerun)
     finally:  # a training of days is profiled by stopping it
         for name, measured in profiles.items():
             _show(measured, name)
-    if any(outcome.error for outcome in outcomes):
-        raise typer.Exit(1)
+    _tell_failures(outcomes)
 
 
 @app.command()
 def report(
-    protocol: ProtocolName = "quick",
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Experiments to show beside those that were run: names, or YAML files.", show_default=False
+        ),
+    ] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A protocol's name, or the path of its YAML file: repeat for several. "
+            "Default: every protocol that has runs, or quick.",
+            show_default=False,
+        ),
+    ] = None,
     folder: Folder = results.ROOT,
 ) -> None:
-    """Render the report from stored results. Needs neither torch nor the data."""
-    _render(protocol, folder)
+    """Render the reports from stored results. Needs neither torch nor the data."""
+    for name in protocol or results.protocols(folder) or ["quick"]:
+        try:
+            _render(name, folder, experiments or [])
+        except ablations.AblationError as error:
+            if protocol:
+                raise
+            say(f"left out: {error}")  # runs of a protocol whose file is not known here
 
 
 @app.command()
@@ -219,21 +256,23 @@ for part in (cli_networks, cli_tradeoff, cli_check):
 app.add_typer(cli_pictures.app, name="picture")
 
 
-def _render(protocol: str, folder: Path) -> None:
-    from reports.render import render
+def _render(protocol: str, folder: Path, also: Iterable[str] = ()) -> None:
+    from reports.overview import report
 
-    trains = ablations.load_protocol(protocol).training is not None
-
-    def worth_showing(name: str) -> bool:
-        """The paper's experiments of the protocol's kind; others once two of their variants can be compared."""
-        experiment = ablations.load_experiment(name)
-        if experiment.published is None:
-            return len({run.variant for run in results.runs(name, protocol, folder)} - {results.BASELINE}) > 1
-        trained = [variant.weights == "trained" for variant in experiment.variants.values()]
-        return (sum(trained) > len(trained) / 2) == trains
-
-    path = render([name for name in ablations.experiment_names() if worth_showing(name)], protocol, folder)
+    path = report(protocol, folder, also)
     say(f"report: {path}")
+    say(f"all reports: {folder / 'report' / 'index.html'}")
+
+
+def _tell_failures(outcomes: Sequence[Outcome]) -> None:
+    """Name what could not be done, and end with exit code 1 if there was any."""
+    failed = [outcome for outcome in outcomes if outcome.error]
+    for outcome in failed:
+        say(f"{outcome.word}: {outcome.job.run.name}: {outcome.error}")
+    if any(outcome.word == "refused" for outcome in failed):
+        say("--rerun trains refused runs again; their old folders are kept under stale/")
+    if failed:
+        raise typer.Exit(1)
 
 
 def _show(profile: Profile, run: str) -> None:
@@ -255,8 +294,22 @@ def _show(profile: Profile, run: str) -> None:
     say(f"data: {share:.2%} of a step, {verdict} the limit of {DATA_LIMIT:.0%}")
 
 
+class _Shown(logging.Handler):
+    """Prints what the library logs, above the bars of a progress if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(
+            f"{record.levelname.lower()}: {record.getMessage()}"
+            if record.levelno > logging.INFO
+            else record.getMessage()
+        )
+
+
 def main() -> None:
     """Entry point of `spinbench`."""
+    log = logging.getLogger("benchmarks")
+    log.setLevel(logging.INFO)
+    log.handlers = [_Shown()]
     try:
         app()
     except KeyboardInterrupt as error:

@@ -57,7 +57,7 @@ def compare(
     chosen = _contestants(words(networks), scale, experiment, protocol, folder)
     image_rule = "chosen by hand"
     if image is None:
-        frame = results.load(experiment, protocol, folder)
+        frame = results.load(experiment, protocol, root=folder)
         image, image_rule = comparing.differing_image(frame, scale, [one.name for one in chosen])
         say(f"{image}: {image_rule}")
     title, pair = pictures.pair(image, scale)

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+import ablations
 import results
 from benchmarks.options import UsageError, console, say
 
@@ -45,7 +46,7 @@ def tradeoff(
     picture = next((each for each in pictures if each.points or each.below), None)
     quantity, metric = QUANTITIES[x], METRICS[y]
     if picture is None:
-        place = f"{dataset or 'any set'} at x{scale or largest} under protocol {Path(protocol).stem}"
+        place = f"{dataset or 'any set'} at x{scale or largest} under protocol {ablations.name_of(protocol)}"
         raise UsageError(f"{experiment}: no network has both {metric.name} and {quantity.name} on {place}")
     heading = f"{metric.name} over {quantity.name} on {picture.dataset}, x{picture.scale}"
     unit = f" ({metric.unit})" if metric.unit else ""

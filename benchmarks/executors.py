@@ -3,59 +3,120 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from datetime import UTC, datetime
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
 import models
-from benchmarks import cost, evaluation, provenance, published, training
+from benchmarks import checkpoints, cost, evaluation, published, training
 from benchmarks.data import datasets
 from benchmarks.data.patches import PatchSampler
 from benchmarks.evaluation import Upscale
 from benchmarks.plan import Job
 from benchmarks.progress import Advance
+from benchmarks.provenance import Process
 from benchmarks.tiling import Fitted
 from foundation import SpinbenchError
 from models.weights import read_weights
-from results import BASELINE, digest, write
+from results import BASELINE, STAGES, digest, sha256
+from results.quality import joined
+from results.state import RunState, state
 
 Watch = Callable[[str, str], Advance]  # run, stage
+WEIGHTS = STAGES["train"]
 
 
 class RunError(SpinbenchError):
     """A run that cannot be carried out; one line that says why."""
 
 
-def execute(job: Job, watch: Watch, say: Callable[[str], None]) -> bool:
-    """Finish a run: what is finished stays, what is stale is set aside or done again, an interrupted training resumes.
+class RefusedRun(RunError):
+    """A run whose training would have to be repeated, which is done only when it is asked for."""
 
-    Returns False if there was nothing to do. Raises RunError if another process is at work on the run, and
-    whatever a stage raises; what was stored before stays.
+
+class ElsewhereRun(RunError):
+    """A run that another process is at work on."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One attempt at a run: what it is of, what is left of it, and how its progress is shown."""
+
+    job: Job
+    todo: RunState
+    process: Process
+    watch: Watch
+
+    def advance(self, stage: str) -> Advance:
+        return self.watch(self.job.run.name, stage)
+
+
+def execute(job: Job, watch: Watch, say: Callable[[str], None], rerun: bool = False) -> bool:
+    """Finish a run: what is finished stays, what is damaged or of other settings is measured again, and an interrupted
+    training resumes. A finished training is repeated only with `rerun`; the old folder is then kept.
+
+    Returns False if there was nothing to do. Raises RefusedRun for a training that would have to be repeated,
+    ElsewhereRun if another process is at work on the run, and whatever a stage raises; what was stored before stays.
     """
     run = job.run
-    if not run.state(job.stages).pending:
+    if _nothing_to_do(job):
         return False
     lock = run.folder.parent / f".{run.name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(lock, timeout=0):
-            state = run.state(job.stages)
-            for reason in state.reasons:
-                say(f"{run.name} is stale: {reason}")
-            if any(reason.startswith("train:") for reason in state.reasons):
+            todo = state(run, job.stages)
+            for line in (*todo.stale, *todo.damaged):
+                say(f"{run.name}: {line}")
+            if todo.refused and not rerun:
+                raise RefusedRun(todo.refused)
+            if todo.refused:
                 say(f"{run.name}: the old run is kept in {run.set_aside()}")
-                state = run.state(job.stages)
-            run.describe(job.header, job.stages)
-            for stage in state.pending:
-                started = datetime.now(UTC)
-                _STAGES[stage](job, watch(run.name, stage))
-                run.record(stage, job.stages[stage], provenance.collect(started, job.device))
-            return bool(state.pending)
+            for file in ("run.yaml", "provenance.json"):
+                if any(line.startswith(f"{file}:") for line in todo.damaged) and not todo.refused:
+                    say(f"{run.name}: {file} is written anew; the damaged one is kept as {run.put_away(file).name}")
+            try:
+                return _carry_out(job, watch)
+            except RefusedRun as error:
+                if not rerun:
+                    raise
+                say(f"{run.name}: {error}; the old run is kept in {run.set_aside()}")
+                return _carry_out(job, watch)
     except Timeout:
-        raise RunError(f"{run.name}: another process is at work on it ({lock})") from None
+        raise ElsewhereRun(f"{run.name}: another process is at work on it ({lock})") from None
+
+
+def _carry_out(job: Job, watch: Watch) -> bool:
+    todo = state(job.run, job.stages)
+    _describe(job)
+    for stage in todo.pending:
+        _STAGES[stage](_Work(job, todo, Process(job.device), watch))
+    return bool(todo.pending)
+
+
+def _nothing_to_do(job: Job) -> bool:
+    todo = state(job.run, job.stages)
+    repairable = [line for line in todo.damaged if not line.startswith("training.csv:")]
+    return not todo.pending and not repairable and not todo.refused
+
+
+def _describe(job: Job) -> None:
+    """Write run.yaml, if it does not say the same already. Sets measured earlier stay in it."""
+    stages = {name: dict(stage) for name, stage in job.stages.items()}
+    stored = (job.run.description() or {}).get("stages", {})
+    for name, stage in stored.items():
+        stages.setdefault(name, stage)  # such as the costs of a run that is trained alone now
+    if "evaluate" in job.stages and (known := stored.get("evaluate", {}).get("sets")):
+        others = {name: each for name, each in known.items() if name not in stages["evaluate"]["sets"]}
+        stages["evaluate"]["sets"] = {**stages["evaluate"]["sets"], **others}
+    ordered = {name: stages[name] for name in STAGES if name in stages}
+    if not job.run.says(job.header, ordered):
+        job.run.describe(job.header, ordered)
 
 
 def network(job: Job, trained: bool = True) -> nn.Module:
@@ -65,50 +126,127 @@ def network(job: Job, trained: bool = True) -> nn.Module:
     torch.manual_seed(job.run.seed)
     model = models.build(str(job.variant.model), job.run.scale, **job.variant.config)
     if trained:
-        model.load_state_dict(read_weights(job.run.path("weights.safetensors")))
+        model.load_state_dict(read_weights(job.run.path(WEIGHTS)))
     return model
 
 
-def _train(job: Job, advance: Advance) -> None:
+def _train(work: _Work) -> None:
+    job, process = work.job, work.process
     settings = job.protocol.training
     assert settings is not None  # else the plan has no such stage
     run, fingerprint = job.run, digest(job.stages["train"])
-    if training.finished(run, fingerprint):  # killed after the last step, before it was recorded
-        return
-    sampler = PatchSampler(
-        datasets.get(settings.data), run.scale, settings.lr_patch, settings.batch_size, run.seed, settings.augment
-    )
-    initial = None
+    checkpoint = run.path("checkpoint.pt")
+    inputs: dict[str, str] = {}
     if job.start is not None:
-        source = job.start.path("weights.safetensors")
+        source = job.start.path(WEIGHTS)
         if not source.is_file():
             raise RunError(f"{run.name} starts from {job.start.name}, which is not trained yet")
-        initial = read_weights(source)
+        if WEIGHTS in (damage := job.start.damage()):
+            raise RunError(f"{run.name} starts from {source}, which is {damage[WEIGHTS]}")
+        inputs[f"{job.start.name}/{WEIGHTS}"] = sha256(source)
+    if not training.finished(run, fingerprint):  # else killed after the last step, before it was recorded
+        if run.path(WEIGHTS).is_file() and not checkpoint.is_file():
+            raise RefusedRun(
+                f"{run.path(WEIGHTS)}: is damaged or of other settings, and no record of it is left; "
+                "restore it, or train the run again"
+            )
+        sampler = PatchSampler(
+            datasets.get(settings.data), run.scale, settings.lr_patch, settings.batch_size, run.seed, settings.augment
+        )
+        initial = read_weights(job.start.path(WEIGHTS)) if job.start else None
+        advance = work.advance("train")
 
-    def validate(model: nn.Module) -> tuple[float, float]:
-        assert settings.validation is not None
-        upscale = evaluation.network_upscale(model, job.device)
-        held_out = datasets.get(settings.validation.data)
-        rows = evaluation.evaluate(upscale, held_out, run.scale, limit=settings.validation.images)
-        return float(rows["psnr"].mean()), float(rows["ssim"].mean())
+        def validate(model: nn.Module) -> tuple[float, float]:
+            assert settings.validation is not None
+            upscale = evaluation.network_upscale(model, job.device)
+            held_out = datasets.get(settings.validation.data)
+            rows = evaluation.evaluate(upscale, held_out, run.scale, limit=settings.validation.images)
+            return float(rows["psnr"].mean()), float(rows["ssim"].mean())
 
-    training.train(
-        run,
-        network(job, trained=False),
-        sampler,
-        settings,
-        device=job.device,
-        fingerprint=fingerprint,
-        validate=validate if settings.validation else None,
-        initial=initial,
-        on_step=lambda step: advance(step.iteration, settings.iterations, f"loss {step.loss:.2f}"),
-        on_phase=job.on_phase,
-    )
+        try:
+            earlier = training.train(
+                run,
+                network(job, trained=False),
+                sampler,
+                settings,
+                device=job.device,
+                fingerprint=fingerprint,
+                about=_about(job),
+                process=process,
+                validate=validate if settings.validation else None,
+                initial=initial,
+                on_step=lambda step: advance(step.iteration, settings.iterations, f"loss {step.loss:.2f}"),
+                on_phase=job.on_phase,
+            )
+        except checkpoints.CheckpointError as error:
+            raise RefusedRun(str(error)) from error
+    else:
+        earlier = (checkpoints.load(checkpoint, fingerprint) or {}).get("processes", [])
+    files = {file: sha256(run.path(file)) for file in (WEIGHTS, "training.csv") if run.path(file).is_file()}
+    run.record("train", fingerprint, {**process.facts(earlier), "inputs": inputs}, files)
+    checkpoint.unlink(missing_ok=True)
 
 
-def _evaluate(job: Job, advance: Advance) -> None:
+def _about(job: Job) -> dict[str, Any]:
+    """What weights.safetensors says of itself, so that it can be used without its folder."""
+    about = {key: job.stages["train"][key] for key in ("model", "config", "scale", "seed")}
+    about |= {"ensemble": job.variant.ensemble, "multiple": job.variant.multiple}
+    return about | {"protocol": job.run.protocol, "variant": job.run.variant}
+
+
+def _evaluate(work: _Work) -> None:
+    job, run = work.job, work.job.run
     if not job.sets:
-        raise RunError(f"{job.run.name}: none of the test sets {job.protocol.evaluation.datasets} is at hand")
+        raise RunError(f"{run.name}: none of the test sets {job.protocol.evaluation.datasets} is at hand")
+    settings = job.stages["evaluate"]
+    common = digest({key: value for key, value in settings.items() if key != "sets"})
+    inputs = {WEIGHTS: sha256(run.path(WEIGHTS))} if "train" in job.stages else {}
+    record = run.provenance().get("evaluate", {})
+    kept = record.get("sets", {}) if (record.get("hash"), record.get("inputs")) == (common, inputs) else {}
+    # Each set is recorded as soon as it is measured: a long evaluation resumes, and another set comes on top.
+    entries = {name: entry for name, entry in kept.items() if run.intact(entry["file"])}
+    missing = [name for name in settings["sets"] if name not in entries or name in work.todo.sets]
+    asked = list(settings["sets"])
+    order = asked if set(kept) <= set(asked) else [*kept, *asked]
+
+    def keep() -> None:
+        """quality.csv is a view over the sets."""
+        sets = {name: entries[name] for name in dict.fromkeys(order) if name in entries}
+        text = joined([run.path(entry["file"]) for entry in sets.values()])
+        files = {entry["file"]: entry["sha256"] for entry in sets.values()}
+        files["quality.csv"] = run.write("quality.csv", text)
+        run.record("evaluate", common, {**work.process.facts(), "inputs": inputs, "sets": sets}, files)
+
+    if missing:
+        upscale = _upscale(job)
+        for name in missing:
+            entries[name] = _measure(work, name, upscale)
+            keep()
+    else:
+        keep()
+
+
+def _measure(work: _Work, name: str, upscale: Upscale) -> dict[str, str]:
+    """Measure one set and keep its rows: the file, its SHA-256, and the hash of what the set is."""
+    job, advance = work.job, work.advance("evaluate")
+    rows = evaluation.evaluate(
+        upscale,
+        job.sets[name],
+        job.run.scale,
+        job.protocol.evaluation.conventions,
+        lambda done, total, image: advance(done, total, f"{name} {image}"),
+        multiple=job.variant.multiple,
+    )
+    own = digest(job.stages["evaluate"]["sets"][name])
+    plain_name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:60]
+    whole = digest({**job.stages["evaluate"], "sets": own})
+    file = f"measured/{plain_name}-{whole[:8]}.csv"
+    job.run.path(file).parent.mkdir(exist_ok=True)
+    written = job.run.write(file, rows.to_csv(index=False, lineterminator="\n"))
+    return {"file": file, "sha256": written, "hash": own}
+
+
+def _upscale(job: Job) -> Upscale:
     upscale: Upscale
     if job.variant.model == BASELINE:
         upscale = evaluation.bicubic_upscale(job.run.scale)
@@ -122,35 +260,12 @@ def _evaluate(job: Job, advance: Advance) -> None:
             tile="off",
             say=lambda manner: None,
         )
-    if job.variant.ensemble:
-        upscale = evaluation.self_ensemble(upscale)
-    # Each set is kept as soon as it is measured: a long evaluation resumes, and another set is measured on top.
-    parts = []
-    for name in job.sets:
-
-        def progress(done: int, total: int, image: str, name: str = name) -> None:
-            advance(done, total, f"{name} {image}")
-
-        kept = job.run.path(f"measured/{name}-{_digest_of_set(job, name)[:8]}.csv")
-        if not kept.is_file():
-            dataset, conventions = datasets.get(name), job.protocol.evaluation.conventions
-            rows = evaluation.evaluate(
-                upscale, dataset, job.run.scale, conventions, progress, multiple=job.variant.multiple
-            )
-            write(kept, rows.to_csv(index=False, lineterminator="\n"))
-        parts.append(kept.read_text(encoding="utf-8").splitlines(keepends=True))
-    write(job.run.path("quality.csv"), "".join([parts[0][0], *(line for part in parts for line in part[1:])]))
+    return evaluation.self_ensemble(upscale) if job.variant.ensemble else upscale
 
 
-def _digest_of_set(job: Job, name: str) -> str:
-    """Of all that determines a run's quality on one set."""
-    stage = job.stages["evaluate"]
-    rest = {key: value for key, value in stage.items() if key not in ("data", "images", "missing")}
-    return digest({**rest, "data": stage["data"][name], "missing": stage["missing"].get(name, [])})
-
-
-def _cost(job: Job, advance: Advance) -> None:
-    settings = job.protocol.costing
+def _cost(work: _Work) -> None:
+    job, settings = work.job, work.job.protocol.costing
+    work.advance("cost")
     measured = cost.measure(
         str(job.variant.model),
         job.run.scale,
@@ -161,7 +276,10 @@ def _cost(job: Job, advance: Advance) -> None:
         warmup=settings.warmup,
         memory=settings.memory,
     )
-    write(job.run.path("cost.json"), json.dumps(measured, indent=1))
+    if job.run.path("cost.json").is_file():
+        job.run.put_away("cost.json")
+    files = {"cost.json": job.run.write("cost.json", json.dumps(measured, indent=1))}
+    job.run.record("cost", digest(job.stages["cost"]), work.process.facts(), files)
 
 
-_STAGES: dict[str, Callable[[Job, Advance], None]] = {"train": _train, "evaluate": _evaluate, "cost": _cost}
+_STAGES: Mapping[str, Callable[[_Work], None]] = {"train": _train, "evaluate": _evaluate, "cost": _cost}

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rich.console import Console
 
 from ablations import AblationError, Protocol
 from benchmarks.data import datasets
 from benchmarks.data.images import DataError
-from benchmarks.executors import execute
+from benchmarks.executors import ElsewhereRun, RefusedRun, execute
 from benchmarks.plan import Job
 from benchmarks.progress import RunProgress
-from foundation import nearest
+from foundation import SpinbenchError, nearest, one_line, write
+from results import Run
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run went; `error` is None unless it failed."""
+    """How a run went; `error` is None unless it failed, or was refused: its training would have to be repeated."""
 
     job: Job
-    word: str  # done, already finished, failed
+    word: Literal["done", "already finished", "elsewhere", "refused", "failed"]
     error: str | None = None
 
 
@@ -77,19 +81,42 @@ def at_hand(names: Sequence[str], scale: int) -> tuple[str, ...]:
     return tuple(found)
 
 
-def carry_out(jobs: Sequence[Job], console: Console) -> list[Outcome]:
-    """Finish every job that can be finished, with progress on the console. KeyboardInterrupt passes through."""
-    outcomes = []
+def carry_out(jobs: Sequence[Job], console: Console, rerun: bool = False) -> list[Outcome]:
+    """Finish every job that can be finished, with progress on the console. KeyboardInterrupt passes through.
+
+    Runs that another process is at work on are looked at again in the end: by then they are finished elsewhere, free
+    to be gone on with, or still elsewhere, which is no failure. A run that fails keeps the traceback in its folder.
+    """
+    outcomes: dict[Run, Outcome] = {}
     with RunProgress(len(jobs), console) as progress:
-        for job in jobs:
-            name = job.run.name
-            try:
-                worked = execute(job, progress.stage, progress.line)
-            except Exception as error:  # one failing run must not take the others with it
-                message = " ".join(f"{type(error).__name__}: {error}".split())
-                outcomes.append(Outcome(job, "failed", message))
-                progress.done(f"{name} failed: {message}")
-                continue
-            outcomes.append(Outcome(job, "done" if worked else "already finished"))
-            progress.done(f"{name} {outcomes[-1].word}")
-    return outcomes
+        for attempt in ("first", "last"):
+            for job in jobs:
+                if attempt == "last" and outcomes[job.run].word != "elsewhere":
+                    continue
+                before = outcomes.get(job.start) if job.start else None
+                if before and before.word == "elsewhere":
+                    outcome = Outcome(job, "elsewhere")
+                else:
+                    outcome = _attempt(job, progress, rerun)
+                outcomes[job.run] = outcome
+                if outcome.word != "elsewhere" or attempt == "last":
+                    progress.done(f"{job.run.name} {outcome.word}" + (f": {outcome.error}" if outcome.error else ""))
+    return list(outcomes.values())
+
+
+def _attempt(job: Job, progress: RunProgress, rerun: bool) -> Outcome:
+    failure = job.run.path("failure.txt")
+    try:
+        worked = execute(job, progress.stage, progress.line, rerun)
+        failure.unlink(missing_ok=True)
+        return Outcome(job, "done" if worked else "already finished")
+    except ElsewhereRun:
+        return Outcome(job, "elsewhere")
+    except RefusedRun as error:
+        return Outcome(job, "refused", one_line(error))
+    except Exception as error:  # one failing run must not take the others with it
+        if job.run.folder.is_dir():
+            with contextlib.suppress(OSError):
+                write(failure, traceback.format_exc())
+        known = isinstance(error, SpinbenchError | OSError)
+        return Outcome(job, "failed", one_line(error) if known else f"{type(error).__name__}: {one_line(error)}")

@@ -10,11 +10,14 @@ from typing import Any
 
 import torch
 
+import ablations
 import models
 from ablations import AblationError, Experiment, Protocol, Variant
 from ablations.schema import Training
 from benchmarks import published
 from benchmarks.data import datasets
+from benchmarks.data.datasets import Dataset
+from benchmarks.data.images import READER
 from benchmarks.quality import find_convention
 from foundation import nearest
 from results import BASELINE, ROOT, Run, digest
@@ -28,7 +31,7 @@ class Job:
     variant: Variant
     protocol: Protocol
     device: torch.device
-    sets: tuple[str, ...]  # test sets at hand at its scale
+    sets: Mapping[str, Dataset]  # test sets at hand at its scale
     stages: Mapping[str, Mapping[str, Any]]
     start: Run | None = None  # the run whose weights this one begins from
 
@@ -39,7 +42,7 @@ class Job:
     def header(self) -> dict[str, Any]:
         """What run.yaml says before the stages."""
         trained = "baseline" if self.variant.model == BASELINE else "run"
-        return {
+        header = {
             "protocol": self.run.protocol,
             "variant": self.run.variant,
             "label": self.variant.label,
@@ -49,6 +52,11 @@ class Job:
             "ensemble": self.variant.ensemble,
             "status": self.status,
         }
+        if self.variant.model != BASELINE:
+            header["defaults"] = models.configuration(str(self.variant.model))
+        if self.protocol.training is not None and "train" in self.stages:
+            header["training_data"] = self.protocol.training.data
+        return header
 
 
 def plan(
@@ -83,7 +91,7 @@ def plan(
     chosen = {name: variant for name, variant in experiment.variants.items() if not only or name in only}
     start = protocol.training.warm_start if protocol.training else None
     wanted = _with_starts(list(scales or experiment.scales), start)
-    name = Path(protocol_name).stem
+    name = ablations.name_of(protocol_name)
     planner = _Planner(name, protocol, device, sets, root)
     jobs = [planner.baseline(scale) for scale in wanted]
     for variant_name, variant in chosen.items():
@@ -117,9 +125,9 @@ class _Planner:
         train: dict[str, Any] = {
             **network,
             "seed": seed,
-            "training": training.model_dump(mode="json"),
+            "training": training.deciding(),
             "data": datasets.get(training.data).checksum(scale),
-            **self._machine(training.precision),
+            "reader": READER,
         }
         start = None
         if training.warm_start is not None and training.warm_start != scale:
@@ -127,11 +135,10 @@ class _Planner:
             start, train["start"] = first.run, digest(first.stages["train"])
         stages = {
             "train": train,
-            "evaluate": {"weights": digest(train), **self._evaluation(scale)},
+            "evaluate": self._evaluation(network, variant, digest(train)),
             "cost": self._cost(network),
         }
-        run = Run(self.name, variant_name, scale, seed, self.root)
-        return Job(run, variant, self.protocol, self.device, tuple(self.sets[scale]), stages, start)
+        return self._of(Run(self.name, variant_name, scale, seed, self.root), variant, stages, start=start)
 
     def published(self, variant_name: str, variant: Variant, scale: int) -> Job:
         """A network with published weights; costed only where its checkpoint is not at hand."""
@@ -144,29 +151,24 @@ class _Planner:
         elif status is None and source is not None and not source.available():
             status = f"its checkpoint is not in the mirror ({Path(source.path).name})"
         if status is None and source is not None:
-            stages["evaluate"] = {
-                **network,
-                "weights": source.content,
-                "ensemble": variant.ensemble,
-                "multiple": variant.multiple,
-                **self._evaluation(scale),
-            }
-        run = Run(self.name, variant_name, scale, 0, self.root)
-        return Job(run, variant, self.protocol, self.device, tuple(self.sets[scale]), stages, status=status)
+            stages["evaluate"] = self._evaluation(network, variant, source.content)
+        return self._of(Run(self.name, variant_name, scale, 0, self.root), variant, stages, status=status)
 
     def untrained(self, variant_name: str, variant: Variant, scale: int) -> Job:
         """A network that the protocol does not train: costed only."""
         stages = {"cost": self._cost(self._network(variant_name, variant, scale))}
-        run = Run(self.name, variant_name, scale, 0, self.root)
         status = variant.status or "the protocol trains nothing"
-        return Job(run, variant, self.protocol, self.device, tuple(self.sets[scale]), stages, status=status)
+        return self._of(Run(self.name, variant_name, scale, 0, self.root), variant, stages, status=status)
 
     def baseline(self, scale: int) -> Job:
         """Bicubic interpolation, measured like a network but neither trained nor costed."""
-        run = Run(self.name, BASELINE, scale, 0, self.root)
-        stages = {"evaluate": {"model": BASELINE, "scale": scale, **self._evaluation(scale)}}
         variant = Variant(label="Bicubic", model=BASELINE)
-        return Job(run, variant, self.protocol, self.device, tuple(self.sets[scale]), stages)
+        network = {"model": BASELINE, "config": {}, "scale": scale}
+        stages = {"evaluate": self._evaluation(network, variant, None)}
+        return self._of(Run(self.name, BASELINE, scale, 0, self.root), variant, stages)
+
+    def _of(self, run: Run, variant: Variant, stages: dict[str, dict[str, Any]], **more: Any) -> Job:
+        return Job(run, variant, self.protocol, self.device, self._sets(run.scale), stages, **more)
 
     def _network(self, variant_name: str, variant: Variant, scale: int) -> dict[str, Any]:
         try:
@@ -176,20 +178,36 @@ class _Planner:
         return {"model": variant.model, "config": config, "scale": scale}
 
     def _cost(self, network: dict[str, Any]) -> dict[str, Any]:
-        return {**network, "costing": self.protocol.costing.model_dump(mode="json"), **self._machine("float32")}
+        return {**network, "costing": self.protocol.costing.model_dump(mode="json")}
 
-    def _evaluation(self, scale: int) -> dict[str, Any]:
-        sets = {name: datasets.get(name) for name in self.sets[scale]}
+    def _sets(self, scale: int) -> dict[str, Dataset]:
+        """The test sets at hand by the names under which they are measured."""
+        found: dict[str, Dataset] = {}
+        for dataset in map(datasets.get, self.sets[scale]):
+            if dataset.name in found:
+                raise AblationError(f"two of the protocol's test sets are called {dataset.name!r}; rename a folder")
+            found[dataset.name] = dataset
+        return found
+
+    def _evaluation(self, network: dict[str, Any], variant: Variant, weights: str | None) -> dict[str, Any]:
+        """`weights` stands for what they are: the settings of a training, or the SHA-256 of a checkpoint."""
+        scale = network["scale"]
         return {
+            **network,
+            "weights": weights,
+            "ensemble": variant.ensemble,
+            "multiple": variant.multiple,
             "conventions": self.protocol.evaluation.conventions,
-            "data": {name: dataset.checksum(scale) for name, dataset in sets.items()},
-            "images": {name: len(dataset.hr_names()) for name, dataset in sets.items()},
-            "missing": {name: missing for name, dataset in sets.items() if (missing := dataset.missing(scale))},
-            **self._machine("float32"),
+            "sets": {
+                name: {
+                    "data": dataset.checksum(scale),
+                    "reader": READER,
+                    "images": len(dataset.hr_names()),
+                    "missing": dataset.missing(scale),
+                }
+                for name, dataset in self._sets(scale).items()
+            },
         }
-
-    def _machine(self, dtype: str) -> dict[str, Any]:
-        return {"device": self.device.type, "dtype": dtype, "threads": torch.get_num_threads()}
 
 
 def without_stages(job: Job, keep: Collection[str]) -> Job:

@@ -6,6 +6,9 @@ import hashlib
 import importlib.metadata
 import platform
 import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -22,20 +25,35 @@ _SUFFIXES = (".py", ".cpp", ".h")
 _LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pillow", "scikit-image", "fvcore", "spin-bench")
 
 
-def collect(started: datetime, device: torch.device) -> dict[str, Any]:
-    """Versions, machine, commit, digest of the sources, and times (UTC), for provenance.json."""
-    finished = datetime.now(UTC)
-    return {
-        "started": started.isoformat(timespec="seconds"),
-        "finished": finished.isoformat(timespec="seconds"),
-        "seconds": round((finished - started).total_seconds(), 1),
-        "device": devices.describe(device),
-        "system": f"{platform.system()} {platform.machine()}",
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-        "commit": commit(),
-        "source": source_digest(),
-    }
+@dataclass(frozen=True)
+class Process:
+    """This process at work on a stage, since now."""
+
+    device: torch.device
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: float = field(default_factory=time.monotonic)  # the time of day may be set back
+
+    def facts(self, earlier: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """Versions, machine, commit, digest of the sources, and times (UTC), for provenance.json.
+
+        `earlier` are the facts of processes that were at work on the stage before: their seconds are added.
+        """
+        own: dict[str, Any] = {
+            "started": self.started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self.clock, 1),
+            "device": devices.describe(self.device),
+            "system": f"{platform.system()} {platform.machine()}",
+            "threads": torch.get_num_threads(),
+            "capability": torch.backends.cpu.get_cpu_capability(),
+            "versions": versions(),
+            "commit": commit(),
+            "source": source_digest(),
+        }
+        if not earlier:
+            return own
+        seconds = round(own["seconds"] + sum(one["seconds"] for one in earlier), 1)
+        return {**own, "started": earlier[0]["started"], "seconds": seconds, "earlier": list(earlier)}
 
 
 def flags(record: dict[str, dict[str, Any]]) -> list[str]:

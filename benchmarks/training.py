@@ -9,6 +9,8 @@ network adds up there in atomic operations (scatter, index_add) may still differ
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import logging
 import math
 import signal
@@ -31,10 +33,13 @@ import results
 from ablations.schema import Training
 from benchmarks import checkpoints
 from benchmarks.data.patches import PatchSampler, loader
+from benchmarks.provenance import Process
 from foundation import SpinbenchError
+from results import plain, processes
 
 log = logging.getLogger(__name__)
 
+METADATA = "spin-bench"  # the entry of weights.safetensors that says what they are of, as JSON
 COLUMNS = ["iteration", "loss", "learning_rate", "seconds", "psnr", "ssim"]
 ROWS = 200  # about so many in training.csv, besides those of the validation
 CHECK_EVERY = 50  # iterations between two looks at the loss on a GPU, where each look waits for the device
@@ -66,28 +71,34 @@ def train(
     *,
     device: torch.device,
     fingerprint: str,
+    about: Mapping[str, Any] | None = None,
+    process: Process | None = None,
     validate: Callable[[nn.Module], tuple[float, float]] | None = None,
     initial: Mapping[str, Tensor] | None = None,
     on_step: Callable[[Step], None] | None = None,
     on_phase: Callable[[str], None] | None = None,
-) -> None:
+) -> list[dict[str, Any]]:
     """Train a network as the protocol says; where the run has a checkpoint, go on from there to the same bits.
+
+    Returns the facts of the processes that trained it before this one (`process`), which the checkpoint hands on.
 
     `model` maps RGB (n, 3, h, w) in [0, 1] to (n, 3, scale h, scale w). It is moved to `device`, and holds in the end
     the weights that are kept. `fingerprint` stands for everything that decides the outcome: a checkpoint with another
-    one is set aside (`checkpoints.load`). `validate` returns PSNR (dB) and SSIM of the network it is given, every
-    `training.validation.every` iterations; it cannot influence the training. `initial` holds weights to begin from
-    (`warm_start`). `on_step` is called after each step, on a GPU after at most 50.
-    `on_phase` is called where a phase of a step ends, with its name: data, forward, backward (the loss too), optimiser
-    (clipping and averaging too), validation where there is one, rest.
+    one is refused (`checkpoints.load`). `about` is what weights.safetensors says of itself. `validate` returns PSNR
+    (dB) and SSIM of the network it is given, every `training.validation.every` iterations; it cannot influence the
+    training. `initial` holds weights to begin from (`warm_start`). `on_step` is called after each step, on a GPU after
+    at most 50. `on_phase` is called where a phase of a step ends, with its name: data, forward, backward (the loss
+    too), optimiser (clipping and averaging too), validation where there is one, rest.
 
     Writes to the run's folder: training.csv (loss is the mean since the row before), checkpoint.pt on the way, and
-    weights.safetensors in the end (the averaged weights if the training has `ema`), when checkpoint.pt is removed.
+    weights.safetensors in the end (the averaged weights if the training has `ema`); checkpoint.pt may be removed then.
 
     Raises TrainingError for a loss or gradient that is not finite (the checkpoint of the last good state stays) and
     for an output of the wrong shape, checkpoints.CheckpointError for a checkpoint that is damaged or does not fit,
-    and TrainingStopped after SIGINT or SIGTERM.
+    results.ResultsError if the run's folder is removed, and TrainingStopped after SIGINT or SIGTERM.
     """
+    process = process or Process(device)
+    run.folder.mkdir(parents=True, exist_ok=True)
     # State: all that changes from step to step
     model.to(device).train()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -101,6 +112,7 @@ def train(
     start, seconds = 0, 0.0
     losses: list[float] = []  # since the last row
     rows: list[tuple[float | None, ...]] = []
+    earlier: list[dict[str, Any]] = []
     checkpoints.seed_generators(run.seed)
 
     # Where to begin
@@ -114,7 +126,10 @@ def train(
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise checkpoints.CheckpointError(f"{path}: does not fit this training ({reason})") from error
+        earlier = stored.get("processes", [])
         log.info("%s: goes on after iteration %d of %d", run.name, start, training.iterations)
+        for change in processes.changes([*earlier[-1:], process.facts()]):
+            log.warning("%s: goes on with %s; the last bits may differ from those of one process", run.name, change)
     elif initial is not None:
         left = warm_start(model, initial)
         log.info("%s: warm start; left at their initialisation: %s", run.name, ", ".join(left) or "none")
@@ -188,7 +203,8 @@ def train(
                 content = {name: part.state_dict() for name, part in state.items()}
                 content |= {"fingerprint": fingerprint, "iteration": iteration, "seconds": seconds}
                 content |= {"losses": losses, "rows": rows, "generators": checkpoints.generators(device)}
-                checkpoints.save(path, content)
+                content["processes"] = [*earlier, plain(process.facts())]
+                run.write(path.name, checkpoints.as_bytes(content))
                 saved = iteration
             ended("rest")
             if stop:
@@ -202,18 +218,35 @@ def train(
             model.load_state_dict(averaged.module.state_dict())
         tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
         # one entry only: safetensors writes several in random order
-        results.write(run.path("weights.safetensors"), safetensors.torch.save(tensors, {"fingerprint": fingerprint}))
-        path.unlink(missing_ok=True)
+        told = {**(about or {}), "fingerprint": fingerprint, "tensors": _digest_of(tensors)}
+        metadata = {METADATA: json.dumps(told, sort_keys=True)}
+        run.write("weights.safetensors", safetensors.torch.save(tensors, metadata))
+        return earlier
 
 
 def finished(run: results.Run, fingerprint: str) -> bool:
-    """Whether the run's weights are there, and are those of this training."""
+    """Whether the run's weights are there, whole, and those of this training."""
     path = run.path("weights.safetensors")
     if not path.is_file():
         return False
-    with contextlib.suppress(safetensors.SafetensorError), safetensors.safe_open(path, "pt") as weights:
-        return bool((weights.metadata() or {}).get("fingerprint") == fingerprint)
-    return False
+    try:
+        with safetensors.safe_open(path, "pt") as weights:
+            told = json.loads((weights.metadata() or {}).get(METADATA, "{}"))
+            if not isinstance(told, dict) or told.get("fingerprint") != fingerprint:
+                return False
+            tensors = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118
+        return bool(told.get("tensors") == _digest_of(tensors))
+    except (safetensors.SafetensorError, ValueError):
+        return False
+
+
+def _digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and values."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+        total.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
 
 
 def learning_rate(training: Training, iteration: int) -> float:
@@ -280,7 +313,7 @@ def _validated(
 
 def _write_rows(run: results.Run, rows: list[tuple[float | None, ...]]) -> None:
     table = pd.DataFrame(rows, columns=COLUMNS)
-    results.write(run.path("training.csv"), table.to_csv(index=False, lineterminator="\n"))
+    run.write("training.csv", table.to_csv(index=False, lineterminator="\n"))
 
 
 @contextlib.contextmanager

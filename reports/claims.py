@@ -66,7 +66,7 @@ class Condition(NamedTuple):
 def judge(study: Study) -> list[Judgement]:
     """A judgement of every claim of a study's experiment. Raises ResultsError where a measured number is missing."""
     stated = study.experiment.claims
-    wanted = {name: conditions(claim, study.experiment) for name, claim in stated.items()}
+    wanted = {name: conditions(claim, study.definition) for name, claim in stated.items()}
     needed = {name: [one for condition in found for one in condition.comparisons] for name, found in wanted.items()}
     tested = compare(study.frame, dict.fromkeys(one for found in needed.values() for one in found))
     rows = {Comparison(*row[: len(Comparison._fields)]): row for row in tested.itertuples(index=False)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from results import ResultsError, Run
+from results import Run
 
 COLUMNS = [
     "variant", "scale", "parameters", "macs", "macs_conditions", "counted", "zeros", "activations",
@@ -17,31 +17,31 @@ COLUMNS = [
 
 
 def costs(runs: Iterable[Run]) -> pd.DataFrame:
-    """A row per variant and scale, from its first run with a cost.json: seeds do not change what a network costs.
+    """A row per variant and scale, from its first run with an intact cost.json: seeds do not change the costs.
 
     Numbers are in SI units (MACs are multiply-adds of one image) and NaN where they were not measured; the columns
-    `..._conditions` say in words how they were. Raises ResultsError for a value that is not a number.
+    `..._conditions` say in words how they were.
     """
     rows: dict[tuple[str, int], dict[str, Any]] = {}
     for run in runs:
-        content = run.cost()
-        if content is None or (run.variant, run.scale) in rows:
+        content = run.cost() if (run.variant, run.scale) not in rows and run.intact("cost.json") else None
+        if content is None:
             continue
         latency, macs = content.get("latency") or {}, content.get("macs") or {}
         rows[run.variant, run.scale] = {
             "variant": run.variant,
             "scale": run.scale,
-            "parameters": _number(run, content, "parameters"),
-            "macs": _number(run, content, "macs", "total"),
+            "parameters": _number(content, "parameters"),
+            "macs": _number(content, "macs", "total"),
             "macs_conditions": _macs_conditions(macs),
             "counted": tuple(macs.get("by_operator") or ()),
             "zeros": tuple(macs.get("zero_operators") or ()),
-            "activations": _number(run, content, "activations"),
-            "latency_s": _number(run, content, "latency", "median_s"),
-            "q1_s": _number(run, content, "latency", "q1_s"),
-            "q3_s": _number(run, content, "latency", "q3_s"),
+            "activations": _number(content, "activations"),
+            "latency_s": _number(content, "latency", "median_s"),
+            "q1_s": _number(content, "latency", "q1_s"),
+            "q3_s": _number(content, "latency", "q3_s"),
             "latency_conditions": _latency_conditions(latency),
-            "memory_bytes": _number(run, content, "memory", "bytes"),
+            "memory_bytes": _number(content, "memory", "bytes"),
             "memory_conditions": _memory_conditions(content.get("memory") or {}),
         }
     return pd.DataFrame(list(rows.values()), columns=COLUMNS)
@@ -63,16 +63,11 @@ def operators(table: pd.DataFrame, column: str) -> str:
     return ", ".join(sorted(set().union(*table[column])))
 
 
-def _number(run: Run, content: Any, *keys: str) -> float:
+def _number(content: Any, *keys: str) -> float:
     value = content
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        place = f"{run.path('cost.json')}: {'.'.join(keys)}"
-        raise ResultsError(f"{place} is {value!r}, expected a number")
-    return value
+    return math.nan if value is None else value
 
 
 def _macs_conditions(macs: dict[str, Any]) -> str:

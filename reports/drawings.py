@@ -123,7 +123,7 @@ def _training_curves(runs: Sequence[results.Run], labels: Mapping[str, str]) -> 
     scales = {run.scale for run in runs}
     for run in runs:
         path = run.path("training.csv")
-        if not path.is_file():
+        if not run.intact("training.csv"):
             continue
         try:
             curve = pd.read_csv(path).astype({"iteration": int, "loss": float})

@@ -130,10 +130,11 @@ def layout(
     scale: int,
     latency: bool,
     warm_starts: Mapping[tuple[str, str, int], int],
+    summaries: Mapping[str, str],
 ) -> Layout:
     """Arrange a table of `study.load` and one of `costs.costs`, with or without the latter's latency.
 
-    `warm_starts` is of `notes.warm_starts`.
+    `warm_starts` is of `notes.warm_starts`; `summaries` are those of the other protocols in the table.
     """
     table = table[table.scale == scale]
     cells: Cells = {(row.variant, row.protocol, row.dataset, row.metric): row for row in table.itertuples()}
@@ -151,7 +152,7 @@ def layout(
         for name, line in ({protocol: label} | dict(zip(other.protocol, other.label, strict=True))).items():
             own = name == protocol
             start = warm_starts.get((name, variant, scale))
-            flag = footnotes.mark(about_variant(definition, None if own else name, start))
+            flag = footnotes.mark(about_variant(definition, None if own else name, start, summaries.get(name, "")))
             spent = [column.get(variant, NOTHING) if own else "" for column in shown_costs.values()]
             found = [
                 [_cell(cells, footnotes, (variant, name, dataset), kind, own) for kind, dataset in group]

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-import ablations
 from ablations import Variant
 from reports.costs import conditions
 from reports.reasons import TOLERANCE
@@ -54,16 +53,16 @@ def warm_starts(runs: Iterable[Run]) -> dict[tuple[str, str, int], int]:
     return found
 
 
-def about_variant(variant: Variant | None, other_protocol: str | None = None, warm_start: int | None = None) -> str:
-    """How a row differs from its neighbours; of another protocol, what its numbers may be used for."""
+def about_variant(
+    variant: Variant | None, other_protocol: str | None = None, warm_start: int | None = None, summary: str = ""
+) -> str:
+    """How a row differs from its neighbours; of another protocol its `summary`, what its numbers may be used for."""
     if variant is None:
         return ""
     parts = ["Self-ensemble: mean over the 8 symmetries of the square."] if variant.ensemble else []
     parts += [variant.note] if variant.note else []
     if other_protocol is not None:
-        known = other_protocol in ablations.protocol_names()
-        summary = ablations.load_protocol(other_protocol).summary.strip() if known else ""
-        parts.append(f"Trained here by protocol {other_protocol}; not ranked. {summary}".strip())
+        parts.append(f"Trained here by protocol {other_protocol}; not ranked. {summary.strip()}".strip())
     parts += [f"Warm start: its training began from its own weights at ×{warm_start}."] if warm_start else []
     return " ".join(parts)
 

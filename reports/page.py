@@ -6,7 +6,7 @@ import base64
 import hashlib
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +38,15 @@ class Distance(NamedTuple):
 
 def html_page(content: Mapping[str, Any]) -> str:
     """The page from what `render` gathered. Every text in it is escaped, unless it is Markup."""
+    return _environment().get_template("report.html").render(content)
+
+
+def overview_page(entries: Sequence[Any]) -> str:
+    """The page over all reports; the entries are of `reports.overview`."""
+    return _environment().get_template("overview.html").render(entries=entries)
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -54,7 +63,7 @@ def html_page(content: Mapping[str, Any]) -> str:
         "style": _joined(STYLES),
         "script": _joined(SCRIPTS),
     }
-    return environment.get_template("report.html").render(content)
+    return environment
 
 
 def policy(style: str, script: str, body: str) -> str:

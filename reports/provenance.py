@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ablations import Protocol
-from results import STAGES, Run, differences
+from results import STAGES, Run, processes
 
 
 class Record(NamedTuple):
-    """What is known of a finished stage of a run, whose state is finished, stale or unfinished."""
+    """What is known of a finished stage of a run, whose state is finished or unfinished."""
 
     run: str
     state: str
@@ -40,11 +39,11 @@ def provenance(runs: Iterable[Run]) -> Provenance:
     records: list[Record] = []
     for run in runs:
         name = f"{run.protocol}/{run.name}" if mixed else run.name
-        description = run.description() or {}
-        state = run.state(description.get("stages", {})).word
+        wanted = (run.description() or {}).get("stages", {})
         recorded = run.provenance()
+        state = "finished" if set(wanted) <= set(recorded) else "unfinished"
         stages = [name for name in STAGES if name in recorded]
-        records += [Record(name, state, stage, _flat(recorded[stage])) for stage in stages]
+        records += [Record(name, state, stage, _facts(recorded[stage])) for stage in stages]
     values: dict[str, set[str]] = {}
     for record in records:
         for key, value in record.facts.items():
@@ -53,18 +52,9 @@ def provenance(runs: Iterable[Run]) -> Provenance:
     return Provenance(records, shared, [key for key in values if key not in shared])
 
 
-def changed(runs: Iterable[Run], protocol: Protocol) -> list[str]:
-    """A line for every run that was trained with other settings than the protocol now has."""
-    if protocol.training is None:
-        return []
-    now = protocol.training.model_dump(mode="json")
-    lines = []
-    for run in runs:
-        stages = (run.description() or {}).get("stages", {})
-        trained = stages.get("train", {}).get("training")
-        if trained is not None and (changes := differences(trained, now)):
-            lines.append(f"{run.name}: {'; '.join(changes)}")
-    return lines
+def in_several_processes(runs: Iterable[Run]) -> list[str]:
+    """A line for every run whose training went on in another process, with what changed on the way."""
+    return [f"{run.name}: {line}" for run in runs for line in processes.told(run.provenance().get("train", {}))]
 
 
 def full_sets(runs: Iterable[Run]) -> dict[str, int]:
@@ -72,9 +62,16 @@ def full_sets(runs: Iterable[Run]) -> dict[str, int]:
     found: dict[str, int] = {}
     for run in runs:
         stages = (run.description() or {}).get("stages", {})
-        for dataset, count in (stages.get("evaluate", {}).get("images") or {}).items():
+        evaluate = stages.get("evaluate", {})
+        counts = {name: one["images"] for name, one in evaluate.get("sets", {}).items()}
+        for dataset, count in (counts or evaluate.get("images") or {}).items():  # the latter in the first format
             found[dataset] = max(found.get(dataset, 0), int(count))
     return found
+
+
+def _facts(record: Mapping[str, Any]) -> dict[str, str]:
+    """What of a record is worth a column; files and sets have their own hashes in provenance.json."""
+    return _flat({key: value for key, value in record.items() if key not in ("products", "inputs", "sets", "earlier")})
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -14,10 +14,10 @@ from reports.agreement import agreement
 from reports.costs import conditions, costs, operators
 from reports.drawings import drawings
 from reports.page import TEMPLATES, html_page
-from reports.provenance import changed, full_sets, provenance
+from reports.provenance import full_sets, in_several_processes, provenance
 from reports.study import Study
 from reports.tables import CONVENTION, METRICS, RUN, departures
-from results import targets
+from results import definitions, targets
 
 TEXTS = {"tex": latex, "md": markdown}
 
@@ -27,13 +27,13 @@ def render(
 ) -> Path:
     """Write the report of some experiments under a protocol and return the path of its page, index.html.
 
-    Reads the runs below `root` and writes to `output` (default: `root`/report): index.html; for every experiment
-    <name>.csv and, if it is a table, <name>.tex and <name>.md; the figures of `drawings`; and the comparisons of
-    `pictures.write`. Any part of the runs will do, and none. The same results give the same bytes.
+    Reads the runs below `root` and writes to `output` (default: `root`/report/<protocol>): index.html; for every
+    experiment <name>.csv and, if it is a table, <name>.tex and <name>.md; the figures of `drawings`; and the
+    comparisons of `pictures.write`. Any part of the runs will do, and none. The same results give the same bytes.
     Raises ablations.AblationError and results.ResultsError.
     """
-    folder = output or root / "report"
-    plan = ablations.load_protocol(protocol)
+    folder = output or root / "report" / ablations.name_of(protocol)
+    plan = definitions.protocol(protocol, root)
     studies = [study.load(name, protocol, root) for name in experiment_names]
     studies.sort(key=lambda one: (one.experiment.published is None, one.experiment.kind == "curve"))
     runs = list(dict.fromkeys(run for one in studies for run in one.runs))
@@ -46,7 +46,7 @@ def render(
     comparisons = pictures.comparisons(stored)
     content = {
         "plan": plan,
-        "protocol": Path(protocol).stem,
+        "protocol": ablations.name_of(protocol),
         "paper": ablations.load_protocol("paper"),
         "studies": studies,
         "labels": labels,
@@ -63,7 +63,8 @@ def render(
         "agreement": agreement(_pooled(studies), results.official(), full_sets(runs)),
         "ledger": ablations.ledger(),
         "provenance": provenance(everywhere),
-        "changed": changed(runs, plan),
+        "left_out": list(dict.fromkeys(str(line) for one in studies for line in one.left_out)),
+        "processes": in_several_processes(everywhere),
         "comparisons": comparisons,
         "superpixels": [one for one in stored if one.kind == "superpixels"],
         "attribution": [one for one in stored if one.kind == "attribution"],

@@ -16,10 +16,11 @@ import results
 from reports.costs import costs
 from reports.layout import Layout, layout, shown, signed
 from reports.notes import warm_starts
-from reports.provenance import full_sets
+from reports.provenance import full_sets, in_several_processes
 from reports.reasons import TOLERANCE, exceeds, explanations, missing
 from reports.tables import CONVENTION, METRICS, WEIGHTS, compare, fullest, means
 from reports.tradeoff import Cost, Quality, TradeOff, trade_off
+from results import definitions
 
 
 class Curve(NamedTuple):
@@ -35,15 +36,19 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """`frame` is of `results.load`, `spent` of `costs.costs`; a layout per scale.
+    """`frame` is of `results.load`, of all conventions; `spent` of `costs.costs`; a layout per scale.
 
-    `table` is of `tables.compare`, with the columns protocol, explanation (of `reasons.explanations`), params
-    (thousands, as published), parameters and macs (counted). `others` are runs of trained variants under other
-    protocols: where this one trains nothing, they stand in the table under the name of theirs.
+    `definition` is the experiment as it is written, `experiment` the same with all scales that were run; `left_out` is
+    what lies in the runs' folder and does not count. `table` is of `tables.compare`, with the columns protocol,
+    explanation (of `reasons.explanations`), params (thousands, as published), parameters and macs (counted). `others`
+    are runs of trained variants under other protocols: where this one trains nothing, they stand in the table under the
+    name of theirs.
     """
 
     name: str
+    definition: ablations.Experiment
     experiment: ablations.Experiment
+    left_out: list[results.LeftOut]
     runs: list[results.Run]
     others: list[results.Run]
     frame: pd.DataFrame
@@ -143,7 +148,7 @@ class Study:
         printed = printed.pivot(index="variant", columns="metric", values="published").reset_index()
         columns = ["x", *METRICS]
         return Curve(
-            self.name if len(self.experiment.scales) == 1 else f"{self.name}-x{scale}",
+            self.name if [scale] == self.definition.scales else f"{self.name}-x{scale}",
             scale,
             dataset,
             sorted(set(x.values())),
@@ -157,37 +162,54 @@ def load(name: str, protocol: str, root: Path = results.ROOT) -> Study:
 
     Raises ablations.AblationError for an unknown or wrong definition, results.ResultsError for a damaged file.
     """
-    experiment = ablations.load_experiment(name)
-    plan = ablations.load_protocol(protocol)
-    own = Path(protocol).stem
-    runs = results.runs(name, protocol, root)
-    frame = results.load(name, protocol, root)
+    definition, plan = definitions.experiment(name, protocol, root), definitions.protocol(protocol, root)
+    name, own = ablations.name_of(name), ablations.name_of(protocol)
+    runs, frame, left_out = results.collect_as(definition, name, protocol, root)
+    scales = dict.fromkeys([*definition.scales, *sorted(run.scale for run in runs if run.variant != results.BASELINE)])
+    experiment = definition.model_copy(update={"scales": list(scales)})
     published = results.published(experiment.published) if experiment.published else None
     trained = {} if plan.training else {key: one for key, one in experiment.variants.items() if _is_trained(one)}
-    elsewhere = {
-        other: [run for run in results.runs(name, other, root) if run.variant in trained]
-        for other in results.protocols(root)
-        if other != own and trained
-    }
-    others = [run for found in elsewhere.values() for run in found]
+    elsewhere = {}
+    for other in (each for each in results.protocols(root) if each != own and trained):
+        try:
+            elsewhere[other] = results.collect_as(definition, name, other, root)
+        except ablations.AblationError:  # a folder of runs whose protocol is not known here
+            continue
+    others = [run for found in elsewhere.values() for run in found.runs if run.variant in trained]
     reasons = missing(experiment, plan, runs, frame, others)
     table = compare(experiment, frame, published, full_sets(runs), reasons).assign(protocol=own)
     table["explanation"] = explanations(table, frame)
     tables = [table]
     for other, found in elsewhere.items():
-        if found:
-            their_frame = results.load(name, other, root)
-            their_frame = their_frame[their_frame.variant.isin(trained)]
-            tables.append(_elsewhere(experiment, trained, other, their_frame, published, full_sets(found)))
+        their_frame = found.frame[found.frame.variant.isin(trained)]
+        if len(their_frame):
+            tables.append(_elsewhere(experiment, trained, other, their_frame, published, full_sets(found.runs)))
     table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else table
     spent = costs([*runs, *others])
     table = _with_costs(experiment, table, spent, published)
+    summaries = {other: definitions.protocol(other, root).summary for other in elsewhere}
     starts = warm_starts([*runs, *others])
     layouts = [
-        layout(experiment, table, spent, own, scale, latency=plan.training is not None, warm_starts=starts)
+        layout(
+            experiment,
+            table,
+            spent,
+            own,
+            scale,
+            latency=plan.training is not None,
+            warm_starts=starts,
+            summaries=summaries,
+        )
         for scale in experiment.scales
     ]
-    return Study(Path(name).stem, experiment, runs, others, frame, table, layouts, spent)
+    told = [f"{line}." for line in in_several_processes(runs)]
+    layouts = [
+        one._replace(
+            notes=[*one.notes, *told, *(f"Left out: {out}." for out in left_out if out.run.scale == one.scale)]
+        )
+        for one in layouts
+    ]
+    return Study(name, definition, experiment, left_out, runs, others, frame, table, layouts, spent)
 
 
 def _is_trained(variant: ablations.Variant) -> bool:

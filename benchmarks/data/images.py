@@ -12,6 +12,7 @@ from PIL import Image
 from foundation import SpinbenchError
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # none that Pillow hands to an external program
+READER = 1  # raised when the same file gives other pixels than before
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 

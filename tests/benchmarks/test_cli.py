@@ -8,11 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from filelock import FileLock
+from PIL import Image
 
+import ablations
 import results
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
@@ -48,11 +53,12 @@ def test_a_run_leaves_everything(finished: Finished) -> None:
         "measured",
         "run.yaml", "provenance.json", "training.csv", "quality.csv", "cost.json", "weights.safetensors",
     }  # fmt: skip
-    loaded = results.load("table2", "tiny", folder)
+    loaded = results.load("table2", "tiny", None, root=folder)
     assert set(loaded["variant"]) == {"bicubic", "full"}
     assert set(loaded["convention"]) == {"rcan", "float"}
     assert loaded["psnr"].between(5, 60).all()
-    assert (folder / "report" / "index.html").stat().st_size > 10_000
+    assert (folder / "report" / "tiny" / "index.html").stat().st_size > 10_000
+    assert "tiny/index.html" in (folder / "report" / "index.html").read_text()
 
 
 def test_finished_work_is_never_repeated(finished: Finished) -> None:
@@ -83,18 +89,124 @@ def test_weights_of_a_run_can_be_evaluated(finished: Finished, tmp_path: Path) -
     assert [line for line in stored if ",float," not in line] == csv.read_text().splitlines()
 
 
-def test_a_changed_protocol_keeps_the_old_run(finished: Finished, tmp_path: Path) -> None:
-    folder, _ = finished
-    content = yaml.safe_load(TINY.read_text())
-    content["training"]["iterations"] = 5
-    changed = tmp_path / "tiny.yaml"
-    changed.write_text(yaml.safe_dump(content))
-    weights = (folder / "runs" / "tiny" / "full-x4-s0" / "weights.safetensors").read_bytes()
-    done = run_tiny(folder, "--only", "full", protocol=changed)
-    assert done.returncode == 0, done.stderr
-    assert "training.iterations: 4 -> 5" in done.stdout
-    (kept,) = (folder / "runs" / "tiny" / "stale").iterdir()
+def write_protocol(path: Path, training: Mapping[str, object] | None = None, **changes: object) -> Path:
+    content = yaml.safe_load(TINY.read_text()) | changes
+    content["training"] |= training or {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_a_training_under_other_settings_is_refused_and_repeated_when_asked(tmp_path: Path) -> None:
+    """Work is never discarded on its own."""
+    protocol = write_protocol(tmp_path / "mine.yaml")
+    assert run_tiny(tmp_path, "--only", "full", protocol=protocol).returncode == 0
+    run = tmp_path / "runs" / "mine" / "full-x4-s0"
+    weights = (run / "weights.safetensors").read_bytes()
+    write_protocol(protocol, {"iterations": 5})
+    refused = run_tiny(tmp_path, "--only", "full", protocol=protocol)
+    assert refused.returncode == 1
+    told = "was trained under other settings (training.iterations: 4 -> 5)"
+    assert f"refused: full-x4-s0: {told}" in refused.stdout and "--rerun" in refused.stdout
+    assert (run / "weights.safetensors").read_bytes() == weights
+    assert "of another definition (training.iterations: 4 -> 5)" in (tmp_path / "report/mine/table2.md").read_text(
+    ).replace("-&gt;", "->")  # fmt: skip
+    again = run_tiny(tmp_path, "--only", "full", "--rerun", protocol=protocol)
+    assert again.returncode == 0, again.stdout
+    (kept,) = (tmp_path / "runs" / "mine" / "stale").iterdir()
     assert (kept / "weights.safetensors").read_bytes() == weights
+    assert (run / "weights.safetensors").read_bytes() != weights
+
+
+def test_what_does_not_decide_the_outcome_makes_nothing_stale(finished: Finished, tmp_path: Path) -> None:
+    """Each of these set a finished training aside: threads, workers, checkpoints, validation, a slash in a path."""
+    folder = tmp_path / "results"
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in "ab":
+        pixels = np.random.default_rng(ord(name)).integers(0, 255, (160, 160, 3), np.uint8)
+        Image.fromarray(pixels).save(images / f"{name}.png")
+    protocol = write_protocol(tmp_path / "mine.yaml", {"data": str(images)})
+    assert run_tiny(folder, "--only", "full", protocol=protocol).returncode == 0
+    changes = {"data": f"{images}/", "workers": 1, "checkpoint_every": 3, "validation": None}
+    write_protocol(protocol, changes)
+    again = spinbench(
+        "run", "table2", "--protocol", protocol, "--threads", 2, "--results", folder, "--only", "full"
+    )  # fmt: skip
+    assert again.returncode == 0, again.stdout
+    assert "full-x4-s0 already finished" in again.stdout
+    assert "full-x4-s0" in results.load("table2", str(protocol), root=folder).variant.add("-x4-s0").tolist()
+
+
+def test_two_protocols_of_one_name_do_not_share_runs(tmp_path: Path) -> None:
+    first = write_protocol(tmp_path / "a" / "mine.yaml")
+    second = write_protocol(tmp_path / "b" / "mine.yaml", {"iterations": 5})
+    assert run_tiny(tmp_path, "--only", "full", protocol=first).returncode == 0
+    done = run_tiny(tmp_path, "--only", "full", protocol=second)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and f"holds runs of {first}, not of {second}" in done.stderr
+
+
+def test_narrowing_takes_nothing_away(tmp_path: Path) -> None:
+    """`--data` after a full run dropped the other sets."""
+    images = tmp_path / "small"
+    images.mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)).save(images / "null.png")
+    sets = ["embedded-test", str(images)]
+    protocol = write_protocol(tmp_path / "mine.yaml", evaluation={"datasets": sets, "conventions": ["rcan"]})
+    folder = tmp_path / "results"
+    whole = run_tiny(folder, "--only", "full", protocol=protocol)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    run = folder / "runs" / "mine" / "full-x4-s0"
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    narrowed = run_tiny(folder, "--only", "full", "--data", "embedded-test", protocol=protocol)
+    assert "full-x4-s0 already finished" in narrowed.stdout
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+    loaded = results.load("table2", "mine", root=folder)
+    assert set(loaded.dataset) == {"embedded-test", "folder:small"}
+    assert "null" in set(loaded.image)
+    other = tmp_path / "other"  # the other way round: one set first, then all
+    assert run_tiny(other, "--only", "full", "--data", str(images), protocol=protocol).returncode == 0
+    assert run_tiny(other, "--only", "full", protocol=protocol).returncode == 0
+    assert (other / "runs/mine/full-x4-s0/quality.csv").read_bytes() == before["quality.csv"]
+
+
+def test_whatever_was_run_is_rendered(tmp_path: Path) -> None:
+    """An own experiment, a scale beyond the experiment's; found again by name when its file is gone."""
+    text = (ablations.FOLDER / "table2.yaml").read_text().partition("claims:")[0]
+    for old, new in (("full:", "mine:"), ("reference: full", "reference: mine"), ("blocks: 8", "blocks: 1")):
+        text = text.replace(old, new)
+    mine = tmp_path / "own.yaml"
+    mine.write_text(text.replace("Ablation of SPIN", "My own ablation"))
+    arguments = ["--protocol", TINY, "--threads", 1, "--results", tmp_path, "--only", "mine", "--scale", 2]
+    done = spinbench("run", mine, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "report" / "tiny" / "index.html").read_text()
+    assert "My own ablation" in page and ">×2</th>" in page
+    assert "1 of 6 variants are measured." in page
+    assert set(results.load(str(mine), str(TINY), root=tmp_path).variant) == {"mine", "bicubic"}
+    mine.unlink()
+    assert set(results.load("own", "tiny", root=tmp_path).scale) == {2}
+    rendered = spinbench("report", "--results", tmp_path)
+    assert rendered.returncode == 0, rendered.stderr
+    assert "My own ablation" in (tmp_path / "report" / "tiny" / "index.html").read_text()
+
+
+def test_runs_of_another_process_are_elsewhere(finished: Finished, tmp_path: Path) -> None:
+    lock = tmp_path / "runs" / "tiny" / ".full-x4-s0.lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):
+        done = run_tiny(tmp_path, "--only", "full")
+    assert done.returncode == 0, done.stdout
+    assert "full-x4-s0 elsewhere" in done.stdout
+
+
+def test_training_what_is_not_trained_is_refused(tmp_path: Path) -> None:
+    done = spinbench(
+        "train", "imdn", "--experiment", "table1", "--protocol", TINY, "--results", tmp_path, "--scale", 4
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "imdn: has published weights" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_a_training_can_be_profiled(tmp_path: Path) -> None:
@@ -139,7 +251,8 @@ def test_a_failing_run_does_not_stop_the_others(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "patch-x4-s0 failed:" in done.stdout
     assert "full-x4-s0 done" in done.stdout
-    assert (tmp_path / "report" / "index.html").is_file()
+    assert (tmp_path / "report" / "tiny" / "index.html").is_file()
+    assert "IsADirectoryError" in (blocked / "failure.txt").read_text()
 
 
 @pytest.mark.parametrize(

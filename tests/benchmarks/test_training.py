@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +36,7 @@ from benchmarks.checkpoints import CheckpointError
 from benchmarks.data import datasets, patches
 from benchmarks.evaluation import network_upscale
 from benchmarks.profiling import WARM_UP, Profile
+from benchmarks.provenance import Process
 from benchmarks.quality import measure
 from benchmarks.training import Step, TrainingError, TrainingStopped
 
@@ -115,7 +119,7 @@ def train(
 ) -> results.Run:
     run = results.Run("test", "network", 2, 1, root=folder)
     sampler: Any = Patches()
-    arguments = {"validate": mean_weight, "fingerprint": "f" * 64} | arguments
+    arguments = {"validate": mean_weight, "fingerprint": "f" * 64, "about": {"model": "network"}} | arguments
     model = Network() if model is None else model
     training.train(run, model, sampler, protocol(**case), device=torch.device(device), **arguments)
     return run
@@ -198,7 +202,9 @@ def test_the_network_holds_the_weights_that_are_kept(tmp_path: Path) -> None:
     assert stored.keys() == model.state_dict().keys()
     assert all(torch.equal(stored[name], tensor) for name, tensor in model.state_dict().items())
     with safetensors.safe_open(run.path("weights.safetensors"), "pt") as file:
-        assert file.metadata() == {"fingerprint": "f" * 64}
+        assert list(file.metadata()) == ["spin-bench"]  # several entries would stand in random order
+        told = json.loads(file.metadata()["spin-bench"])
+    assert (told["fingerprint"], told["model"]) == ("f" * 64, "network")
     assert sorted(path.name for path in run.folder.iterdir()) == ["training.csv", "weights.safetensors"]
 
 
@@ -434,7 +440,6 @@ def test_a_crashed_training_ends_with_the_same_bits(
         resumed = train(folder, CASES[case], Network(seed=9), device=device, on_step=seen.append)
         assert weights(resumed) == weights(whole)
         pd.testing.assert_frame_equal(history(resumed), history(whole))
-        assert not resumed.path("checkpoint.pt").exists()
         assert seen[0].iteration % 10 == 1  # it went on from a checkpoint
 
 
@@ -507,13 +512,53 @@ def test_rows_after_the_checkpoint_are_cut(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(history(run), history(whole))
 
 
-def test_a_foreign_checkpoint_is_not_used(tmp_path: Path) -> None:
-    whole = train(tmp_path / "whole", {})
+def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Crash):
-        train(tmp_path / "run", {"learning_rate": 1e-3}, on_step=crash_at(25), fingerprint="e" * 64)
-    run = train(tmp_path / "run", {})
-    assert weights(run) == weights(whole)
-    assert run.path("checkpoint-eeeeeeee.pt").is_file()
+        train(tmp_path, {"learning_rate": 1e-3}, on_step=crash_at(25), fingerprint="e" * 64)
+    with pytest.raises(checkpoints.CheckpointError, match="other settings"):
+        train(tmp_path, {})
+    assert results.Run("test", "network", 2, 1, root=tmp_path).path("checkpoint.pt").is_file()
+
+
+def test_every_process_is_told_with_its_seconds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Training seconds add up over processes, and what moves the last bits is said."""
+    cpu = torch.device("cpu")
+    processes = [Process(cpu) for _ in range(3)]
+    threads = torch.get_num_threads()
+    try:
+        for process, stop, count in zip(processes, (15, 32, None), (1, 1, 2), strict=True):
+            torch.set_num_threads(count)
+            if stop:
+                with pytest.raises(Crash):
+                    train(tmp_path, {}, on_step=crash_at(stop), process=process)
+            else:
+                with caplog.at_level(logging.WARNING):
+                    sampler: Any = Patches()
+                    run = results.Run("test", "network", 2, 1, root=tmp_path)
+                    earlier = training.train(
+                        run, Network(), sampler, protocol(), device=cpu, fingerprint="f" * 64, process=process,
+                        validate=mean_weight,
+                    )  # fmt: skip
+    finally:
+        torch.set_num_threads(threads)
+    assert "goes on with threads 1 -> 2; the last bits may differ" in caplog.text
+    facts = processes[-1].facts(earlier)
+    assert [one["threads"] for one in (*facts["earlier"], facts)] == [1, 1, 2]
+    assert facts["started"] == earlier[0]["started"]
+    own = processes[-1].facts()["seconds"]
+    assert facts["seconds"] == pytest.approx(own + sum(one["seconds"] for one in earlier), abs=0.3)
+
+
+def test_a_folder_that_is_removed_while_training_ends_it_in_one_line(tmp_path: Path) -> None:
+    run = results.Run("test", "network", 2, 1, root=tmp_path)
+
+    def remove(step: Step) -> None:
+        if step.iteration == 15:
+            shutil.rmtree(run.folder)
+
+    with pytest.raises(results.ResultsError, match="was removed while the run was at work"):
+        train(tmp_path, {}, on_step=remove)
+    assert not run.folder.exists()
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+import ablations
 import results
 from results import Run
 
@@ -47,8 +49,11 @@ def storing(root: Path) -> Store:
         made = Run(protocol, variant, scale, seed, root)
         baseline = variant == results.BASELINE
         source = "baseline" if baseline else "published weights" if weights else "run"
-        train = {"seed": seed, **({"training": training} if training else {})}
-        evaluate = {"conventions": list(conventions), **({"images": dict(images)} if images else {})}
+        definition = _protocol(protocol, root, training or {})
+        decided = definition.training.deciding() if definition.training else {}
+        train = {"seed": seed, "training": {**decided, **(training or {})}}
+        counts = {name: len(list(pictures)) for name, pictures in datasets.items()} if images is None else images
+        evaluate = {"conventions": list(conventions), "sets": {name: {"images": n} for name, n in counts.items()}}
         stages: dict[str, dict[str, Any]] = {"train": train, "evaluate": evaluate, "cost": {}}
         unwanted = {"train", "cost"} if baseline else {"train"} if weights else set()
         unwanted |= {"evaluate"} if status else set()
@@ -56,7 +61,7 @@ def storing(root: Path) -> Store:
         made.describe(
             {
                 "protocol": protocol, "variant": variant, "label": variant, "scale": scale, "seed": seed,
-                "source": source, "ensemble": False, "status": status,
+                "source": source, "ensemble": variant == "latticenet-plus", "status": status,
             },
             stages,
         )  # fmt: skip
@@ -77,16 +82,42 @@ def storing(root: Path) -> Store:
             results.write(made.path("weights.safetensors"), b"")  # only its presence counts here
         if "cost" in stages:
             results.write(made.path("cost.json"), json.dumps(_cost(parameters)))
+        products = {
+            "train": ["weights.safetensors", "training.csv"],
+            "evaluate": ["quality.csv"],
+            "cost": ["cost.json"],
+        }
         for position, stage in enumerate(stages):
             facts = {
                 "started": f"2025-01-01T00:0{position}:00+00:00", "seconds": 12.5 + seed, "threads": 2,
                 "device": {"kind": "cpu", "name": "Synthetic CPU"}, "versions": {"torch": "2.13.0", "python": "3.12.1"},
                 "commit": "0" * 40, "source": "f" * 64,
             }  # fmt: skip
-            made.record(stage, stages[stage], facts)
+            files = {file: results.sha256(made.path(file)) for file in products[stage]}
+            if stage == "evaluate" and "train" in stages:
+                facts["inputs"] = {"weights.safetensors": results.sha256(made.path("weights.safetensors"))}
+            made.record(stage, results.digest(stages[stage]), facts, files)
         return made
 
     return run
+
+
+def replace(run: Run, file: str, content: str) -> None:
+    """Let a run have another content of a file, as if it had been measured so."""
+    stage = {"training.csv": "train", "quality.csv": "evaluate", "cost.json": "cost"}[file]
+    record = run.provenance()[stage]
+    files = {**record.pop("products"), file: run.write(file, content)}
+    run.record(stage, record.pop("hash"), record, files)
+
+
+def _protocol(name: str, root: Path, training: Mapping[str, Any]) -> ablations.Protocol:
+    """The protocol of that name; an unknown one trains as `quick` but for `training`, and is kept with its runs."""
+    if name in ablations.protocol_names():
+        return ablations.load_protocol(name)
+    quick = ablations.load_protocol("quick").model_dump(mode="json", exclude_unset=True)
+    quick["training"] |= training
+    results.write(root / "runs" / name / "protocol.yaml", yaml.safe_dump({"origin": None, "definition": quick}))
+    return ablations.Protocol.model_validate(quick)
 
 
 def _spread(images: list[str]) -> list[tuple[str, float]]:

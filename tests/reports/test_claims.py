@@ -92,7 +92,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Study]:
         compared = compared.assign(
             protocol="cpu", explanation="", params=known / 1000, parameters=known, macs=known * 1e6
         )
-        return dataclasses.replace(empty, experiment=claimed, frame=frame, table=compared)
+        return dataclasses.replace(empty, definition=claimed, experiment=claimed, frame=frame, table=compared)
 
     return make
 

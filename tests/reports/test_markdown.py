@@ -155,7 +155,7 @@ def departing(store: Store, tmp_path: Path) -> list[str]:
     store("carn-m", psnr=32.0, **whole | {"datasets": {"Set5": ["a", "z"]}})
     store("carn", status="no published checkpoint is registered", protocol="published", weights=True)
     for seed in range(2):
-        store("full", "cpu", seed, psnr=29.0 + seed, training={"warm_start": 2}, datasets={"Set5": ["a", "b"]})
+        store("full", "warm", seed, psnr=29.0 + seed, training={"warm_start": 2}, datasets={"Set5": ["a", "b"]})
     store("full", "mine", psnr=29.0, datasets={"Set5": ["a"]}, images={"Set5": 2})
     return [
         "Self-ensemble: mean over the 8 symmetries of the square.",
@@ -164,12 +164,12 @@ def departing(store: Store, tmp_path: Path) -> list[str]:
         "More than 0.01 dB from the published value: Y rounded to 8 bit.",
         "More than 0.01 dB from the published value: unknown.",
         "Not measured: no published checkpoint is registered.",
-        f"Trained here by protocol cpu; not ranked. {' '.join(ablations.load_protocol('cpu').summary.split())} "
+        f"Trained here by protocol warm; not ranked. {' '.join(ablations.load_protocol('quick').summary.split())} "
         "Warm start: its training began from its own weights at ×2.",
         "† A part of a set is not ranked against the full set and not compared with the paper.",
         "Set5: † 1 of 2 images, LR imresize-symmetric (SPIN (protocol mine)).",
         "‡ Other images than the rest of its column; not ranked.",
-        "Seeds per network: SPIN (protocol cpu) 2, SPIN (protocol mine) 1; ± is their standard deviation.",
+        "Seeds per network: SPIN (protocol mine) 1, SPIN (protocol warm) 2; ± is their standard deviation.",
     ]
 
 

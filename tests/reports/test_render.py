@@ -20,6 +20,7 @@ import pytest
 import ablations
 import results
 from reports.render import render
+from tests.reports.conftest import replace
 from tests.reports.pages import Page
 from tests.reports.tex import compile_tex
 
@@ -62,7 +63,7 @@ def test_differences_to_the_paper(store: Store, tmp_path: Path) -> None:
         "25.50  (second best) 0.7500  (best)",
         "−6.980 b −0.1483",
     ]
-    table = pd.read_csv(tmp_path / "report" / "table2.csv")
+    table = pd.read_csv(tmp_path / "report" / "cpu" / "table2.csv")
     row = table.query("variant == 'full' and dataset == 'Set5' and metric == 'psnr'").iloc[0]
     assert (row.experiment, row.protocol, row.published, row.measured) == ("table2", "cpu", 32.48, 25.5)
     assert (row.n_images, row.n_seeds) == (2, 1)
@@ -81,7 +82,7 @@ def test_some_variants_and_a_part_of_a_set(store: Store, tmp_path: Path) -> None
 
 
 def test_the_published_point_is_drawn_beside_the_whole_of_its_set_only(store: Store, tmp_path: Path) -> None:
-    figure = tmp_path / "report" / "fig7.svg"
+    figure = tmp_path / "report" / "cpu" / "fig7.svg"
     for images, drawn in ((5, False), (2, True)):
         for variant in ("depth-4", "full"):
             store(variant, "cpu", datasets={"Set5": ["a", "b"]}, images={"Set5": images})
@@ -96,7 +97,7 @@ def test_nothing_measured_yet(tmp_path: Path) -> None:
     assert page.text.count("Nothing is measured yet under protocol paper.") == 2 * len(EXPERIMENTS)
     assert "32.48" in page.row("Full")[5 - 4]
     assert "No run is stored under protocol paper." in page.text
-    assert (tmp_path / "report" / "fig7.pdf").is_file()
+    assert (tmp_path / "report" / "paper" / "fig7.pdf").is_file()
 
 
 def test_several_seeds(store: Store, tmp_path: Path) -> None:
@@ -119,13 +120,18 @@ def test_infinite_values_are_told(store: Store, tmp_path: Path) -> None:
     assert "Full on embedded-test: infinite PSNR (SR equal to HR), 4 times, left out of the mean." in page.text
 
 
-def test_settings_that_changed_since_are_told(store: Store, tmp_path: Path) -> None:
-    training = ablations.load_protocol("quick").training.model_dump(mode="json")
-    store("full", training=training | {"iterations": 7})
-    store("svq", training=training)
+def test_runs_under_older_settings_are_left_out_and_named(store: Store, tmp_path: Path) -> None:
+    """Two seeds of which one was trained under an older protocol were averaged."""
+    store("full", psnr=30.0)
+    store("full", seed=1, psnr=12.0, training={"iterations": 7})
     page = Page(render(["table2"], "quick", tmp_path))
-    assert f"full-x4-s0: iterations: 7 -> {training['iterations']}" in page.text
-    assert "svq-x4-s0: " not in page.text
+    told = "full-x4-s1: of another definition (training.iterations: 7 -> 60)"
+    assert "30.00" in page.row("Full")[-1] and "±" not in page.row("Full")[-1]
+    folder = tmp_path / "report" / "quick"
+    for text in (page.text, (folder / "table2.md").read_text(), (folder / "table2.tex").read_text()):
+        assert told in text.replace("-&gt;", "->").replace("\\ensuremath{>}", ">")
+    assert "full-x4-s0: " not in page.text
+    assert pd.read_csv(folder / "table2.csv").query("variant == 'full' and measured > 0").n_seeds.tolist() == [1, 1]
 
 
 SCRIPT = "<script>alert(1)</script>"
@@ -153,8 +159,8 @@ def store_hostile(store: Store, folder: Path) -> list[str]:
     cost["latency"]["device_name"] = cost["memory"]["method"] = HOSTILE
     cost["macs"]["by_operator"][HOSTILE] = 1
     cost["macs"]["by_module"] = {HOSTILE: 10_000_000_000}
-    results.write(run.path("cost.json"), json.dumps(cost))
-    run.record("cost", {}, {"device": {"name": HOSTILE}, HOSTILE: HOSTILE})
+    files = {"cost.json": run.write("cost.json", json.dumps(cost))}
+    run.record("cost", results.digest({}), {"device": {"name": HOSTILE}, HOSTILE: HOSTILE}, files)
     return [str(folder / "table1.yaml"), str(folder / "curve.yaml")]
 
 
@@ -266,23 +272,48 @@ def test_no_torch_and_in_time(store: Store, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("training.csv", "a,b\n1,2\n", "training.csv: not a table with iteration and loss"),
-        ("training.csv", "iteration,loss\n1,many\n", "training.csv: not a table with iteration and loss"),
-        ("cost.json", '{"parameters": "many"}', "cost.json: parameters is 'many', expected a number"),
-        ("quality.csv", "image,psnr\na,1\n", "quality.csv: not a table of quality"),
+        ("training.csv", "a,b\n1,2\n", "training.csv damaged or replaced"),
+        ("cost.json", '{"parameters": 1234}', "cost.json damaged or replaced"),
+        ("cost.json", "", "cost.json damaged or replaced"),
+        ("quality.csv", "image,psnr\na,1\n", "quality.csv damaged or replaced"),
+        ("weights.safetensors", "other", "weights.safetensors damaged or replaced"),
+        ("run.yaml", "stages: {}\nformat: 2\nhash: 0\n", "run.yaml damaged or edited"),
+        ("run.yaml", "- a list", "run.yaml expected a mapping, found list"),
+        ("provenance.json", "[]", "provenance.json expected a mapping, found list"),
+        ("provenance.json", '{"hash": "0"}', "provenance.json damaged or edited"),
     ],
 )
-def test_damaged_files_are_named(store: Store, tmp_path: Path, file: str, content: str, message: str) -> None:
-    run = store("full")
+def test_what_is_damaged_is_named_and_left_out(
+    store: Store, tmp_path: Path, file: str, content: str, message: str
+) -> None:
+    """The page of the other runs is written all the same."""
+    run = store("full", psnr=31.0, parameters=600_123)
+    store("svq", psnr=30.0)
     run.path(file).write_text(content)
-    with pytest.raises(results.ResultsError, match=re.escape(message)) as caught:
-        render(["table2"], "quick", tmp_path)
-    assert "\n" not in str(caught.value)
+    page = Page(render(["table2"], "quick", tmp_path))
+    assert f"full-x4-s0: {message}" in page.text
+    assert "30.00" in page.row("SVQ")[-1]
+    shown = " ".join(page.row("Full"))
+    assert ("31.00" in shown) == (file in ("training.csv", "cost.json"))
+    assert ("600,123" in shown) == (file in ("training.csv", "quality.csv"))
+
+
+def test_numbers_that_cannot_be_are_refused(store: Store, tmp_path: Path) -> None:
+    """Also where nothing recorded the file's SHA-256."""
+    run = store("full", psnr=31.0)
+    text = run.path("quality.csv").read_text()
+    for wrong in ("-3.5,0.7", "31.0,1.2", ",0.7"):
+        changed = re.sub(r"(?<=rcan,a,).*", wrong, text)
+        assert changed != text
+        replace(run, "quality.csv", changed)
+        page = Page(render(["table2"], "quick", tmp_path))
+        assert "full-x4-s0: quality.csv not a table of quality" in page.text
+        assert "31.00" not in " ".join(page.row("Full"))
 
 
 def test_a_cost_without_latency_and_memory(store: Store, tmp_path: Path) -> None:
     run = store("full")
-    results.write(run.path("cost.json"), json.dumps({"parameters": 1234, "memory": None}))
+    replace(run, "cost.json", json.dumps({"parameters": 1234, "memory": None}))
     page = Page(render(["table2"], "quick", tmp_path))
     assert ["Full", "×4", "1,234", "–", "–", "–", "– to –", "–"] in page.rows
 

@@ -43,7 +43,7 @@ def weights(store: Store) -> Store:
 
 def table(folder: Path) -> pd.DataFrame:
     """PSNR in table1.csv."""
-    frame = pd.read_csv(folder / "report" / "table1.csv", keep_default_na=False, na_values=[""])
+    frame = pd.read_csv(folder / "report" / "published" / "table1.csv", keep_default_na=False, na_values=[""])
     return frame[frame.metric == "psnr"].set_index(["variant", "protocol", "scale", "dataset"]).sort_index()
 
 
@@ -208,7 +208,11 @@ def test_nothing_measured_yet(tmp_path: Path) -> None:
     assert page.rows_of("CARN")[X4] == [
         "CARN", "1,592K", "32.13 0.8937", "28.60 0.7806", "27.58 0.7349", "26.07 0.7837", "30.42 0.9070"
     ]  # fmt: skip
-    assert {path.name for path in (tmp_path / "report").glob("fig1.*")} == {"fig1.pdf", "fig1.png", "fig1.svg"}
+    assert {path.name for path in (tmp_path / "report" / "published").glob("fig1.*")} == {
+        "fig1.pdf",
+        "fig1.png",
+        "fig1.svg",
+    }
 
 
 def titles(path: Path) -> list[str]:
@@ -224,7 +228,7 @@ def test_figure_1_names_every_point(store: Store, weights: Store, tmp_path: Path
     store("full", "cpu", psnr=29.5, datasets=SET5, images={"Set5": 2})
     store("full", "paper", psnr=32.4, datasets=SET5, images={"Set5": 2})
     page = Page(render(EXPERIMENTS, "published", tmp_path))
-    named = titles(tmp_path / "report" / "fig1.svg")
+    named = titles(tmp_path / "report" / "published" / "fig1.svg")
     assert "IMDN, published: 32.21 dB, 715,000 parameters" in named
     assert "IMDN, measured: 32.20 dB, 715,176 parameters" in named
     assert "BSRN, measured: 32.35 dB, 352,000 parameters" in named
@@ -239,7 +243,9 @@ def test_figure_1_names_every_point(store: Store, weights: Store, tmp_path: Path
 def test_figure_1_escapes_labels(weights: Store, store: Store, tmp_path: Path) -> None:
     store("full", "a$b&c", psnr=32.4, datasets=SET5, images={"Set5": 2})
     render(["table1"], "published", tmp_path)
-    assert "SPIN (protocol a$b&c), trained: 32.40 dB, 555,035 parameters" in titles(tmp_path / "report" / "fig1.svg")
+    assert "SPIN (protocol a$b&c), trained: 32.40 dB, 555,035 parameters" in titles(
+        tmp_path / "report" / "published" / "fig1.svg"
+    )
 
 
 def test_text_of_a_status_stays_text(weights: Store, tmp_path: Path) -> None:
@@ -248,7 +254,7 @@ def test_text_of_a_status_stays_text(weights: Store, tmp_path: Path) -> None:
     page = Page(render(["table1"], "published", tmp_path))
     assert "<script>alert" not in page.source
     assert '<script>alert(1)</script>" 50%_& \\input{x}.' in page.text
-    tex = (tmp_path / "report" / "table1.tex").read_text(encoding="utf-8")
+    tex = (tmp_path / "report" / "published" / "table1.tex").read_text(encoding="utf-8")
     assert r"50\%\_\& \textbackslash{}input\{x\}" in tex
     assert r"\input{x}" not in tex
 
@@ -267,7 +273,7 @@ def test_all_of_it_is_small_and_needs_no_torch(store: Store, weights: Store, tmp
         "assert not {'torch', 'models', 'benchmarks', 'matplotlib.pyplot'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
-    index = tmp_path / "report" / "index.html"
+    index = tmp_path / "report" / "published" / "index.html"
     assert index.stat().st_size < 3_000_000
     first = {path.name: path.read_bytes() for path in index.parent.iterdir()}
     again = render(EXPERIMENTS, "published", tmp_path, tmp_path / "again").parent

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import results
 from reports import study
 from reports.tradeoff import KINDS, Point, TradeOff
+from tests.reports.conftest import replace
 
 Store = Callable[..., results.Run]
 SET5 = {"Set5": ["a", "b"]}
@@ -30,7 +31,7 @@ def weights(store: Store) -> Store:
 
 
 def recost(run: results.Run, **changes: object) -> None:
-    results.write(run.path("cost.json"), json.dumps((run.cost() or {}) | changes))
+    replace(run, "cost.json", json.dumps((run.cost() or {}) | changes))
 
 
 def picture(*points: tuple[str, float, float]) -> TradeOff:

@@ -1,0 +1,65 @@
+"""One report per protocol, with every experiment that has runs there, and a page over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import ablations
+import results
+from reports.page import overview_page
+from reports.render import render
+from results import definitions
+
+
+class Entry(NamedTuple):
+    """A report as the overview lists it; `page` is relative to it."""
+
+    protocol: str
+    summary: str
+    experiments: list[str]
+    runs: int
+    page: str
+
+
+def report(protocol: str, root: Path = results.ROOT, also: Iterable[str] = ()) -> Path:
+    """Render the report of a protocol, and the overview of all reports beside it; the path of the report's page.
+
+    It holds the experiments of `contents` and `also` (names, or paths of YAML files). Raises what `render` raises.
+    """
+    names = [*contents(protocol, root), *also]
+    page = render(list({ablations.name_of(name): name for name in names}.values()), protocol, root)
+    results.write(root / "report" / "index.html", overview_page(entries(root)))
+    return page
+
+
+def contents(protocol: str, root: Path = results.ROOT) -> list[str]:
+    """Every experiment that was run under a protocol, and the paper's experiments of the protocol's kind."""
+    trains = definitions.protocol(protocol, root).training is not None
+
+    def of_its_kind(name: str) -> bool:
+        experiment = definitions.experiment(name, protocol, root)
+        if experiment.published is None:  # shown as soon as two of its variants can be compared
+            runs = results.stored_runs(experiment, protocol, root)
+            return len({run.variant for run in runs} - {results.BASELINE}) > 1
+        trained = [variant.weights == "trained" for variant in experiment.variants.values()]
+        return (sum(trained) > len(trained) / 2) == trains
+
+    known = [name for name in ablations.experiment_names() if of_its_kind(name)]
+    return list(dict.fromkeys([*known, *definitions.experiments(protocol, root)]))
+
+
+def entries(root: Path) -> list[Entry]:
+    """The reports below `root`, by the name of their protocol."""
+    found = []
+    for page in sorted((root / "report").glob("*/index.html")):
+        name = page.parent.name
+        try:
+            summary = definitions.protocol(name, root).summary
+        except (ablations.AblationError, results.ResultsError):  # its definition is gone, the page still says it
+            summary = ""
+        runs = [path for path in definitions.folder(name, root).glob("*/run.yaml")]
+        experiments = definitions.experiments(name, root)
+        found.append(Entry(name, summary, experiments, len(runs), f"{name}/index.html"))
+    return found

@@ -1,0 +1,109 @@
+"""Which protocol and which experiments the runs of a folder belong to, so that a report finds them by name.
+
+results/runs/<protocol>/
+    protocol.yaml            the protocol as it was last used, and where it came from
+    experiments/<name>.yaml  the same of every experiment that was run under it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+import ablations
+from ablations import Experiment, Protocol
+from foundation import write
+from results.run import ROOT, ResultsError
+
+Definition = TypeVar("Definition", Experiment, Protocol)
+
+
+def folder(protocol: str, root: Path = ROOT) -> Path:
+    """Where the runs of a protocol lie; `protocol` is a name, or the path of its file."""
+    return root / "runs" / ablations.name_of(protocol)
+
+
+def protocols(root: Path = ROOT) -> list[str]:
+    """The protocols under which something was run."""
+    return sorted(path.name for path in (root / "runs").glob("*") if path.is_dir() and not path.name.startswith("."))
+
+
+def protocol(name: str, root: Path = ROOT) -> Protocol:
+    """The protocol of the YAML file at that path, of the runs of that name below `root`, or else of that name.
+
+    What is kept with the runs gives way to the file it came from, where that is still there. Raises AblationError for
+    an unknown or a wrong one, ResultsError where what is kept of it is damaged.
+    """
+    return _find(name, ablations.protocol_names(), ablations.load_protocol, _kept(name, root), Protocol)
+
+
+def experiment(name: str, protocol: str, root: Path = ROOT) -> Experiment:
+    """The same for an experiment, which may have been run under that protocol."""
+    kept = folder(protocol, root) / "experiments" / f"{name}.yaml"
+    return _find(name, ablations.experiment_names(), ablations.load_experiment, kept, Experiment)
+
+
+def experiments(protocol: str, root: Path = ROOT) -> list[str]:
+    """The names of the experiments that were run under a protocol."""
+    return sorted(path.stem for path in (folder(protocol, root) / "experiments").glob("*.yaml"))
+
+
+def remember(protocol: str, experiment: str, root: Path = ROOT) -> None:
+    """Keep the definitions under which runs are about to be made; names or paths of YAML files.
+
+    Raises ResultsError if another file of the same name is at work in that folder: their runs would be mixed up.
+    """
+    _keep(_kept(protocol, root), protocol, ablations.protocol_names(), ablations.load_protocol(protocol))
+    kept = folder(protocol, root) / "experiments" / f"{ablations.name_of(experiment)}.yaml"
+    _keep(kept, experiment, ablations.experiment_names(), ablations.load_experiment(experiment))
+
+
+def _kept(protocol: str, root: Path) -> Path:
+    return folder(protocol, root) / "protocol.yaml"
+
+
+def _find(
+    name: str, known: list[str], load: Callable[[str], Definition], kept: Path, schema: type[Definition]
+) -> Definition:
+    if ablations.name_of(name) != name or not kept.is_file():
+        return load(name)
+    stored = _read(kept)
+    origin = stored.get("origin")
+    if isinstance(origin, str) and (origin in known or Path(origin).is_file()):
+        return load(origin)
+    try:
+        return schema.model_validate(stored.get("definition"))
+    except ValueError as error:
+        raise ResultsError(f"{kept}: not a definition that can be used ({' '.join(str(error).split())})") from error
+
+
+def _keep(kept: Path, name: str, known: list[str], definition: Experiment | Protocol) -> None:
+    origin = name if name in known else str(Path(name).resolve())
+    content = definition.model_dump(mode="json", exclude_unset=True)
+    if kept.is_file():
+        try:
+            stored = _read(kept)
+        except ResultsError:
+            stored = {}
+        before = stored.get("origin")
+        if stored == {"origin": origin, "definition": content}:
+            return
+        apart = isinstance(before, str) and before != origin and stored.get("definition") != content
+        if apart and (before in known or Path(str(before)).is_file()):
+            raise ResultsError(
+                f"{kept.parent}: holds runs of {before}, not of {origin}; rename the file, or choose another folder"
+            )
+    write(kept, yaml.safe_dump({"origin": origin, "definition": content}, sort_keys=False, allow_unicode=True))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ResultsError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise ResultsError(f"{path}: expected a mapping, found {type(content).__name__}")
+    return content

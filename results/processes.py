@@ -1,0 +1,41 @@
+"""Several processes that worked on one training: what changed between them, and whether it moves the last bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+
+def changes(processes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What decides the last bits of a result and changed from one process to the next: a text for each change.
+
+    `processes` are facts as provenance.json records them, in the order of time.
+    """
+    found = []
+    for before, after in pairwise(map(_bits, processes)):
+        apart = [f"{name} {before.get(name)} -> {value}" for name, value in after.items() if before.get(name) != value]
+        found += [", ".join(apart)] if apart else []
+    return found
+
+
+def told(record: Mapping[str, Any]) -> list[str]:
+    """What a training's record says of several processes, in words: nothing if there was one."""
+    earlier = record.get("earlier", [])
+    if not earlier:
+        return []
+    found = "; ".join(changes([*earlier, record]))
+    bits = f", with {found}: its last bits may differ from those of one process" if found else " on the same machine"
+    return [f"trained in {len(earlier) + 1} processes{bits}"]
+
+
+def _bits(facts: Mapping[str, Any]) -> dict[str, Any]:
+    versions, device = facts.get("versions", {}), facts.get("device", {})
+    return {
+        "device": device.get("name"),
+        "threads": facts.get("threads"),
+        "CPU capability": facts.get("capability"),
+        "torch": versions.get("torch"),
+        "kernels": versions.get("kernels"),
+        "sources": str(facts.get("source"))[:8],
+    }

@@ -1,0 +1,271 @@
+"""A run's folder: which files it has, what they say, and whether they are still what was written.
+
+    results/runs/<protocol>/<variant>-x<scale>-s<seed>/
+        run.yaml             the resolved configuration of each stage: all that determines the outcome, with a hash
+        provenance.json      a record per finished stage: versions, machine, times, SHA-256 of what it left and read
+        training.csv         loss, learning rate and validation on the way
+        weights.safetensors  the trained weights
+        quality.csv          a row per image and convention, of all sets that were measured
+        measured/            the same by set
+        cost.json            parameters, MACs, latency, memory
+        checkpoint.pt        only while training
+        failure.txt          the traceback of the last attempt, where it failed
+
+run.yaml and provenance.json carry a hash of their own content; every other file's SHA-256 is recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from foundation import SpinbenchError, write
+from results.cost import misshapen
+
+ROOT = Path(__file__).parent
+FORMAT = 2  # of run.yaml; 1 had no hash over itself, and hashed the machine too
+STAGES = {"train": "weights.safetensors", "evaluate": "quality.csv", "cost": "cost.json"}  # in order; what each leaves
+FOLDER_NAME = re.compile(r"(?P<variant>.+)-x(?P<scale>\d)-s(?P<seed>\d+)")
+
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # builds plain data only; in C where PyYAML was built with it
+
+
+class ResultsError(SpinbenchError):
+    """A stored file that cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One variant, scale and seed under one protocol: a folder."""
+
+    protocol: str
+    variant: str
+    scale: int
+    seed: int
+    root: Path = ROOT
+
+    @classmethod
+    def at(cls, folder: Path) -> Run:
+        """The run whose folder this is. Raises ResultsError for a folder of another name."""
+        folder = folder.resolve()
+        found = FOLDER_NAME.fullmatch(folder.name)
+        if found is None or len(folder.parts) < 4:
+            raise ResultsError(f"{folder}: not the folder of a run, expected a name such as full-x4-s0")
+        root = folder.parents[2]
+        return cls(folder.parent.name, found["variant"], int(found["scale"]), int(found["seed"]), root)
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant}-x{self.scale}-s{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "runs" / self.protocol / self.name
+
+    def path(self, file: str) -> Path:
+        return self.folder / file
+
+    def write(self, file: str, content: str | bytes) -> str:
+        """Replace a file of the run as a whole and return its SHA-256.
+
+        Raises ResultsError if the folder is gone: it was removed while the run was at work, and is not made anew.
+        """
+        if not self.folder.is_dir():
+            raise ResultsError(f"{self.folder}: was removed while the run was at work; start it again")
+        write(self.path(file), content)
+        return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+    def description(self) -> dict[str, Any] | None:
+        """The content of run.yaml, or None before the run was ever started.
+
+        Raises ResultsError if it is damaged: no YAML, another hash than its content has, or of another run.
+        """
+        path = self.path("run.yaml")
+        if not path.is_file():
+            return None
+        try:
+            content = yaml.load(path.read_text(encoding="utf-8"), _YAML)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ResultsError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+        if not isinstance(content, dict):
+            raise ResultsError(f"{path}: expected a mapping, found {type(content).__name__}")
+        stages = content.get("stages")
+        if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
+            raise ResultsError(f"{path}: stages: expected a mapping of stages to settings")
+        told = content.get("hash")
+        sealed = stages if "format" not in content else {key: part for key, part in content.items() if key != "hash"}
+        if (told is not None and _digest_or_none(sealed) != told) or (told is None and "format" in content):
+            raise ResultsError(f"{path}: damaged or edited: its content does not have the hash that it states")
+        own = {"protocol": self.protocol, "variant": self.variant, "scale": self.scale, "seed": self.seed}
+        other = [f"{key} {content[key]}" for key, value in own.items() if key in content and content[key] != value]
+        if other:
+            raise ResultsError(f"{path}: is of another run ({', '.join(other)})")
+        return content
+
+    def provenance(self) -> dict[str, Any]:
+        """The content of provenance.json: a record per finished stage. Empty before the first.
+
+        Raises ResultsError if it is damaged.
+        """
+        path = self.path("provenance.json")
+        content = _read_json(path) or {}
+        told = content.pop("hash", None)
+        records = {name: content[name] for name in STAGES if name in content}
+        if set(content) - set(records) or not all(
+            isinstance(one, dict) and isinstance(one.get("hash"), str) for one in records.values()
+        ):
+            raise ResultsError(f"{path}: expected a record with a hash for each of {', '.join(STAGES)}")
+        if told is not None and _digest_or_none(records) != told:
+            raise ResultsError(f"{path}: damaged or edited: its content does not have the hash that it states")
+        if told is None and any("products" in one for one in records.values()):
+            raise ResultsError(f"{path}: damaged or edited: it states no hash of its content")
+        return records
+
+    def cost(self) -> dict[str, Any] | None:
+        """The content of cost.json, or None while it is not measured. Raises ResultsError for one of another shape."""
+        path = self.path("cost.json")
+        content = _read_json(path)
+        if content is None:
+            return None
+        if reason := misshapen(content):
+            raise ResultsError(f"{path}: {reason}")
+        return content
+
+    def describe(self, header: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write run.yaml; the folder is made where it is missing."""
+        content = {"format": FORMAT, **header, "stages": {name: plain(stage) for name, stage in stages.items()}}
+        content = plain(content)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump({"hash": digest(content), **content}, sort_keys=False, allow_unicode=True)
+        self.write("run.yaml", text)
+
+    def says(self, header: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Whether run.yaml says just this."""
+        content = self.description() or {}
+        return {key: part for key, part in content.items() if key != "hash"} == plain(
+            {"format": FORMAT, **header, "stages": stages}
+        )
+
+    def record(self, stage: str, hash_: str, record: Mapping[str, Any], files: Mapping[str, str]) -> None:
+        """Mark a stage as finished: written last, after its files (with their SHA-256) are safely on disk.
+
+        `hash_` is of the settings that determined it, `record` how, where and when it was carried out.
+        """
+        content = plain({**self.provenance(), stage: {**record, "hash": hash_, "products": dict(files)}})
+        self.write("provenance.json", json.dumps({"hash": digest(content), **content}, indent=1))
+
+    def set_aside(self) -> Path:
+        """Move the run's folder out of the way, so that nothing stored is lost. Returns its new place."""
+        return _moved(self.folder, self.folder.parent / "stale" / self.name)
+
+    def put_away(self, file: str) -> Path:
+        """The same for one of its files, before another takes its place: it stays beside it as <name>.old."""
+        return _moved(self.path(file), self.path(f"{file}.old"))
+
+    def intact(self, file: str) -> bool:
+        """Whether a recorded file is what was written. False for one that is missing, or that no record knows."""
+        try:
+            return self.path(file).is_file() and self._damage_of(file) is None
+        except ResultsError:
+            return False
+
+    def damage(self) -> dict[str, str]:
+        """What is damaged, by file, each with the reason: unreadable, or with another SHA-256 than was recorded.
+
+        A missing file of a recorded stage counts, but for the weights: they may be deleted to save room, and what
+        was measured with them stays true.
+        """
+        found: dict[str, str] = {}
+        for file, read in (("run.yaml", self.description), ("provenance.json", self.provenance)):
+            try:
+                read()
+            except ResultsError as error:
+                found[file] = str(error).removeprefix(f"{self.path(file)}: ")
+        if "provenance.json" in found:
+            return found
+        for record in self.provenance().values():
+            for file in record.get("products", {}):
+                if not self.path(file).is_file():
+                    if file != STAGES["train"]:
+                        found[file] = "is missing"
+                elif reason := self._damage_of(file):
+                    found[file] = reason
+        return found
+
+    def _damage_of(self, file: str) -> str | None:
+        from results.quality import read_quality  # reads with pandas, which most commands do without
+
+        known = [one["products"][file] for one in self.provenance().values() if file in one.get("products", {})]
+        if known and sha256(self.path(file)) != known[-1]:
+            return "damaged or replaced: its SHA-256 is not the recorded one"
+        try:
+            if file == "quality.csv":
+                read_quality(self.path(file))
+            if file == "cost.json":
+                self.cost()
+        except ResultsError as error:
+            return str(error).removeprefix(f"{self.path(file)}: ")
+        return None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content. Raises OSError."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of a configuration; the order of its keys does not matter."""
+    text = json.dumps(plain(content), sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plain(content: Any) -> Any:
+    """A configuration as JSON and YAML hold it: tuples become lists."""
+    return json.loads(json.dumps(content, allow_nan=False))
+
+
+def differences(old: Any, new: Any, key: str = "") -> list[str]:
+    """`key: old -> new` for every setting in which two configurations differ."""
+    old, new = plain(old), plain(new)
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [] if old == new else [f"{key}: {old} -> {new}"]
+    found = []
+    for name in dict.fromkeys([*old, *new]):
+        place = f"{key}.{name}" if key else str(name)
+        found += differences(old.get(name), new.get(name), place)
+    return found
+
+
+def _moved(path: Path, wanted: Path) -> Path:
+    """Rename to a free name: the one that is wanted, or with a number behind it."""
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    names = (wanted.with_name(f"{wanted.name}-{number}" if number else wanted.name) for number in itertools.count())
+    return path.rename(next(name for name in names if not name.exists()))
+
+
+def _digest_or_none(content: Any) -> str | None:
+    try:
+        return digest(content)
+    except (TypeError, ValueError):  # a damaged file may hold dates, or numbers that are none
+        return None
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ResultsError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise ResultsError(f"{path}: expected a mapping, found {type(content).__name__}")
+    return content
