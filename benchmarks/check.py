@@ -8,18 +8,15 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-import models
 from benchmarks import calibration, cost, evaluation, memory
 from benchmarks.data import datasets
-from benchmarks.evaluation import Upscale
+from benchmarks.networks import Network
 from benchmarks.provenance import Process
 from benchmarks.quality import eight_bit
-from benchmarks.tiling import Fitted
 from models import native
-from results import plain
-from results.references import QUALITY, SAMPLES, Cost, Measured, Network
+from results import BASELINE, plain
+from results.references import QUALITY, SAMPLES, Cost, Measured
 
 GRID = 12  # sampled pixels in each direction
 LR_SIZE = (64, 64)  # of latency and memory
@@ -29,24 +26,21 @@ Advance = Callable[[int, int, str], None]
 Watch = Callable[[str], Advance]  # a set, or "cost"
 
 
-def measure(
-    model: nn.Module | None, network: Network, sets: Sequence[str], device: torch.device, watch: Watch
-) -> Measured:
-    """Measure quality on sets, SR at a grid of pixels, and all costs; of bicubic (`model` None) there are no costs.
+def measure(network: Network, sets: Sequence[str], device: torch.device, watch: Watch) -> Measured:
+    """Measure quality on sets, SR at a grid of pixels, and all costs; of bicubic there are no costs.
 
-    Quality is that of the convention `rcan`. `network` describes `model`. Raises what `evaluate` and `cost` raise.
+    Quality is that of the convention `rcan`. Raises EvaluationError for a set some of whose images are missing, as a
+    part is not compared with the whole, and what `Network.upscaler`, `evaluate` and `cost` raise.
     """
     process = Process(device)
-    upscale: Upscale
-    if model is None:
-        upscale = evaluation.bicubic_upscale(network.scale)
-    else:
-        least = models.describe(network.model).smallest_input
-        upscale = Fitted(model, network.scale, device, least=least, tile="off", say=lambda manner: None)
-    if network.ensemble:
-        upscale = evaluation.self_ensemble(upscale)
+    upscale = network.upscaler(device)
     quality, samples = [], []
-    chosen = [datasets.get(name) for name in sets]
+    chosen = datasets.several(sets)
+    for dataset in chosen:
+        missing, whole = dataset.missing(network.scale), len(dataset.hr_names())
+        if 0 < len(missing) < whole:  # where none is at hand, the first says how to get it
+            reason = f"{len(missing)} of {whole} images are missing: {', '.join(missing)}"
+            raise evaluation.EvaluationError(f"{dataset.name} x{network.scale}: {reason}")
     for dataset in chosen:
         taken: list[pd.DataFrame] = []
 
@@ -63,9 +57,9 @@ def measure(
             pixels.assign(dataset=dataset.name, image=image) for image, pixels in zip(rows["image"], taken, strict=True)
         ]
     return Measured(
-        network,
+        network.record(),
         {dataset.name: dataset.checksum(network.scale) for dataset in chosen},
-        costs(model, network, device, watch("cost")) if model is not None else None,
+        costs(network, device, watch("cost")) if network.model != BASELINE else None,
         pd.concat(quality, ignore_index=True),
         pd.concat(samples, ignore_index=True)[SAMPLES],
         plain(process.facts()),
@@ -83,8 +77,9 @@ def grid(image: NDArray[np.uint8]) -> pd.DataFrame:
     return pd.DataFrame({"row": row, "column": column, "red": red, "green": green, "blue": blue})
 
 
-def costs(model: nn.Module, network: Network, device: torch.device, advance: Advance) -> Cost:
+def costs(network: Network, device: torch.device, advance: Advance) -> Cost:
     """Parameters and MACs of a network, latency beside the calibration, and peak memory."""
+    model = network.module()
     advance(0, 2, "latency")
     timing = calibration.timing(model, LR_SIZE, device, REPEATS)
     advance(1, 2, "memory")

@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import results
-from benchmarks.options import DeviceName, Scale, Threads, UsageError, compute_device, console, say, words
+from benchmarks.options import (
+    DeviceName,
+    ScaleOfWeights,
+    Threads,
+    UsageError,
+    box_of,
+    compute_device,
+    console,
+    say,
+    words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmarks.pictures import Contestant
+    from benchmarks.networks import Network
 
 
 def attribution(
@@ -24,7 +34,7 @@ def attribution(
     box: Annotated[
         str | None, typer.Option(help="x,y,width,height in HR pixels; default: 16x16 where HR has most gradient.")
     ] = None,
-    scale: Scale = 4,
+    scale: ScaleOfWeights = None,
     sigma: Annotated[float, typer.Option(help="Blur that the path begins with, in LR pixels.")] = 1.2,
     steps: Annotated[int, typer.Option(min=1, help="Of the path; more of them make the residual smaller.")] = 50,
     experiment: Annotated[str, typer.Option(help="The experiment that defines the variants.")] = "table1",
@@ -40,9 +50,11 @@ def attribution(
     from benchmarks.progress import RunProgress
     from results.pictures import store
 
-    wanted = None if box is None else pictures.box(box)
+    wanted = None if box is None else box_of(box)
     where = compute_device(device, threads)
-    chosen = [pictures.contestant(word, scale, experiment, protocol, folder) for word in words(networks)]
+    named = words(networks)
+    scale = pictures.common_scale(named, scale)
+    chosen = [pictures.network(word, scale, experiment, protocol, folder) for word in named]
     if not chosen:
         raise UsageError("--networks: expected one at least")
     title, pair = pictures.pair(image, scale)
@@ -50,13 +62,13 @@ def attribution(
     say(f"box {place}: {rule}")
     with RunProgress(len(chosen), console) as progress:
 
-        def stage(one: Contestant) -> Callable[[int, int, str], None]:
+        def stage(one: Network) -> Callable[[int, int, str], None]:
             advance = progress.stage(one.name, "attribute")
 
             def steps_done(done: int, total: int, note: str) -> None:
                 advance(done, total, note)
                 if done == total:
-                    progress.done(f"{one.variant.label}, {one.source}")
+                    progress.done(f"{one.label}, {one.source}")
 
             return steps_done
 

@@ -19,7 +19,7 @@ from rich.text import Text
 import results
 from benchmarks.options import (
     DeviceName,
-    Scale,
+    ScaleOfWeights,
     Threads,
     UsageError,
     compute_device,
@@ -51,8 +51,8 @@ def check(
     ] = None,
     reference: Annotated[str | None, typer.Option(help="Compare with this one, such as quick/full-x4-s0.")] = None,
     model: Annotated[str | None, typer.Option(help="The network that weights of a new reference are of.")] = None,
-    scale: Scale = 4,
-    protocol: Annotated[str, typer.Option(help="Of an experiment's runs.")] = "quick",
+    scale: ScaleOfWeights = None,
+    protocol: Annotated[str | None, typer.Option(help="Of an experiment's runs; default: quick.")] = None,
     data: Annotated[list[str] | None, typer.Option(help="Only these sets, or those of a new reference.")] = None,
     retrained: Annotated[bool, typer.Option("--retrained", help="Other weights: only quality and cost count.")] = False,
     psnr: Annotated[float | None, typer.Option(min=0, help="Tolerance in dB.")] = None,
@@ -67,12 +67,17 @@ def check(
 ) -> None:
     """Compare networks with stored references: quality, images, parameters, MACs, latency and peak memory.
 
-    Weights stand for the reference's, so that nothing may change but rounding. A run that was trained under another
-    configuration than the reference, or anything --retrained, is judged by quality and cost alone.
+    Weights that do not say of which run they are stand for the reference's: nothing may change but rounding. Those of a
+    run that was trained under another configuration, or anything --retrained, are judged by quality and cost alone.
     """
     with _two_for_an_error():
-        if update and not reason.strip():
-            raise UsageError("--update: expected --reason with it")
+        if update != bool(reason.strip()):
+            raise UsageError("--update: expected --reason with it" if update else "--reason: expected --update with it")
+        judged = {"--retrained": retrained, "--psnr": psnr is not None, "--ssim": ssim is not None}
+        judged |= {"--json": json_file is not None, "--markdown": markdown_file is not None}
+        if update and any(judged.values()):
+            unused = " and ".join(option for option, given in judged.items() if given)
+            raise UsageError(f"--update: nothing is compared, expected no {unused} with it")
         from benchmarks import check as checking
         from benchmarks import subjects
         from benchmarks.data import datasets
@@ -85,20 +90,23 @@ def check(
         found = subjects.find(
             targets or [], reference=reference, model=model, scale=scale, protocol=protocol, new=update, root=folder
         )
+        asked = words(data)
+        datasets.several(asked)  # a wrong name is told at once
         checks = []
         with RunProgress(len(found), console) as progress:
             for subject in found:
                 known = subject.reference in references.names(folder)
                 stored = references.load(subject.reference, folder) if known or not update else None
-                sets = words(data) or (list(stored.measured.data) if stored else DATA)
+                sets = asked or (list(stored.measured.data) if stored else DATA)
                 if stored and not update:
                     for name in sets:
                         if datasets.get(name).name not in stored.measured.data:
                             raise UsageError(f"--data {name}: not in the reference {stored.name}")
                 watch = partial(progress.stage, subject.name)
-                measured = checking.measure(subject.build(), subject.network, sets, where, watch)
+                measured = checking.measure(subject.network, sets, where, watch)
                 if update:
-                    kept = subject.weights if stored and stored.weights else None
+                    weights = subject.network.weights
+                    kept = weights.locate() if weights and stored and stored.weights else None
                     written = references.store(subject.reference, measured, reason, kept, folder)
                     progress.done(f"{written.folder}: reference written")
                 elif stored:

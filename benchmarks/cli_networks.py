@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -14,42 +13,40 @@ from rich.table import Table
 import results
 from benchmarks.options import (
     DeviceName,
+    Ensemble,
+    Published,
     Scale,
+    ScaleOfWeights,
     Settings,
     Threads,
+    TileSize,
+    Untrained,
     UsageError,
     Weights,
     compute_device,
     console,
-    network,
+    network_of,
     say,
     settings,
+    tile_of,
     words,
 )
-
-if TYPE_CHECKING:
-    import torch
-
-    from benchmarks.evaluation import Upscale
-
-Published = Annotated[bool, typer.Option("--published", help="With the registered published checkpoint.")]
-Ensemble = Annotated[bool, typer.Option("--self-ensemble", help="Mean over the 8 symmetries of the square.")]
-TileSize = Annotated[str, typer.Option("--tile", help="auto: tiles if the memory asks for them; off; or their edge.")]
 
 app = typer.Typer()
 
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A network's name, or bicubic.")],
+    model: Annotated[str, typer.Argument(help="A network's name, that of a run's variant, or bicubic.")],
     data: Annotated[list[str], typer.Option(help="A set's name (see `spinbench list`), or a folder of HR images.")],
     weights: Weights = None,
     published: Published = False,
-    scale: Scale = 4,
+    untrained: Untrained = False,
+    scale: ScaleOfWeights = None,
     config: Settings = None,
     convention: Annotated[list[str] | None, typer.Option(help="Of PSNR and SSIM; repeat for several.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the rows of every image here.")] = None,
-    tile: TileSize = "auto",
+    tile: TileSize = None,
     self_ensemble: Ensemble = False,
     device: DeviceName = "auto",
     threads: Threads = None,
@@ -62,38 +59,53 @@ def evaluate(
     from benchmarks.progress import RunProgress
 
     where = compute_device(device, threads)
-    conventions = words(convention) or ["rcan"]
+    network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
+    manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(data)
     frames = []
-    with RunProgress(len(data), console) as progress:
-        upscale = _upscaler(
-            model, scale, settings(config), weights, published, tile, self_ensemble, where, progress.line
-        )
-        for name in data:
-            advance = progress.stage(name, "evaluate")
-            frames.append(evaluation.evaluate(upscale, datasets.get(name), scale, conventions, advance))
-            progress.done(name)
+    with RunProgress(len(sets), console) as progress:
+        progress.line(network.summary)
+        upscale = network.upscaler(where, tile=manner, say=progress.line)
+        for each in sets:
+            advance = progress.stage(each.name, "evaluate")
+            frames.append(
+                evaluation.evaluate(upscale, each, network.scale, conventions, advance, multiple=network.multiple)
+            )
+            progress.done(each.name)
     rows = pd.concat(frames, ignore_index=True)
     if csv:
         results.write(csv, rows.to_csv(index=False, lineterminator="\n"))
-    title = f"{model}{'+' if self_ensemble else ''} x{scale}"
+    title = f"{network.model}{'+' * network.ensemble} x{network.scale}{', untrained' * untrained}"
     table = Table("set", "LR", "convention", "images", "PSNR (dB)", "SSIM", title=title)
+    whole = {each.name: each.hr_names() for each in sets}
+    remarks = []
     for (name, origin, rule), group in rows.groupby(["dataset", "lr_origin", "convention"], sort=False):
         finite = group[group["psnr"] != float("inf")]
         psnr = f"{finite['psnr'].mean():.3f}" if len(finite) else "infinite"
-        table.add_row(name, origin, rule, str(len(group)), psnr, f"{group['ssim'].mean():.4f}")
+        if missing := [image for image in whole[name] if image not in set(group["image"])]:
+            remarks.append(f"{name}: {len(missing)} of {len(whole[name])} images are missing: {', '.join(missing)}")
+        if 0 < len(finite) < len(group):
+            same = f"{len(group) - len(finite)} of {len(group)} images"
+            remarks.append(f"{name}, {rule}: {same} are as HR (PSNR infinite) and not in the mean of PSNR")
+        images = f"{len(group)} of {len(whole[name])}" if missing else str(len(group))
+        table.add_row(name, origin, rule, images, psnr, f"{group['ssim'].mean():.4f}")
     console.print(table)
+    for remark in dict.fromkeys(remarks):
+        say(remark)
 
 
 @app.command()
 def upscale(
     images: Annotated[list[Path], typer.Argument(help="Images to enlarge.")],
-    model: Annotated[str, typer.Option(help="A network's name, or bicubic.")],
     output: Annotated[Path, typer.Option(help="Folder for the results, 8-bit PNG by the images' names.")],
+    model: Annotated[
+        str | None, typer.Option(help="A network's name, or bicubic; default: what the weights are of.")
+    ] = None,
     weights: Weights = None,
     published: Published = False,
-    scale: Scale = 4,
+    untrained: Untrained = False,
+    scale: ScaleOfWeights = None,
     config: Settings = None,
-    tile: TileSize = "auto",
+    tile: TileSize = None,
     self_ensemble: Ensemble = False,
     device: DeviceName = "auto",
     threads: Threads = None,
@@ -106,19 +118,17 @@ def upscale(
     from benchmarks.quality import eight_bit
     from benchmarks.tiling import TooLarge
 
-    if model != results.BASELINE and weights is None and not published:
-        raise UsageError(f"{model}: expected --weights or --published, without them a network knows nothing")
-    targets = _targets(images, output)
     where = compute_device(device, threads)
+    network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
+    manner, targets = tile_of(tile, network), _targets(images, output)
     failed = []
     with RunProgress(len(images), console) as progress:
 
         def on_tile(done: int, total: int) -> None:
             advance(done, total, "tiles")
 
-        enlarge = _upscaler(
-            model, scale, settings(config), weights, published, tile, self_ensemble, where, progress.line, on_tile
-        )
+        progress.line(network.summary)
+        enlarge = network.upscaler(where, tile=manner, say=progress.line, on_tile=on_tile)
         for image, target in targets.items():
             advance = progress.stage(image.name, "upscale")
             try:
@@ -142,20 +152,22 @@ def upscale(
 def export_published(
     source: Annotated[Path, typer.Argument(help="A run's folder, or its weights.")],
     output: Annotated[Path, typer.Argument(help="File to write: .pth, .pt or .safetensors.")],
-    model: Annotated[str, typer.Option(help="The network's name.")],
-    scale: Scale = 4,
+    model: Annotated[str | None, typer.Option(help="The network's name; default: what the weights are of.")] = None,
+    scale: ScaleOfWeights = None,
+    config: Settings = None,
 ) -> None:
     """Write trained weights under the names and shapes of the network's published checkpoints."""
-    from benchmarks import published
+    from benchmarks import networks, published
 
     if output.exists():
         raise UsageError(f"{output}: is there already, expected a new file")
-    trained = network(model, scale, {}, source)
+    trained = networks.of_weights(source, model=model, scale=scale, config=settings(config))
+    module = trained.module()
     try:
-        count = published.export(model, trained, output)
+        count = published.export(trained.model, module, output)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    say(f"{output}: {count} tensors")
+    say(f"{output}: {count} tensors of {trained.summary}")
 
 
 @app.command()
@@ -170,16 +182,18 @@ def cost(
 ) -> None:
     """Count parameters and MACs at an output of 1280x720, and measure latency and peak memory."""
     from benchmarks import cost as costing
+    from benchmarks import networks
 
     where = compute_device(device, threads)
-    network(model, scale, settings(config))
-    measured = costing.measure(model, scale, settings(config), where, repeats=repeats, memory=memory)
+    own = settings(config)
+    networks.untrained(model, scale, own).module()  # what cannot be built is told in a line
+    measured = costing.measure(model, scale, own, where, repeats=repeats, memory=memory)
     console.print_json(data=measured)
 
 
 @app.command()
 def speed(
-    networks: Annotated[
+    chosen: Annotated[
         list[str] | None, typer.Option("--models", help="Networks instead of all: repeat, or separate by commas.")
     ] = None,
     scale: Scale = 4,
@@ -191,7 +205,7 @@ def speed(
 ) -> None:
     """Time all networks at a common size, and how their time grows over four sizes."""
     import models
-    from benchmarks import devices
+    from benchmarks import devices, networks
     from benchmarks import speed as timing
     from benchmarks.progress import RunProgress
     from reports.speed import exponent
@@ -201,9 +215,9 @@ def speed(
         raise UsageError(f"--lr {lr}: expected height x width, such as 64x64")
     lr_size = int(size[1]), int(size[2])
     where = compute_device(device, threads)
-    names = words(networks) or models.names()
+    names = words(chosen) or models.names()
     for name in names:
-        network(name, scale, {})  # a wrong name is told at once
+        networks.untrained(name, scale).module()  # a wrong name is told at once
     about = devices.describe(where)
     title = f"x{scale}, LR {lr} (HxW), {about['name']}, {about['threads']} threads"
     table = Table("network", "seconds", "GMACs", "GMACs/s", "peak MiB", "time ~ pixels^", "MACs ~ pixels^", title=title)
@@ -232,39 +246,17 @@ def speed(
         raise typer.Exit(1)
 
 
-def _upscaler(
-    model: str,
-    scale: int,
-    config: dict[str, Any],
-    weights: Path | None,
-    published: bool,
-    tile: str,
-    ensemble: bool,
-    where: torch.device,
-    tell: Callable[[str], None],
-    on_tile: Callable[[int, int], None] | None = None,
-) -> Upscale:
-    """Bicubic interpolation or a network that takes images as the memory allows; its self-ensemble if wanted."""
-    import models
-    from benchmarks import evaluation
-    from benchmarks.tiling import Fitted
+def _conventions(names: list[str] | None) -> list[str]:
+    """Conventions of PSNR and SSIM by the option's texts, each once."""
+    from benchmarks.quality import find_convention
 
-    if tile not in ("auto", "off") and not (tile.isdecimal() and int(tile)):
-        raise UsageError(f"--tile {tile}: expected auto, off, or the edge of a tile in LR pixels")
-    upscale: Upscale
-    if model == results.BASELINE:
-        upscale = evaluation.bicubic_upscale(scale)
-    else:
-        upscale = Fitted(
-            network(model, scale, config, weights, published),
-            scale,
-            where,
-            least=models.describe(model).smallest_input,
-            tile=int(tile) if tile.isdecimal() else "auto" if tile == "auto" else "off",
-            say=tell,
-            on_tile=on_tile,
-        )
-    return evaluation.self_ensemble(upscale) if ensemble else upscale
+    chosen = list(dict.fromkeys(words(names))) or ["rcan"]
+    try:
+        for name in chosen:
+            find_convention(name)
+    except ValueError as error:
+        raise UsageError(f"--convention: {error}") from error
+    return chosen
 
 
 def _targets(images: list[Path], output: Path) -> dict[Path, Path]:

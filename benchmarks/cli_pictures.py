@@ -11,10 +11,20 @@ import ablations
 import results
 from benchmarks.cli_attribution import attribution
 from benchmarks.cli_superpixels import superpixels
-from benchmarks.options import DeviceName, Scale, Threads, UsageError, compute_device, console, say, words
+from benchmarks.options import (
+    DeviceName,
+    ScaleOfWeights,
+    Threads,
+    UsageError,
+    box_of,
+    compute_device,
+    console,
+    say,
+    words,
+)
 
 if TYPE_CHECKING:
-    from benchmarks.pictures import Contestant
+    from benchmarks.networks import Network
 
 app = typer.Typer(help="Store pictures of images and networks, which the report shows.", no_args_is_help=True)
 app.command()(superpixels)
@@ -34,7 +44,7 @@ def compare(
         ),
     ] = None,
     box: Annotated[str | None, typer.Option(help="x,y,width,height in HR pixels; default: found.")] = None,
-    scale: Scale = 4,
+    scale: ScaleOfWeights = None,
     protocol: Annotated[str, typer.Option(help="Of the runs with trained weights and measured images.")] = "published",
     name: Annotated[str | None, typer.Option(help="Name of the picture; default: by image and scale.")] = None,
     device: DeviceName = "auto",
@@ -52,9 +62,11 @@ def compare(
             check_name(name)
         except ValueError as error:
             raise UsageError(f"--name {error}") from error
-    wanted = None if box is None else pictures.box(box)
+    wanted = None if box is None else box_of(box)
     where = compute_device(device, threads)
-    chosen = _contestants(words(networks), scale, experiment, protocol, folder)
+    named = words(networks)
+    scale = pictures.common_scale(named, scale)
+    chosen = _networks(named, scale, experiment, protocol, folder)
     image_rule = "chosen by hand"
     if image is None:
         frame = results.load(experiment, protocol, root=folder)
@@ -67,9 +79,9 @@ def compare(
     with RunProgress(len(chosen), console) as progress:
         for one in chosen:
             advance = progress.stage(one.name, "upscale")
-            shown.append(comparing.upscaled(one, pair.lr, scale, where))
+            shown.append(comparing.upscaled(one, pair.lr, where))
             advance(1, 1, title)
-            progress.done(f"{one.variant.label}, {one.source}")
+            progress.done(f"{one.label}, {one.source}")
     if wanted:
         comparing.check_box(wanted, pair, shown)
         place, box_rule = wanted, "chosen by hand"
@@ -82,16 +94,17 @@ def compare(
     say(f"picture: {stored}; `spinbench report` shows it")
 
 
-def _contestants(names: list[str], scale: int, experiment: str, protocol: str, root: Path) -> list[Contestant]:
+def _networks(names: list[str], scale: int, experiment: str, protocol: str, root: Path) -> list[Network]:
     """Those that were asked for, or bicubic and every variant of the experiment that has weights."""
-    from benchmarks.pictures import contestant
+    from benchmarks.networks import NetworkError
+    from benchmarks.pictures import PictureError, network
 
     if names:
-        return [contestant(name, scale, experiment, protocol, root) for name in names]
+        return [network(name, scale, experiment, protocol, root) for name in names]
     found = []
     for name in (results.BASELINE, *ablations.load_experiment(experiment).variants):
         try:
-            found.append(contestant(name, scale, experiment, protocol, root))
-        except UsageError as error:
+            found.append(network(name, scale, experiment, protocol, root))
+        except (PictureError, NetworkError) as error:
             say(f"left out: {error}")
     return found

@@ -71,8 +71,13 @@ def evaluate(
 
 
 def _cropped(pair: Pair, scale: int, multiple: int) -> Pair:
-    height, width = (size // multiple * multiple for size in pair.lr.shape[:2])
-    return dataclasses.replace(pair, lr=pair.lr[:height, :width], hr=pair.hr[: scale * height, : scale * width])
+    lr = _to_multiple(pair.lr, multiple)
+    return dataclasses.replace(pair, lr=lr, hr=pair.hr[: scale * lr.shape[0], : scale * lr.shape[1]])
+
+
+def _to_multiple(lr: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
+    height, width = (size // multiple * multiple for size in lr.shape[:2])
+    return lr[:height, :width]
 
 
 def _scores(upscale: Upscale, pair: Pair, scale: int, conventions: Sequence[str]) -> list[tuple[float, float]]:
@@ -130,6 +135,11 @@ def self_ensemble(upscale: Upscale) -> Upscale:
         return (total / 8).astype(np.float32)
 
     return ensemble
+
+
+def of_multiple(upscale: Upscale, multiple: int) -> Upscale:
+    """An upscaler of LR images cropped at bottom and right to a multiple of so many pixels."""
+    return upscale if multiple == 1 else lambda lr: upscale(_to_multiple(lr, multiple))
 
 
 def bicubic_upscale(scale: int) -> Upscale:

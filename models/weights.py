@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from foundation import SpinbenchError
+from foundation import SpinbenchError, one_line
 
 # Keys under which published checkpoints keep the parameters.
 _WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params")
@@ -47,6 +48,17 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise WeightsError(f"{path}: expected a mapping of names to tensors")
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def metadata(path: str | Path) -> dict[str, str]:
+    """What a .safetensors file says of itself; of another file nothing is read. Raises WeightsError if damaged."""
+    if Path(path).suffix != ".safetensors":
+        return {}
+    try:
+        with safetensors.safe_open(path, "pt") as content:
+            return dict(content.metadata() or {})
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: not a readable checkpoint ({one_line(error)})") from error
 
 
 def with_published_names(

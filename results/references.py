@@ -29,7 +29,7 @@ SAMPLES = ["dataset", "image", "row", "column", "red", "green", "blue"]
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkRecord:
     """What is measured: a network, or bicubic interpolation, and how images go through it.
 
     `weights` is the SHA-256 of the weights' file, `training` the digest of the configuration they were trained under;
@@ -76,7 +76,7 @@ class Measured:
     provenance  versions, machine, commit and time
     """
 
-    network: Network
+    network: NetworkRecord
     data: dict[str, str]
     cost: Cost | None
     quality: pd.DataFrame
@@ -104,7 +104,7 @@ class Reference:
 class _Description:
     """The content of reference.json."""
 
-    network: Network
+    network: NetworkRecord
     data: dict[str, str]
     cost: Cost | None
     history: list[dict[str, Any]]

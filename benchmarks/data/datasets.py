@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -186,6 +186,22 @@ def get(name_or_folder: str) -> Dataset:
         return _folder(f"folder:{folder.resolve().name}", folder)
     nearest = sorted(SETS, key=lambda name: -SequenceMatcher(None, name.lower(), name_or_folder.lower()).ratio())
     raise DataError(f"no data set or folder {name_or_folder!r}, expected a folder or one of {', '.join(nearest)}")
+
+
+def several(names_or_folders: Sequence[str]) -> list[Dataset]:
+    """Sets by names or folders, as `get` gives them. DataError where one is named twice, or two have the same name."""
+    found: dict[str, str] = {}
+    sets = []
+    for each in names_or_folders:
+        dataset = get(each)
+        if dataset.name in found:
+            other = (
+                "it is named twice" if each == found[dataset.name] else f"{found[dataset.name]} is {dataset.name} too"
+            )
+            raise DataError(f"{each}: {other}, expected each set once, under a name of its own")
+        found[dataset.name] = each
+        sets.append(dataset)
+    return sets
 
 
 def _check_scale(scale: int) -> None:

@@ -14,14 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import uniform_filter
 
-import models
-from benchmarks import evaluation
 from benchmarks.data.datasets import Pair
-from benchmarks.evaluation import Upscale
-from benchmarks.options import UsageError
-from benchmarks.pictures import Contestant, stored_name
+from benchmarks.networks import Network
+from benchmarks.pictures import PictureError, stored_name
 from benchmarks.quality import BT601, PEAK, RADIUS, eight_bit, psnr, ssim
-from benchmarks.tiling import Fitted
 from results import BASELINE
 from results.comparison import Box, Comparison, Panel, Quality
 
@@ -35,39 +31,25 @@ Pixels = NDArray[np.uint8]  # (h, w, 3) RGB
 
 
 class Shown(NamedTuple):
-    """What a contestant makes of an image: (scale h, scale w, 3), less where it takes a multiple of pixels only."""
+    """What a network makes of an image: (scale h, scale w, 3), less where it takes a multiple of pixels only."""
 
-    contestant: Contestant
+    network: Network
     sr: Pixels
 
 
-def upscaled(contestant: Contestant, lr: Pixels, scale: int, device: torch.device) -> Shown:
-    """Upscale an image as it is measured: whole, rounded to 8 bit, cropped first where the variant says so.
+def upscaled(network: Network, lr: Pixels, device: torch.device) -> Shown:
+    """Upscale an image as it is measured: whole, rounded to 8 bit, cropped first where the network says so.
 
-    Raises benchmarks.tiling.TooLarge, and what `Contestant.network` raises.
+    Raises benchmarks.tiling.TooLarge, and what `Network.module` raises.
     """
-    upscale: Upscale = evaluation.bicubic_upscale(scale)
-    if contestant.model != BASELINE:
-        upscale = Fitted(
-            contestant.network(scale),
-            scale,
-            device,
-            least=models.describe(contestant.model).smallest_input,
-            tile="off",
-            say=lambda manner: None,
-        )
-    if contestant.variant.ensemble:
-        upscale = evaluation.self_ensemble(upscale)
-    multiple = contestant.variant.multiple
-    height, width = (size // multiple * multiple for size in lr.shape[:2])
-    return Shown(contestant, eight_bit(upscale(lr[:height, :width])))
+    return Shown(network, eight_bit(network.upscaler(device)(lr)))
 
 
 def differing_image(frame: pd.DataFrame, scale: int, names: Sequence[str]) -> tuple[str, str]:
     """The image on which the networks of these names are furthest apart in PSNR, as SET/NAME, and that rule in words.
 
     `frame` is of `results.load`; of several seeds the mean counts. Only images that all of them were measured on do,
-    and bicubic only beside a single network. Raises UsageError where no image was measured for two of them.
+    and bicubic only beside a single network. Raises PictureError where no image was measured for two of them.
     """
     rows = frame[(frame.scale == scale) & (frame.convention == CONVENTION) & np.isfinite(frame.psnr.astype(float))]
     table = rows.pivot_table(index=["dataset", "image"], columns="variant", values="psnr", sort=False)
@@ -76,7 +58,9 @@ def differing_image(frame: pd.DataFrame, scale: int, names: Sequence[str]) -> tu
     known = networks if len(networks) > 1 else known
     table = table[known].dropna()
     if len(known) < 2 or table.empty:
-        raise UsageError(f"no image has measured results of two of {', '.join(names)} at x{scale}: name one by --image")
+        raise PictureError(
+            f"no image has measured results of two of {', '.join(names)} at x{scale}: expected an image to be named"
+        )
     apart = table.max(axis=1) - table.min(axis=1)
     dataset, image = apart.idxmax()
     rule = (
@@ -90,13 +74,13 @@ def differing_box(pair: Pair, scale: int, shown: Sequence[Shown]) -> tuple[Box, 
     """The box in which the networks differ most, and that rule in words: its mean variance of Y is the largest.
 
     Of a single network, or bicubic alone, the difference to HR counts. The border that is not measured is left out.
-    Raises UsageError for an image in which no box fits.
+    Raises PictureError for an image in which no box fits.
     """
     height, width = _common(pair, shown)
     size = [min(EDGE, side - 2 * scale) for side in (height, width)]
     if min(size) < LEAST:
-        raise UsageError(f"{pair.name}: {width}x{height} pixels, expected at least {LEAST + 2 * scale} on each side")
-    networks = [one.sr for one in shown if one.contestant.model != BASELINE] or [one.sr for one in shown]
+        raise PictureError(f"{pair.name}: {width}x{height} pixels, expected at least {LEAST + 2 * scale} on each side")
+    networks = [one.sr for one in shown if one.network.model != BASELINE] or [one.sr for one in shown]
     rule = "where the networks differ most: the mean variance of Y over them is the largest"
     if len(networks) == 1:
         networks.append(pair.hr)
@@ -109,12 +93,12 @@ def differing_box(pair: Pair, scale: int, shown: Sequence[Shown]) -> tuple[Box, 
 
 
 def check_box(box: Box, pair: Pair, shown: Sequence[Shown]) -> None:
-    """Raises UsageError for a box that reaches outside of the image, or is too small for SSIM."""
+    """Raises PictureError for a box that reaches outside of the image, or is too small for SSIM."""
     height, width = _common(pair, shown)
     if box.x + box.width > width or box.y + box.height > height:
-        raise UsageError(f"box {box}: reaches outside of {pair.name}, {width}x{height} pixels")
+        raise PictureError(f"box {box}: reaches outside of {pair.name}, {width}x{height} pixels")
     if min(box.width, box.height) < LEAST:
-        raise UsageError(f"box {box}: expected at least {LEAST}x{LEAST} pixels, the window of SSIM")
+        raise PictureError(f"box {box}: expected at least {LEAST}x{LEAST} pixels, the window of SSIM")
 
 
 def compare(
@@ -127,13 +111,13 @@ def compare(
     images = {"overview.png": _overview(pair.hr, box), "hr.png": hr, "legend.png": _coloured(np.ones((8, 1)) * _RAMP)}
     panels = []
     for number, (one, error) in enumerate(zip(shown, errors, strict=True), start=1):
-        stem = stored_name(f"{number:02}", one.contestant.name)
+        stem = stored_name(f"{number:02}", one.network.name)
         images |= {f"{stem}.png": one.sr[box.place], f"{stem}-error.png": _coloured(error / largest)}
         panels.append(
             Panel(
-                name=one.contestant.name,
-                label=one.contestant.variant.label,
-                source=one.contestant.source,
+                name=one.network.name,
+                label=one.network.label,
+                source=one.network.source,
                 crop=f"{stem}.png",
                 error=f"{stem}-error.png",
                 whole=_quality(one.sr, pair.hr[: one.sr.shape[0], : one.sr.shape[1]], scale),

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from benchmarks.data.datasets import Pair
-from benchmarks.options import UsageError
-from benchmarks.pictures import Contestant, stored_name
+from benchmarks.networks import Network
+from benchmarks.pictures import PictureError, stored_name
 from benchmarks.pictures.attribution import (
     SHARE,
     Attribution,
@@ -34,14 +34,14 @@ Pixels = NDArray[np.uint8]  # (h, w, 3) RGB
 
 
 def place(box: Box | None, pair: Pair, scale: int) -> tuple[Box, str]:
-    """The box to look at, in HR pixels, and in words how it was chosen. Raises UsageError for one that cannot be."""
+    """The box to look at, in HR pixels, and in words how it was chosen. Raises PictureError for one that cannot be."""
     height, width = pair.hr.shape[:2]
     try:
         if box is None:
             return strongest_box(pair.hr, scale), "where HR has the most gradient"
         check_box(box, width, height)
     except ValueError as error:
-        raise UsageError(f"{pair.name}: {error}") from error
+        raise PictureError(f"{pair.name}: {error}") from error
     return box, "chosen by hand"
 
 
@@ -51,32 +51,32 @@ def draw(
     scale: int,
     box: Box,
     box_rule: str,
-    contestants: Sequence[Contestant],
+    networks: Sequence[Network],
     *,
     sigma: float,
     steps: int,
     device: torch.device,
-    progress: Callable[[Contestant], Callable[[int, int, str], None]],
+    progress: Callable[[Network], Callable[[int, int, str], None]],
 ) -> tuple[AttributionMaps, dict[str, Pixels]]:
     """The facts of the maps of some networks, and their images by file name.
 
-    Every network is given `part_around` the box and nothing else of the LR image. Raises UsageError naming the network
-    for what cannot be attributed, and what `Contestant.network` raises.
+    Every network is given `part_around` the box and nothing else of the LR image. Raises PictureError naming the
+    network for what cannot be attributed, and what `Network.module` raises.
     """
     part = part_around(box, pair.lr.shape[1], pair.lr.shape[0], scale)
     lr = np.ascontiguousarray(pair.lr[part.place])
     inside = box.model_copy(update={"x": box.x - scale * part.x, "y": box.y - scale * part.y})
     images = {"lr.png": _enlarged(lr, inside, scale)}
     panels = []
-    for number, one in enumerate(contestants, start=1):
+    for number, one in enumerate(networks, start=1):
         if one.model == BASELINE:
-            raise UsageError(f"{one.name}: expected networks, interpolation draws on the same pixels everywhere")
+            raise PictureError(f"{one.name}: expected networks, interpolation draws on the same pixels everywhere")
+        if one.ensemble:
+            raise PictureError(f"{one.name}: a self-ensemble is eight passes, expected a network of one")
         try:
-            found = attribute(
-                one.network(scale), lr, inside, sigma=sigma, steps=steps, device=device, progress=progress(one)
-            )
+            found = attribute(one.module(), lr, inside, sigma=sigma, steps=steps, device=device, progress=progress(one))
         except ValueError as error:
-            raise UsageError(f"{one.name}: {error}") from error
+            raise PictureError(f"{one.name}: {error}") from error
         files = {}
         for kind, drawn in _drawn(found, lr).items():
             files[kind] = f"{stored_name(f'{number:02}', one.name)}-{kind}.png"
@@ -84,7 +84,7 @@ def draw(
         panels.append(
             Panel(
                 name=one.name,
-                label=one.variant.label,
+                label=one.label,
                 source=one.source,
                 **files,
                 pixels=int(found.area().sum()),

@@ -13,7 +13,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 
 from ablations.schema import Scale
 from benchmarks.data.datasets import Pair
-from benchmarks.options import UsageError
+from benchmarks.pictures import PictureError
 from benchmarks.pictures.superpixels import Superpixel, Watched, assignment, ignored, most_undecided, superpixel, watch
 from models.spin.network import SPIN
 from results.superpixels import Block, Files, Marked, Superpixels
@@ -42,20 +42,20 @@ def draw(
     """The facts of what some blocks (numbers from 1; default: all) see in the LR image, and the images by file name.
 
     `at` is the pixel (x, y) whose superpixels are marked; by default `most_undecided` of the first block chooses.
-    Raises UsageError for an image that is too small, for a block, a pixel or superpixels that are not there.
+    Raises PictureError for an image that is too small, for a block, a pixel or superpixels that are not there.
     """
     height, width = pair.lr.shape[:2]
     if at is not None and (at[0] >= width or at[1] >= height):
-        raise UsageError(f"--at {at[0]},{at[1]}: expected a pixel of the LR image, which is {width}x{height}")
+        raise PictureError(f"pixel {at[0]},{at[1]}: expected a pixel of the LR image, which is {width}x{height}")
     try:
         watched = watch(network, pair.lr, device)
     except ValueError as error:
-        raise UsageError(f"{title}: {error}") from error
+        raise PictureError(f"{title}: {error}") from error
     if not watched:
-        raise UsageError(f"{label}: has no superpixels, expected a SPIN with SPCA or ISPA")
+        raise PictureError(f"{label}: has no superpixels, expected a SPIN with SPCA or ISPA")
     for number in blocks:
         if number not in range(1, len(watched) + 1):
-            raise UsageError(f"--blocks {number}: expected 1 to {len(watched)}")
+            raise PictureError(f"block {number}: expected 1 to {len(watched)}")
     shown = [block for block in watched if not blocks or block.number in blocks]
     rule = "chosen by hand"
     if at is None:

@@ -21,12 +21,13 @@ import reports.pictures
 from benchmarks import cli_pictures
 from benchmarks.cli_attribution import attribution
 from benchmarks.data.resize import imresize
-from benchmarks.options import UsageError
 from benchmarks.pictures import attribution as lam
 from benchmarks.pictures.attribution import attribute, part_around, strongest_box
+from foundation import SpinbenchError
 from reports.layout import shown, signed
 from results import ResultsError, pictures
 from results.attribution import AttributionMaps
+from tests.benchmarks.runs import run_of
 
 
 def seeded(name: str) -> nn.Module:
@@ -125,11 +126,23 @@ def test_defaults_of_the_command() -> None:
 )
 def test_wrong_arguments_of_the_command(picture: Path, tmp_path: Path, arguments: list[str], words: str) -> None:
     given = [text.format(tmp_path / "espcn.safetensors") for text in arguments]
-    with pytest.raises(UsageError) as error:
+    with pytest.raises(SpinbenchError) as error:
         command(picture, "--scale", 2, "--steps", 1, "--results", tmp_path, "--device", "cpu", *given)
     assert words in str(error.value)
     assert len(str(error.value).splitlines()) == 1
     assert pictures.load(tmp_path) == []
+
+
+def test_a_run_is_attributed_as_what_it_is(picture: Path, tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", "srcnn", 2)
+    common = ["--steps", 1, "--results", tmp_path, "--device", "cpu"]
+    command(picture, "--networks", f"srcnn={run}", *common)
+    assert stored(tmp_path)[1].scale == 2  # the run's
+    with pytest.raises(SpinbenchError, match=r"asked for x4, but .*run\.yaml says x2"):
+        command(picture, "--networks", f"srcnn={run}", "--scale", 4, *common)
+    ensemble = run_of(tmp_path / "ensemble", "srcnn", 2, ensemble=True)
+    with pytest.raises(SpinbenchError, match="srcnn: a self-ensemble is eight passes, expected a network of one"):
+        command(picture, "--networks", f"srcnn={ensemble}", *common)
 
 
 # the facts and the page

@@ -25,6 +25,8 @@ from benchmarks import calibration, check, cli_check, memory, quality, subjects
 from benchmarks.cost import Latency
 from benchmarks.data import datasets
 from benchmarks.data.resize import imresize
+from benchmarks.data.sources import Local
+from benchmarks.networks import Network, NetworkError
 from benchmarks.options import UsageError
 from benchmarks.subjects import Subject
 from models import native
@@ -32,6 +34,7 @@ from models.weights import read_weights
 from reports.regression import Check, compare
 from results import ResultsError, references
 from results.references import Measured, Reference
+from tests.benchmarks.runs import file_of, run_of
 
 CPU = torch.device("cpu")
 NAME = "quick/full-x4-s0"
@@ -71,21 +74,33 @@ def reference() -> Reference:
     return references.load(NAME)
 
 
+class Planted(Network):
+    """A network whose module is another one."""
+
+    @classmethod
+    def as_of(cls, network: Network, module: nn.Module) -> Network:
+        planted = cls(**{field.name: getattr(network, field.name) for field in dataclasses.fields(network)})
+        object.__setattr__(planted, "planted", module)
+        return planted
+
+    def module(self) -> nn.Module:
+        return self.planted
+
+
 @pytest.fixture(scope="module")
-def network(reference: Reference) -> nn.Module:
+def network() -> nn.Module:
     (subject,) = subjects.find([], reference=NAME)
-    model = subject.build()
-    assert model is not None
-    return Remembered(model)
+    return Remembered(subject.network.module())
 
 
 @pytest.fixture
 def checked(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> Callable[[nn.Module], Check]:
     """The comparison of a network with the reference, but for its costs."""
     monkeypatch.setattr(check, "costs", lambda *arguments: None)
+    (subject,) = subjects.find([], reference=NAME)
 
     def run(model: nn.Module) -> Check:
-        measured = check.measure(model, reference.measured.network, ["embedded-test"], CPU, watch)
+        measured = check.measure(Planted.as_of(subject.network, model), ["embedded-test"], CPU, watch)
         return compare("planted", reference, measured)
 
     return run
@@ -127,7 +142,7 @@ def test_weights_with_one_per_cent_of_noise(
     file = tmp_path / "noisy.safetensors"
     safetensors.torch.save_file(noisy, file)
     (subject,) = subjects.find([str(file)], reference=NAME)
-    assert "change of SR" in worse(checked(subject.build()))
+    assert "change of SR" in worse(checked(subject.network.module()))
 
 
 def test_output_that_is_not_clamped(
@@ -152,8 +167,7 @@ def test_a_changed_border_of_the_measure(
 
 def test_a_changed_border_of_the_network(reference: Reference, checked: Callable[..., Check]) -> None:
     (subject,) = subjects.find([], reference=NAME)
-    model = subject.build()
-    assert model is not None
+    model = subject.network.module()
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and module.padding == (1, 1):
             module.padding_mode, module._reversed_padding_repeated_twice = "reflect", [1, 1, 1, 1]
@@ -173,7 +187,7 @@ def test_wrong_lr(
     monkeypatch.setattr(datasets, "imresize", wrong)
     stored = references.load(name)
     (subject,) = subjects.find([], reference=name)
-    measured = check.measure(subject.build(), subject.network, ["embedded-test"], CPU, watch)
+    measured = check.measure(subject.network, ["embedded-test"], CPU, watch)
     assert "change of SR" in worse(compare("planted", stored, measured))
 
 
@@ -183,15 +197,15 @@ def test_one_per_cent_of_noise_lowers_the_psnr_of_a_well_trained_network(
     """As other weights, judged by quality alone."""
     monkeypatch.setattr(check, "costs", lambda *arguments: None)
     (subject,) = subjects.find(["imdn"])
-    model = subject.build()
-    assert model is not None
-    measured = check.measure(model, subject.network, ["Set5"], CPU, watch)
+    model = subject.network.module()
+    same = Planted.as_of(subject.network, model)
+    measured = check.measure(same, ["Set5"], CPU, watch)
     stored = references.store(subject.reference, measured, "first", root=tmp_path)
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1 + 0.01 * torch.randn(parameter.shape, generator=random))
-    noisy = check.measure(model, subject.network, ["Set5"], CPU, watch)
+    noisy = check.measure(same, ["Set5"], CPU, watch)
     assert "PSNR" in worse(compare("noisy", stored, noisy, retrained=True))
     assert compare("same", stored, measured).verdict == "equal"
 
@@ -216,7 +230,7 @@ def test_another_number_of_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            measured.append(check.measure(subject.build(), subject.network, [str(tmp_path / "crops")], CPU, watch))
+            measured.append(check.measure(subject.network, [str(tmp_path / "crops")], CPU, watch))
     finally:
         torch.set_num_threads(before)
     stored = references.store(NAME, measured[0], "first", root=tmp_path)
@@ -228,8 +242,7 @@ def test_another_number_of_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_costs(reference: Reference) -> None:
     (subject,) = subjects.find([], reference=NAME)
-    model = subject.build()
-    assert model is not None
+    model = subject.network.module()
     stored = reference.measured.cost
     assert stored is not None
     assert len(stored.timing.forward_s) == len(stored.timing.calibration_s) == check.REPEATS
@@ -318,10 +331,25 @@ def run(reference: Reference, tmp_path: Path) -> Path:
 def test_a_run_by_its_folder_or_its_weights(reference: Reference, run: Path) -> None:
     for target in (run, run / "weights.safetensors"):
         (subject,) = subjects.find([str(target)])
-        assert (subject.name, subject.reference, subject.weights) == (NAME, NAME, run / "weights.safetensors")
-        assert subject.network.weights == reference.measured.network.weights
-        assert subject.network.config == reference.measured.network.config
-        assert subject.network.training not in (None, reference.measured.network.training)
+        assert (subject.name, subject.reference) == (NAME, NAME)
+        assert subject.network.weights == Local(run / "weights.safetensors")
+        found = subject.network.record()
+        assert (found.weights, found.config) == (reference.measured.network.weights, reference.measured.network.config)
+        assert found.training not in (None, reference.measured.network.training)
+
+
+def test_weights_say_what_they_are(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", "spin", 2, {"blocks": 1})
+    file = file_of(tmp_path / "copy.safetensors", "spin", 2, {"blocks": 1})
+    for target, name in ((run, "quick/mine-x2-s0"), (file, "quick/mine-x2-s3")):
+        (subject,) = subjects.find([str(target)])
+        assert (subject.name, subject.reference) == (name, name)
+        assert (subject.network.scale, subject.network.config["blocks"]) == (2, 1)
+        assert subject.network.record().training
+        with pytest.raises(NetworkError, match=r"asked for x3, but .* says x2"):
+            subjects.find([str(target)], scale=3)
+        with pytest.raises(NetworkError, match=r"asked for imdn, but .* says spin"):
+            subjects.find([str(target)], model="imdn")
 
 
 def test_an_experiment_by_its_runs_that_have_a_reference(run: Path, reference: Reference, tmp_path: Path) -> None:
@@ -337,9 +365,9 @@ def test_published_weights_by_the_network(mirror_folder: Path) -> None:
     assert subject.reference == "published/imdn-x2-s0"
     assert subject.network.scale == 2
     with torch.no_grad():
-        model = subject.build()
-        assert model is not None
-        expected = models.load_published("imdn", 2, subject.weights)
+        model = subject.network.module()
+        assert subject.network.weights is not None
+        expected = models.load_published("imdn", 2, subject.network.weights.locate())
         assert all(torch.equal(a, b) for a, b in zip(model.parameters(), expected.parameters(), strict=True))
 
 
@@ -350,17 +378,23 @@ def test_published_weights_by_the_network(mirror_folder: Path) -> None:
         (["{file}"], {}, UsageError, f"expected --reference .stored: .*{NAME}"),
         (["{file}"], {"reference": "quick/new"}, UsageError, "quick/new is new, no --model: expected one of carn"),
         (["{file}"], {"reference": NAME, "model": "imdn"}, UsageError, "--model imdn: .* is of spin"),
-        (["{folder}"], {"reference": NAME}, UsageError, "weights.safetensors: no such file"),
+        (["{file}"], {"reference": NAME, "scale": 2}, UsageError, "--scale 2: .* is of x4"),
+        (["{file}"], {"reference": NAME, "protocol": "cpu"}, UsageError, "--protocol cpu: says nothing about .*w.safe"),
+        (["{folder}"], {"reference": NAME}, NetworkError, "weights.safetensors: no such file"),
+        (["imdn"], {"model": "carn"}, UsageError, "--model carn: says nothing about imdn"),
+        (["table2"], {"scale": 2}, UsageError, "--scale 2: says nothing about the runs of table2"),
+        (["table2"], {"reference": NAME}, UsageError, f"--reference {NAME}: says nothing about the runs of table2"),
+        ([], {"scale": 2}, UsageError, "--scale 2: says nothing about stored references"),
         (["a", "b"], {"reference": NAME}, UsageError, "expected one network to compare with it, not 2"),
         ([], {"reference": "quick/other"}, ResultsError, "no reference 'quick/other', expected one of quick/bicubic"),
         (["table2"], {"protocol": "paper"}, ResultsError, "none of 0 finished runs of table2 has a reference"),
-        (["srcnn"], {}, UsageError, "srcnn x4: no published checkpoint is registered"),
+        (["srcnn"], {}, NetworkError, "srcnn x4: no published checkpoint is registered"),
     ],
 )
 def test_what_cannot_be_checked(
     tmp_path: Path, targets: list[str], options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    (tmp_path / "w.safetensors").write_bytes(b"")
+    safetensors.torch.save_file({}, tmp_path / "w.safetensors")
     (tmp_path / "empty").mkdir()
     named = [target.format(file=tmp_path / "w.safetensors", folder=tmp_path / "empty") for target in targets]
     with pytest.raises(error, match=message):
@@ -369,7 +403,7 @@ def test_what_cannot_be_checked(
 
 def test_a_damaged_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("protocol: quick\n")
-    with pytest.raises(ResultsError, match=r"run\.yaml: not the description of a run"):
+    with pytest.raises(NetworkError, match=r"run\.yaml: not the description of a run"):
         subjects.find([str(tmp_path)])
 
 
@@ -443,6 +477,12 @@ def test_exit_codes_and_files(
     ("arguments", "message"),
     [
         (["--update"], "error: --update: expected --reason with it"),
+        (["--reason", "r"], "error: --reason: expected --update with it"),
+        (
+            ["--update", "--reason", "r", "--json", "j", "--psnr", "1"],
+            "compared, expected no --psnr and --json with it",
+        ),
+        (["--data", "embedded-test,embedded-test"], "expected each set once"),
         (["--reference", NAME, "--data", "Set5"], f"error: --data Set5: not in the reference {NAME}"),
         (["nothing"], "error: nothing: expected weights"),
         (["--device", "abacus"], "error: unknown device 'abacus'"),
@@ -499,5 +539,5 @@ def test_the_committed_reference_is_whole() -> None:
         if stored.weights:
             (subject,) = subjects.find([], reference=name)
             rehashed: list[Subject] = subjects.find([str(stored.weights)], reference=name)
-            assert rehashed[0].network.weights == subject.network.weights
+            assert rehashed[0].network.record() == subject.network.record() == stored.measured.network
     assert {NAME, "quick/bicubic-x4-s0"} <= set(references.names(results.ROOT))

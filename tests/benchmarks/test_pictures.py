@@ -19,18 +19,21 @@ from PIL import Image
 
 import models
 import results
-from ablations import Variant
 from benchmarks import cli_pictures, evaluation
 from benchmarks.data import datasets
 from benchmarks.data.datasets import Pair
 from benchmarks.data.images import DataError
 from benchmarks.data.resize import imresize
-from benchmarks.options import UsageError
-from benchmarks.pictures import Contestant, comparison, contestant, pair, stored_name
+from benchmarks.data.sources import Local
+from benchmarks.networks import Network, NetworkError
+from benchmarks.pictures import PictureError, common_scale, comparison, pair, stored_name
+from benchmarks.pictures import network as named
 from benchmarks.pictures.comparison import COLOURS, EDGE, LEAST, Shown, compare, differing_box, differing_image
 from benchmarks.quality import eight_bit, psnr, ssim
+from foundation import SpinbenchError
 from results import Run, pictures
 from results.comparison import Box, Comparison
+from tests.benchmarks.runs import run_of
 
 CPU = torch.device("cpu")
 SCALE = 4
@@ -46,7 +49,7 @@ def pair_of(hr: RGB) -> Pair:
 
 
 def shown(name: str, sr: RGB) -> Shown:
-    return Shown(Contestant(name, Variant(label=name.upper(), model=name), "published weights"), sr)
+    return Shown(Network(name, SCALE, name=name, label=name.upper(), source="published weights"), sr)
 
 
 # The box
@@ -110,14 +113,14 @@ def test_a_single_network_is_shown_where_it_errs_most(names: tuple[str, ...]) ->
 
 def test_boxes_that_do_not_fit_are_refused() -> None:
     one = pair_of(noise(0, 40, 48))
-    with pytest.raises(UsageError, match=r"box 40,0,11,11: reaches outside of x, 48x40 pixels"):
+    with pytest.raises(PictureError, match=r"box 40,0,11,11: reaches outside of x, 48x40 pixels"):
         comparison.check_box(Box(x=40, y=0, width=11, height=11), one, [])
-    with pytest.raises(UsageError, match=r"box 0,0,11,10: expected at least 11x11 pixels"):
+    with pytest.raises(PictureError, match=r"box 0,0,11,10: expected at least 11x11 pixels"):
         comparison.check_box(Box(x=0, y=0, width=11, height=10), one, [])
     comparison.check_box(Box(x=37, y=29, width=11, height=11), one, [])
-    with pytest.raises(UsageError, match="48x36 pixels"):  # a result that covers less
+    with pytest.raises(PictureError, match="48x36 pixels"):  # a result that covers less
         comparison.check_box(Box(x=37, y=29, width=11, height=11), one, [shown("smsr", noise(0, 36, 48))])
-    with pytest.raises(UsageError, match="16x40 pixels, expected at least 19"):
+    with pytest.raises(PictureError, match="16x40 pixels, expected at least 19"):
         small = pair_of(noise(0, 40, 16))
         differing_box(small, SCALE, [shown("imdn", small.hr)])
 
@@ -201,9 +204,9 @@ def test_the_image_where_networks_are_furthest_apart() -> None:
     assert rule == "of 2 measured images, the one on which 2 methods are furthest apart (1.25 dB of PSNR)"
     assert differing_image(frame, SCALE, ["bicubic", "imdn"])[0] == "Set5/a"
     for names in (["imdn"], ["imdn", "absent"], ["other", "carn"]):
-        with pytest.raises(UsageError, match="name one by --image"):
+        with pytest.raises(PictureError, match="expected an image to be named"):
             differing_image(frame, SCALE, names)
-    with pytest.raises(UsageError, match="no image has measured results"):
+    with pytest.raises(PictureError, match="no image has measured results"):
         differing_image(pd.DataFrame(columns=results.COLUMNS), SCALE, ["imdn", "carn"])
 
 
@@ -218,7 +221,7 @@ def test_pairs_come_from_sets_and_files(tmp_path: Path) -> None:
     assert np.array_equal(one.hr, hr[:40, :36])
     assert np.array_equal(one.lr, imresize(hr[:40, :36], 1 / SCALE))
     assert pair(f"{tmp_path}/x.y", SCALE)[0] == f"folder:{tmp_path.name}/x.y"
-    with pytest.raises(UsageError, match=r"image 'absent.png': no such file, expected one, or SET/NAME"):
+    with pytest.raises(PictureError, match=r"image 'absent.png': no such file, expected one, or SET/NAME"):
         pair("absent.png", SCALE)
     with pytest.raises(DataError, match="embedded-test has no image 'tea'"):
         pair("embedded-test/tea", SCALE)
@@ -244,35 +247,64 @@ def trained(root: Path, protocol: str, seed: int = 0) -> Run:
 
 def test_weights_of_runs(tmp_path: Path) -> None:
     run = trained(tmp_path, "quick")
-    one = contestant("full", SCALE, "table2", "quick", tmp_path)
-    assert (one.model, one.source, one.weights) == ("spin", "run quick/full-x4-s0", run.folder)
-    assert "protocol" not in one.variant.label
+    one = named("full", SCALE, "table2", "quick", tmp_path)
+    assert (one.model, one.source) == ("spin", "run quick/full-x4-s0")
+    assert one.weights == Local(run.path("weights.safetensors"))
+    assert "protocol" not in one.label
     state = safetensors.torch.load_file(run.path("weights.safetensors"))
-    for name, tensor in one.network(SCALE).state_dict().items():
+    for name, tensor in one.module().state_dict().items():
         assert torch.equal(tensor, state[name])
     # where nothing is trained, those of another protocol stand in under its name
-    one = contestant("full", SCALE, "table1", "published", tmp_path)
-    assert (one.variant.label, one.source) == ("SPIN (protocol quick)", "run quick/full-x4-s0")
-    with pytest.raises(UsageError, match=r"full x4: no trained weights, expected .*runs/cpu/full-x4-s0/weights"):
-        contestant("full", SCALE, "table2", "cpu", tmp_path)
-    with pytest.raises(UsageError, match="full x2: no trained weights"):
-        contestant("full", 2, "table2", "quick", tmp_path)
+    one = named("full", SCALE, "table1", "published", tmp_path)
+    assert (one.label, one.source) == ("SPIN (protocol quick)", "run quick/full-x4-s0")
+    with pytest.raises(PictureError, match=r"full x4: no trained weights, expected .*runs/cpu/full-x4-s0/weights"):
+        named("full", SCALE, "table2", "cpu", tmp_path)
+    with pytest.raises(PictureError, match="full x2: no trained weights"):
+        named("full", 2, "table2", "quick", tmp_path)
 
 
 def test_published_weights_and_named_files(tmp_path: Path, mirror_folder: Path) -> None:
-    one = contestant("imdn", SCALE, "table1", "published", tmp_path)
-    assert (one.variant.label, one.source, one.weights) == ("IMDN", "published weights", None)
-    assert contestant("hpinet_m", SCALE, "table2", "quick", tmp_path).source == "published weights"
+    one = named("imdn", SCALE, "table1", "published", tmp_path)
+    assert (one.label, one.source) == ("IMDN", "published weights")
+    assert named("hpinet_m", SCALE, "table2", "quick", tmp_path).source == "published weights"
     file = tmp_path / "mine.safetensors"
     torch.manual_seed(3)
     own = models.build("espcn", SCALE)
     safetensors.torch.save_file(own.state_dict(), file)
-    one = contestant(f"espcn={file}", SCALE, "table1", "published", tmp_path)
-    assert (one.source, one.weights) == (str(file), file)
-    assert one.variant.label.endswith("(mine.safetensors)")
+    one = named(f"espcn={file}", SCALE, "table1", "published", tmp_path)
+    assert (one.source, one.weights) == (str(file), Local(file))
+    assert one.label.endswith("(mine.safetensors)")
     x = torch.rand(1, 3, 8, 8)
     with torch.inference_mode():
-        assert torch.equal(one.network(SCALE)(x), own(x))
+        assert torch.equal(one.module()(x), own(x))
+
+
+def test_named_weights_are_what_they_say(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", "spin", 2, {"blocks": 1})
+    for name in ("spin", "mine"):  # the model, the run's variant
+        one = named(f"{name}={run}", 2, "table1", "published", tmp_path)
+        assert (one.name, one.label, one.scale, one.config["blocks"]) == (name, "Mine (run)", 2, 1)
+    with pytest.raises(NetworkError, match=r"run: asked for blocks 8, but .*run\.yaml says blocks 1"):
+        named(f"full={run}", 2, "table1", "published", tmp_path)  # a variant that is defined otherwise
+    with pytest.raises(NetworkError, match=r"run: asked for x4, but .*run\.yaml says x2"):
+        named(f"spin={run}", 4, "table1", "published", tmp_path)
+    with pytest.raises(PictureError, match=r"bicubic=.*run: interpolation has no weights"):
+        named(f"bicubic={run}", 2, "table1", "published", tmp_path)
+    assert common_scale(["imdn", f"spin={run}"], None) == 2
+    assert common_scale(["imdn", f"spin={run}"], 3) == 3
+    assert common_scale(["imdn"], None) == 4
+
+
+def test_a_run_of_another_definition_is_not_the_variant_s(tmp_path: Path) -> None:
+    run_of(tmp_path / "runs" / "quick" / "full-x4-s0", "spin", SCALE, {"blocks": 1}, variant="full")
+    with pytest.raises(NetworkError, match=r"full-x4-s0: asked for blocks 8, but .*run\.yaml says blocks 1"):
+        named("full", SCALE, "table2", "quick", tmp_path)
+
+
+def test_a_network_is_shown_as_it_is_measured() -> None:
+    network, lr = Network("espcn", 2, ensemble=True, multiple=4), noise(0, 31, 27)
+    expected = evaluation.self_ensemble(evaluation.network_upscale(network.module(), CPU))(lr[:28, :24])
+    assert np.array_equal(comparison.upscaled(network, lr, CPU).sr, eight_bit(expected))
 
 
 @pytest.mark.parametrize(
@@ -285,15 +317,15 @@ def test_published_weights_and_named_files(tmp_path: Path, mirror_folder: Path) 
     ],
 )
 def test_networks_without_weights_say_so(tmp_path: Path, name: str, words: str) -> None:
-    with pytest.raises(UsageError) as error:
-        contestant(name, SCALE, "table1", "published", tmp_path)
+    with pytest.raises(PictureError) as error:
+        named(name, SCALE, "table1", "published", tmp_path)
     assert words in str(error.value)
 
 
 def test_a_checkpoint_that_is_not_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPINBENCH_MIRROR", str(tmp_path))
-    with pytest.raises(UsageError, match="imdn x4: its checkpoint is not in the mirror"):
-        contestant("imdn", SCALE, "table1", "published", tmp_path)
+    with pytest.raises(PictureError, match="imdn x4: its checkpoint is not in the mirror"):
+        named("imdn", SCALE, "table1", "published", tmp_path)
 
 
 # The command
@@ -340,7 +372,7 @@ def test_compare(picture: Picture, espcn: list[str], tmp_path: Path) -> None:
     assert f"box {facts.box}: {facts.box_rule}" in output
     assert "[3/3]" in output
     # the values are those of an evaluation of the set
-    upscale = evaluation.network_upscale(contestant(espcn[0], 2, "table1", "published").network(2), CPU)
+    upscale = evaluation.network_upscale(named(espcn[0], 2, "table1", "published").module(), CPU)
     for panel, upscaler in zip(facts.panels, (evaluation.bicubic_upscale(2), upscale), strict=False):
         rows = evaluation.evaluate(upscaler, datasets.get("embedded-test"), 2, limit=1)
         (row,) = rows[rows.image == "chelsea"].to_dict("records")
@@ -405,7 +437,7 @@ def test_wrong_arguments_get_one_clear_line(picture: Picture, tmp_path: Path, ar
     defaults = {"--image": "embedded-test/chelsea", "--networks": "bicubic", "--results": str(tmp_path)}
     options = {**defaults, **dict(zip(arguments[::2], arguments[1::2], strict=True))}
     _, error = picture("compare", *(word for option in options.items() for word in option))
-    assert isinstance(error, UsageError | DataError | models.WeightsError), error
+    assert isinstance(error, SpinbenchError), error
     assert words in str(error)
     assert "\n" not in str(error)
     assert not (tmp_path / "pictures").exists()

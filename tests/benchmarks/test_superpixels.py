@@ -23,14 +23,15 @@ import models
 from benchmarks.cli_superpixels import superpixels as command
 from benchmarks.data.datasets import Pair
 from benchmarks.evaluation import network_upscale
-from benchmarks.options import UsageError
+from benchmarks.pictures import PictureError, views
 from benchmarks.pictures import pair as own_pair
 from benchmarks.pictures import superpixels as seen
-from benchmarks.pictures import views
+from foundation import SpinbenchError
 from models.spin import quantisation
 from models.spin.network import SPIN
 from results import ResultsError, pictures
 from results import superpixels as stored
+from tests.benchmarks.runs import run_of
 from tests.oracles import spin_dense as dense
 
 CPU = torch.device("cpu")
@@ -377,14 +378,14 @@ def test_damaged_facts_are_told(pair: Pair, tmp_path: Path, change: dict[str, An
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"at": (35, 0)}, "--at 35,0: expected a pixel of the LR image, which is 35x30"),
-        ({"at": (0, 30)}, "--at 0,30"),
-        ({"blocks": (1, 3)}, "--blocks 3: expected 1 to 2"),
-        ({"blocks": (0,)}, "--blocks 0"),
+        ({"at": (35, 0)}, "pixel 35,0: expected a pixel of the LR image, which is 35x30"),
+        ({"at": (0, 30)}, "pixel 0,30"),
+        ({"blocks": (1, 3)}, "block 3: expected 1 to 2"),
+        ({"blocks": (0,)}, "block 0"),
     ],
 )
 def test_what_is_not_there(pair: Pair, options: dict[str, Any], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(PictureError, match=words):
         drawn(pair, **options)
 
 
@@ -455,6 +456,21 @@ def test_weights_of_a_file_and_of_a_run(spinbench: Spinbench, image: Path) -> No
     assert np.isclose(found[0].blocks[0].entropy, expected_entropy(model, image))
 
 
+def test_a_run_is_looked_at_as_what_it_is(spinbench: Spinbench, tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    Image.fromarray(picture(60, 60)).save(path)
+    run = run_of(tmp_path / "run", "spin", 2, {"blocks": 1, "arrangement": "parallel"})
+    spinbench(path, "--weights", run)
+    facts = read(spinbench)
+    assert (facts.network, facts.source, facts.scale, facts.depth) == ("Mine (run)", str(run), 2, 1)
+    for arguments, words in (
+        (["--network", "full"], "asked for blocks 8, arrangement sequential, but .* says blocks 1, arrangement par"),
+        (["--network", "spin", "--scale", 4], "asked for x4, but .* says x2"),
+    ):
+        with pytest.raises(SpinbenchError, match=words):
+            spinbench(path, "--weights", run, *arguments, "--name", "other")
+
+
 def save(model: nn.Module, path: Path) -> None:
     safetensors.torch.save_file(model.state_dict(), path)
 
@@ -469,6 +485,7 @@ def expected_entropy(model: nn.Module, image: Path) -> float:
     ("arguments", "words"),
     [
         (["--untrained", "--weights", "w"], "expected one of them"),
+        (["--untrained", "--protocol", "cpu"], "--protocol cpu: says nothing about --untrained"),
         (["--untrained", "--at", "3"], "expected x,y"),
         (["--untrained", "--at", "3,y"], "expected whole numbers"),
         (["--untrained", "--network", "patch"], "has no superpixels"),
@@ -479,7 +496,7 @@ def expected_entropy(model: nn.Module, image: Path) -> float:
     ],
 )
 def test_mistakes_are_told(spinbench: Spinbench, image: Path, arguments: list[str], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(SpinbenchError, match=words):
         spinbench(image, *arguments)
     assert pictures.load(spinbench.folder) == []
 
@@ -487,5 +504,5 @@ def test_mistakes_are_told(spinbench: Spinbench, image: Path, arguments: list[st
 def test_a_small_image_is_told(spinbench: Spinbench, tmp_path: Path) -> None:
     path = tmp_path / "small.png"
     Image.fromarray(picture(80, 120)).save(path)
-    with pytest.raises(UsageError, match=r"small.png: SPIN needs an input of at least 24.*not 20x30"):
+    with pytest.raises(SpinbenchError, match=r"small.png: SPIN needs an input of at least 24.*not 20x30"):
         spinbench(path, "--untrained")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from reports import regression
 from reports.regression import Check, Line, Tolerance, as_json, compare, judge, markdown, overall
 from results import ResultsError, references
-from results.references import Cost, Measured, Network, Reference, Timing
+from results.references import Cost, Measured, NetworkRecord, Reference, Timing
 
 SETS = {"few": ["a", "b"], "many": [f"{number:03}" for number in range(20)]}
 random = np.random.default_rng(0)
@@ -40,7 +40,7 @@ def measured() -> Measured:
     samples = samples.assign(row=np.tile(np.arange(16) // 4, 22), column=np.tile(np.arange(16) % 4, 22))
     samples[["red", "green", "blue"]] = SR
     return Measured(
-        Network("spin", 4, {"blocks": 8}, weights="1" * 64, training="2" * 64),
+        NetworkRecord("spin", 4, {"blocks": 8}, weights="1" * 64, training="2" * 64),
         {name: name * 3 for name in SETS},
         Cost(555_035, 78_013_382_208, timing(), 22_282_240),
         quality[references.QUALITY],
@@ -168,7 +168,7 @@ def test_a_training_under_another_configuration_is_told_from_the_run(reference: 
         replace(measured, network=replace(measured.network, training=training))
         for training in ("2" * 64, "3" * 64, None)
     )
-    network = replace(measured, network=Network("imdn", 4, {}))
+    network = replace(measured, network=NetworkRecord("imdn", 4, {}))
     found = [compare("now", reference, now).retrained for now in (again, other, file, network)]
     assert found == [False, True, False, True]
 
@@ -255,7 +255,7 @@ def test_the_worst_line_decides() -> None:
     [
         ({"data": {"few": "other"}}, "few has other images now"),
         ({"data": {"Set5": "x"}}, "does not know Set5, expected some of few, many"),
-        ({"network": Network("spin", 2, {})}, "is x4, measured was x2"),
+        ({"network": NetworkRecord("spin", 2, {})}, "is x4, measured was x2"),
     ],
 )
 def test_other_data_are_not_compared(

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from results import ResultsError, references
-from results.references import Cost, Measured, Network, Timing
+from results.references import Cost, Measured, NetworkRecord, Timing
 
 NAME = "quick/full-x4-s0"
 
@@ -24,7 +24,7 @@ def measured() -> Measured:
     )
     samples = pd.DataFrame([("Set5", "007", 0, 3, 255, 0, 7)], columns=references.SAMPLES)
     return Measured(
-        Network("spin", 4, {"blocks": 8, "superpixel_sizes": [12, 16]}, "1" * 64),
+        NetworkRecord("spin", 4, {"blocks": 8, "superpixel_sizes": [12, 16]}, "1" * 64),
         {"Set5": "2" * 64},
         Cost(5, 7, Timing((0.5, 0.25), (0.125, 0.0625), (64, 64), "cpu", "a CPU"), 11),
         quality[references.QUALITY],

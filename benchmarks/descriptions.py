@@ -1,0 +1,144 @@
+"""What is written of weights: in the run.yaml beside them, and in the metadata of their own file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import PositiveInt, TypeAdapter, ValidationError
+
+import models
+from foundation import SpinbenchError, one_line
+from models.weights import metadata
+from results import BASELINE, STAGES, digest, plain
+
+WEIGHTS = STAGES["train"]  # of a run
+ENTRY = "spin-bench"  # of the metadata
+
+
+class NetworkError(SpinbenchError):
+    """A network that cannot be had as it is asked for; one line with what was asked, and what there is."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is written of weights: in the run.yaml beside them, or in their own file. None is what is not."""
+
+    place: str
+    model: str
+    scale: PositiveInt
+    config: dict[str, Any] = field(default_factory=dict)
+    source: Literal["run", "published weights", "baseline"] = "run"
+    ensemble: bool | None = None
+    multiple: PositiveInt | None = None
+    protocol: str | None = None
+    variant: str | None = None
+    label: str | None = None
+    seed: int | None = None
+    training: str | None = None
+
+    @property
+    def run(self) -> str | None:
+        """The run's name under its protocol."""
+        if self.protocol is None or self.variant is None or self.seed is None:
+            return None
+        return f"{self.protocol}/{self.variant}-x{self.scale}-s{self.seed}"
+
+    def check(
+        self,
+        what: str,
+        model: str | None = None,
+        scale: int | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Raises NetworkError naming both values where something else is said than is written; None is not said."""
+        if model not in (None, self.model):
+            of_variant = f" (variant {self.variant})" if self.variant else ""
+            raise NetworkError(f"{what} {model}, but {self.place} says {self.model}{of_variant}")
+        if scale not in (None, self.scale):
+            raise NetworkError(f"{what} x{scale}, but {self.place} says x{self.scale}")
+        said = configuration(self.model, config)
+        other = [key for key in config or {} if plain(said[key]) != plain(self.config[key])]
+        if other:
+            asked, written = (", ".join(f"{key} {of[key]}" for key in other) for of in (said, self.config))
+            raise NetworkError(f"{what} {asked}, but {self.place} says {written}")
+
+
+def describe(weights: Path) -> Description | None:
+    """What is written of a run's folder or a file of weights; None where nothing is.
+
+    Raises NetworkError for a damaged description, and where a file is of another network than the run.yaml beside it
+    says; models.WeightsError for a damaged file.
+    """
+    file = file_of(weights)
+    run_yaml = file.with_name("run.yaml")
+    beside = _of_run(run_yaml) if file.name == WEIGHTS and run_yaml.is_file() else None
+    own = _of_file(file) if file.is_file() else None
+    if beside and own:
+        beside.check(f"{file}: by its own account it is of", own.model, own.scale, own.config)
+    return beside or own
+
+
+def file_of(weights: Path) -> Path:
+    """The file of weights of a run's folder, which may not be there, or the file itself."""
+    return weights / WEIGHTS if weights.is_dir() else weights
+
+
+def configuration(model: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A model's full configuration, none for bicubic. Raises NetworkError for an unknown model, key or value."""
+    if model == BASELINE and not config:
+        return {}
+    try:
+        return models.configuration(model, **(config or {}))
+    except ValueError as error:
+        raise NetworkError(str(error)) from error
+
+
+def _of_run(file: Path) -> Description:
+    """By a run.yaml: the one place here that knows what stands in it."""
+    try:
+        run = yaml.safe_load(file.read_text(encoding="utf-8"))
+        stages = run["stages"]
+        about = next(stage for stage in map(stages.get, STAGES) if stage and "model" in stage)
+        evaluated = stages.get("evaluate", {})
+        return _described(
+            file,
+            {name: run.get(name) for name in ("protocol", "variant", "label", "seed")}
+            | {name: about.get(name, {}) for name in ("model", "scale", "config")}
+            | {name: evaluated.get(name, run.get(name)) for name in ("ensemble", "multiple")}
+            | {"source": run.get("source", "baseline" if about["model"] == BASELINE else "run")}
+            | {"training": digest(stages["train"]) if "train" in stages else None},
+        )
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+        raise NetworkError(f"{file}: not the description of a run ({_reason(error)})") from error
+
+
+def _of_file(file: Path) -> Description | None:
+    """By the metadata of a file; nothing is known of one that others made, or an older version."""
+    content = metadata(file).get(ENTRY)
+    if content is None:
+        return None
+    try:
+        said = json.loads(content)
+        return _described(file, {**said, "source": "run", "training": said.get("fingerprint")})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise NetworkError(f"{file}: its metadata do not say what it is of ({_reason(error)})") from error
+
+
+def _described(place: Path, content: Mapping[str, Any]) -> Description:
+    found = TypeAdapter(Description).validate_python({**content, "place": str(place)})
+    try:
+        return replace(found, config=configuration(found.model, found.config))
+    except NetworkError as error:
+        raise NetworkError(f"{place}: {error}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return one_line(error)

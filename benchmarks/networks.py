@@ -1,0 +1,192 @@
+"""The noun Network: a model with its configuration, scale and weights, and how it upscales.
+
+Whatever upscales is one: with the weights of a run or of a file, with published ones, untrained, and bicubic
+interpolation. What weights are of is written in the run.yaml beside them, and in the metadata of the file; what else is
+said of them has to agree with that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import models
+from benchmarks import evaluation
+from benchmarks.data.sources import Local, Source
+from benchmarks.descriptions import Description, NetworkError, configuration, describe, file_of
+from benchmarks.evaluation import Upscale
+from benchmarks.published import checkpoint
+from benchmarks.tiling import Fitted, Tile
+from models.weights import read_weights, with_published_names
+from results import BASELINE, plain
+from results.references import NetworkRecord
+
+__all__ = [
+    "SCALE", "Description", "Network", "NetworkError", "bicubic", "configuration", "describe", "of_weights",
+    "published", "untrained",
+]  # fmt: skip
+
+SCALE = 4  # where nobody says it
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model of the registry, or bicubic interpolation, and all that decides what it makes of an image.
+
+    `config` overrides the model's defaults. Without `weights` it is initialised from `seed`. `ensemble`: it is the mean
+    over the 8 symmetries of the square; `multiple`: LR is cropped to a multiple of so many pixels first. `training` is
+    the digest of the configuration that the weights were trained under, where that is known.
+    """
+
+    model: str
+    scale: int
+    config: Mapping[str, Any] = field(default_factory=dict)
+    weights: Source | None = None
+    ensemble: bool = False
+    multiple: int = 1
+    seed: int = 0
+    training: str | None = None
+    name: str = ""  # under which it was asked for
+    label: str = ""  # for people
+    source: str = ""  # of the weights, in words
+
+    @property
+    def summary(self) -> str:
+        """In one line: the model, what differs from its usual configuration, and whose weights it has."""
+        usual = {} if self.model == BASELINE else models.configuration(self.model)
+        own = [f"{key} {value}" for key, value in self.config.items() if plain(value) != plain(usual.get(key))]
+        differs = f" ({', '.join(own)})" if own else ""
+        cropped = f", LR cropped to a multiple of {self.multiple}" if self.multiple > 1 else ""
+        return f"{self.model}{'+' * self.ensemble} x{self.scale}{differs}, {self.source}{cropped}"
+
+    def module(self) -> nn.Module:
+        """The network on the CPU; the global random generator stays as it is.
+
+        Raises NetworkError for what cannot be built, and for bicubic; DataError and models.WeightsError for weights
+        that cannot be had, are damaged or of another network.
+        """
+        if self.model == BASELINE:
+            raise NetworkError(f"{BASELINE}: interpolation, expected a network")
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(self.seed)
+                model = models.build(self.model, self.scale, **self.config)
+        except ValueError as error:
+            raise NetworkError(str(error)) from error
+        if self.weights is None:
+            return model
+        file = self.weights.locate()
+        state, own, info = read_weights(file), list(model.state_dict()), models.describe(self.model)
+        names, rebuilt = {name: name for name in own}, tuple[str, ...]()
+        published = info.published_names(model)
+        if set(state) != set(own) and len(state.keys() & set(published.values())) >= len(state.keys() & set(own)):
+            names, rebuilt = published, info.published_buffers
+        model.load_state_dict(with_published_names(model, names, state, str(file), rebuilt))
+        return model.eval()
+
+    def upscaler(
+        self,
+        device: torch.device,
+        *,
+        tile: Tile = "off",
+        say: Callable[[str], None] = lambda manner: None,
+        on_tile: Callable[[int, int], None] | None = None,
+    ) -> Upscale:
+        """How it upscales, and is measured: as the memory allows or `tile` says (see `tiling.Fitted`), then as an
+        ensemble, then of LR cropped at bottom and right. Raises what `module` raises.
+        """
+        upscale: Upscale
+        if self.model == BASELINE:
+            upscale = evaluation.bicubic_upscale(self.scale)
+        else:
+            least = models.describe(self.model).smallest_input
+            upscale = Fitted(self.module(), self.scale, device, least=least, tile=tile, say=say, on_tile=on_tile)
+        if self.ensemble:
+            upscale = evaluation.self_ensemble(upscale)
+        return evaluation.of_multiple(upscale, self.multiple)
+
+    def record(self) -> NetworkRecord:
+        """What a stored measurement says of it. Raises DataError for a file of weights that cannot be read."""
+        return NetworkRecord(
+            model=self.model,
+            scale=self.scale,
+            config=plain(dict(self.config)),
+            weights=self.weights.content if self.weights else None,
+            training=self.training,
+            ensemble=self.ensemble,
+            multiple=self.multiple,
+        )
+
+
+def of_weights(
+    weights: Path,
+    *,
+    model: str | None = None,
+    scale: int | None = None,
+    config: Mapping[str, Any] | None = None,
+    ensemble: bool | None = None,
+    multiple: int | None = None,
+) -> Network:
+    """The network of a run's folder or a file of weights: as is described there, and else as is said here.
+
+    `model` may also be the run's variant. How images go through it, `ensemble` and `multiple`, is as is said, and else
+    as is described. A run with published weights or of bicubic interpolation has no file of its own.
+    Raises NetworkError where what is said contradicts the description or is not said and not described, for a
+    configuration that the model cannot have and a file that is not there; and what `describe` raises.
+    """
+    file, known = file_of(weights), describe(weights)
+    if not file.is_file() and (known is None or known.source == "run"):
+        raise NetworkError(f"{file}: no such file, expected weights")
+    if known is None:
+        if model in (None, BASELINE):
+            raise NetworkError(f"{file}: does not say of which network it is, expected that to be said")
+        known = Description(str(file), str(model), SCALE if scale is None else scale, configuration(model, config))
+    known.check(f"{weights}: asked for", None if model == known.variant else model, scale, config)
+    if known.source == "baseline":
+        found = bicubic(known.scale)
+    elif known.source == "published weights":
+        found = published(known.model, known.scale, known.config)
+    else:
+        source = f"{weights} (run {known.run})" if known.run and known.place == str(file) else str(weights)
+        found = Network(known.model, known.scale, known.config, Local(file), training=known.training, source=source)
+    return replace(
+        found,
+        ensemble=bool(known.ensemble if ensemble is None else ensemble),
+        multiple=(known.multiple if multiple is None else multiple) or 1,
+        label=known.label or _title(known.model),
+    )
+
+
+def published(model: str, scale: int | None = None, config: Mapping[str, Any] | None = None) -> Network:
+    """A network with its published weights. Raises NetworkError where none are registered or at hand, and where
+    `config` is not the configuration that they are of.
+    """
+    scale = SCALE if scale is None else scale
+    own = Description("its published checkpoint", model, scale, configuration(model))
+    own.check(f"{model} x{scale}: asked for", config=config)
+    weights = checkpoint(model, scale)
+    if weights is None:
+        raise NetworkError(f"{model} x{scale}: no published checkpoint is registered")
+    if not weights.available():
+        raise NetworkError(f"{model} x{scale}: its checkpoint is not in the mirror ({Path(weights.path).name})")
+    return Network(model, scale, own.config, weights, label=_title(model), source="published weights")
+
+
+def untrained(model: str, scale: int | None = None, config: Mapping[str, Any] | None = None, seed: int = 0) -> Network:
+    """A network with random weights, which say nothing. Raises NetworkError for a configuration that it cannot have."""
+    scale, config = SCALE if scale is None else scale, configuration(model, config)
+    return Network(model, scale, config, seed=seed, label=_title(model), source=f"untrained, seed {seed}")
+
+
+def bicubic(scale: int | None = None) -> Network:
+    """MATLAB's bicubic interpolation."""
+    return Network(BASELINE, SCALE if scale is None else scale, label=_title(BASELINE), source="baseline")
+
+
+def _title(model: str) -> str:
+    return "Bicubic" if model == BASELINE else models.describe(model).title
