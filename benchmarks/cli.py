@@ -212,6 +212,8 @@ def fetch(
 
     with RunProgress(len(names), console) as progress:
         for name in names:
+            if name == "weights" and scale:
+                raise UsageError("weights: those of all scales are fetched, --scale says nothing about them")
             if name == "weights":
                 count = published.fetch_all(progress.stage(name, "fetch"))
                 progress.done(f"{name}: {count} files at hand")

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 import models
 from foundation import SpinbenchError, one_line
-from models.weights import metadata
-from results import BASELINE, STAGES, digest, plain
+from models.weights import ENTRY, metadata
+from results import BASELINE, STAGES, ResultsError, digest, plain, sha256
+from results.run import read_description, read_provenance
 
 WEIGHTS = STAGES["train"]  # of a run
-ENTRY = "spin-bench"  # of the metadata
 
 
 class NetworkError(SpinbenchError):
@@ -72,12 +71,16 @@ def describe(weights: Path) -> Description | None:
     """What is written of a run's folder or a file of weights; None where nothing is.
 
     Raises NetworkError for a damaged description, and where a file is of another network than the run.yaml beside it
-    says; models.WeightsError for a damaged file.
+    says, or is not the one that the run recorded; models.WeightsError for a damaged file.
     """
     file = file_of(weights)
     run_yaml = file.with_name("run.yaml")
     beside = _of_run(run_yaml) if file.name == WEIGHTS and run_yaml.is_file() else None
     own = _of_file(file) if file.is_file() else None
+    if beside and file.is_file():
+        record = _read(read_provenance, file.with_name("provenance.json")).get("train", {}).get("products", {})
+        if file.name in record and record[file.name] != sha256(file):
+            raise NetworkError(f"{file}: damaged or replaced: its SHA-256 is not the one that the run recorded")
     if beside and own:
         beside.check(f"{file}: by its own account it is of", own.model, own.scale, own.config)
     return beside or own
@@ -101,7 +104,7 @@ def configuration(model: str, config: Mapping[str, Any] | None = None) -> dict[s
 def _of_run(file: Path) -> Description:
     """By a run.yaml: the one place here that knows what stands in it."""
     try:
-        run = yaml.safe_load(file.read_text(encoding="utf-8"))
+        run = _read(read_description, file)
         stages = run["stages"]
         about = next(stage for stage in map(stages.get, STAGES) if stage and "model" in stage)
         evaluated = stages.get("evaluate", {})
@@ -113,8 +116,15 @@ def _of_run(file: Path) -> Description:
             | {"source": run.get("source", "baseline" if about["model"] == BASELINE else "run")}
             | {"training": digest(stages["train"]) if "train" in stages else None},
         )
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         raise NetworkError(f"{file}: not the description of a run ({_reason(error)})") from error
+
+
+def _read(read: Callable[[Path], dict[str, Any] | None], file: Path) -> dict[str, Any]:
+    try:
+        return read(file) or {}
+    except ResultsError as error:
+        raise NetworkError(str(error)) from error
 
 
 def _of_file(file: Path) -> Description | None:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-import models
-from benchmarks import checkpoints, cost, evaluation, published, training
+from benchmarks import checkpoints, cost, evaluation, networks, training
 from benchmarks.data import datasets
 from benchmarks.data.patches import PatchSampler
+from benchmarks.data.sources import Local
 from benchmarks.evaluation import Upscale
+from benchmarks.networks import Network
 from benchmarks.plan import Job
 from benchmarks.progress import Advance
 from benchmarks.provenance import Process
-from benchmarks.tiling import Fitted
 from foundation import SpinbenchError
 from models.weights import read_weights
 from results import BASELINE, STAGES, digest, sha256
@@ -119,15 +118,17 @@ def _describe(job: Job) -> None:
         job.run.describe(job.header, ordered)
 
 
-def network(job: Job, trained: bool = True) -> nn.Module:
-    """The run's network on the CPU: with its weights, or freshly initialised from the run's seed."""
-    if job.variant.weights == "published":
-        return published.network(str(job.variant.model), job.run.scale)
-    torch.manual_seed(job.run.seed)
-    model = models.build(str(job.variant.model), job.run.scale, **job.variant.config)
-    if trained:
-        model.load_state_dict(read_weights(job.run.path(WEIGHTS)))
-    return model
+def network(job: Job, trained: bool = True) -> Network:
+    """The run's network: with its weights, or freshly initialised from the run's seed."""
+    variant, run = job.variant, job.run
+    if variant.model == BASELINE:
+        return networks.bicubic(run.scale)
+    if variant.weights == "published":
+        found = networks.published(str(variant.model), run.scale)
+    else:
+        weights = Local(run.path(WEIGHTS)) if trained else None
+        found = Network(str(variant.model), run.scale, variant.config, weights, seed=run.seed)
+    return replace(found, ensemble=variant.ensemble, multiple=variant.multiple)
 
 
 def _train(work: _Work) -> None:
@@ -166,7 +167,7 @@ def _train(work: _Work) -> None:
         try:
             earlier = training.train(
                 run,
-                network(job, trained=False),
+                network(job, trained=False).module(),
                 sampler,
                 settings,
                 device=job.device,
@@ -218,7 +219,8 @@ def _evaluate(work: _Work) -> None:
         run.record("evaluate", common, {**work.process.facts(), "inputs": inputs, "sets": sets}, files)
 
     if missing:
-        upscale = _upscale(job)
+        # whole images only, as tiles would change the figures; one that cannot fit is refused
+        upscale = network(job).upscaler(job.device)
         for name in missing:
             entries[name] = _measure(work, name, upscale)
             keep()
@@ -244,23 +246,6 @@ def _measure(work: _Work, name: str, upscale: Upscale) -> dict[str, str]:
     job.run.path(file).parent.mkdir(exist_ok=True)
     written = job.run.write(file, rows.to_csv(index=False, lineterminator="\n"))
     return {"file": file, "sha256": written, "hash": own}
-
-
-def _upscale(job: Job) -> Upscale:
-    upscale: Upscale
-    if job.variant.model == BASELINE:
-        upscale = evaluation.bicubic_upscale(job.run.scale)
-    else:
-        # whole images only, as tiles would change the figures; one that cannot fit is refused
-        upscale = Fitted(
-            network(job),
-            job.run.scale,
-            job.device,
-            least=models.describe(str(job.variant.model)).smallest_input,
-            tile="off",
-            say=lambda manner: None,
-        )
-    return evaluation.self_ensemble(upscale) if job.variant.ensemble else upscale
 
 
 def _cost(work: _Work) -> None:

@@ -34,7 +34,7 @@ def narrowed(protocol: Protocol, sets: Sequence[str]) -> Protocol:
     for name in sets:
         if name not in protocol.evaluation.datasets:
             raise AblationError(f"the protocol has no test set {name!r}; {nearest(name, protocol.evaluation.datasets)}")
-    evaluation = protocol.evaluation.model_copy(update={"datasets": list(sets)})
+    evaluation = protocol.evaluation.model_copy(update={"datasets": list(dict.fromkeys(sets))})
     return protocol.model_copy(update={"evaluation": evaluation})
 
 

@@ -88,6 +88,8 @@ def plan(
             find_convention(convention)
         except ValueError as error:
             raise AblationError(str(error)) from error
+    if seeds and protocol.training is None:
+        raise AblationError(f"seeds {', '.join(map(str, seeds))}: protocol {protocol_name} trains nothing")
     chosen = {name: variant for name, variant in experiment.variants.items() if not only or name in only}
     start = protocol.training.warm_start if protocol.training else None
     wanted = _with_starts(list(scales or experiment.scales), start)

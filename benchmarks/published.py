@@ -25,14 +25,6 @@ def checkpoint(name: str, scale: int) -> Published | None:
     return None
 
 
-def network(name: str, scale: int) -> nn.Module:
-    """The published network. Raises DataError if its checkpoint cannot be had, models.WeightsError if it is not its."""
-    source = checkpoint(name, scale)
-    if source is None:
-        raise DataError(f"{name} x{scale}: no published checkpoint is registered")
-    return models.load_published(name, scale, source.locate())
-
-
 def fetch_all(progress: Callable[[int, int, str], None] | None = None) -> int:
     """Fetch and check all checkpoints, and the data that a network needs beside its own; how many they are.
 

@@ -9,7 +9,6 @@ network adds up there in atomic operations (scatter, index_add) may still differ
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import math
@@ -35,11 +34,11 @@ from benchmarks import checkpoints
 from benchmarks.data.patches import PatchSampler, loader
 from benchmarks.provenance import Process
 from foundation import SpinbenchError
+from models.weights import ENTRY, tensors_digest
 from results import plain, processes
 
 log = logging.getLogger(__name__)
 
-METADATA = "spin-bench"  # the entry of weights.safetensors that says what they are of, as JSON
 COLUMNS = ["iteration", "loss", "learning_rate", "seconds", "psnr", "ssim"]
 ROWS = 200  # about so many in training.csv, besides those of the validation
 CHECK_EVERY = 50  # iterations between two looks at the loss on a GPU, where each look waits for the device
@@ -218,8 +217,8 @@ def train(
             model.load_state_dict(averaged.module.state_dict())
         tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
         # one entry only: safetensors writes several in random order
-        told = {**(about or {}), "fingerprint": fingerprint, "tensors": _digest_of(tensors)}
-        metadata = {METADATA: json.dumps(told, sort_keys=True)}
+        told = {**(about or {}), "fingerprint": fingerprint, "tensors": tensors_digest(tensors)}
+        metadata = {ENTRY: json.dumps(told, sort_keys=True)}
         run.write("weights.safetensors", safetensors.torch.save(tensors, metadata))
         return earlier
 
@@ -231,22 +230,13 @@ def finished(run: results.Run, fingerprint: str) -> bool:
         return False
     try:
         with safetensors.safe_open(path, "pt") as weights:
-            told = json.loads((weights.metadata() or {}).get(METADATA, "{}"))
+            told = json.loads((weights.metadata() or {}).get(ENTRY, "{}"))
             if not isinstance(told, dict) or told.get("fingerprint") != fingerprint:
                 return False
             tensors = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118
-        return bool(told.get("tensors") == _digest_of(tensors))
+        return bool(told.get("tensors") == tensors_digest(tensors))
     except (safetensors.SafetensorError, ValueError):
         return False
-
-
-def _digest_of(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and values."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
-        total.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
 
 
 def learning_rate(training: Training, iteration: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import pickle
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from foundation import SpinbenchError, one_line
 
+ENTRY = "spin-bench"  # of the metadata of our own weights: what they are of, as JSON
 # Keys under which published checkpoints keep the parameters.
 _WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params")
 
@@ -37,6 +40,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             content: Any = safetensors.torch.load_file(path)
+            _check_tensors(path, content)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
@@ -59,6 +63,25 @@ def metadata(path: str | Path) -> dict[str, str]:
             return dict(content.metadata() or {})
     except SafetensorError as error:
         raise WeightsError(f"{path}: not a readable checkpoint ({one_line(error)})") from error
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the names, types, shapes and values of tensors on the CPU; their order does not matter."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+        total.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def _check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Weights of this suite state the digest of their tensors: a flipped bit is found wherever the file lies."""
+    try:
+        told = json.loads(metadata(path).get(ENTRY, "{}"))
+    except ValueError:
+        told = {"tensors": "unreadable"}
+    if isinstance(told, dict) and "tensors" in told and told["tensors"] != tensors_digest(tensors):
+        raise WeightsError(f"{path}: damaged: its tensors do not have the SHA-256 that it states")
 
 
 def with_published_names(

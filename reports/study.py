@@ -169,12 +169,7 @@ def load(name: str, protocol: str, root: Path = results.ROOT) -> Study:
     experiment = definition.model_copy(update={"scales": list(scales)})
     published = results.published(experiment.published) if experiment.published else None
     trained = {} if plan.training else {key: one for key, one in experiment.variants.items() if _is_trained(one)}
-    elsewhere = {}
-    for other in (each for each in results.protocols(root) if each != own and trained):
-        try:
-            elsewhere[other] = results.collect_as(definition, name, other, root)
-        except ablations.AblationError:  # a folder of runs whose protocol is not known here
-            continue
+    elsewhere = results.collect_elsewhere(definition, name, protocol, root) if trained else {}
     others = [run for found in elsewhere.values() for run in found.runs if run.variant in trained]
     reasons = missing(experiment, plan, runs, frame, others)
     table = compare(experiment, frame, published, full_sets(runs), reasons).assign(protocol=own)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from foundation import write
-from results.current import BASELINE, COLUMNS, Collected, LeftOut, collect, collect_as, stored_runs
+from results.current import BASELINE, COLUMNS, Collected, LeftOut, collect, collect_as, collect_elsewhere, stored_runs
 from results.definitions import protocols
 from results.run import ROOT, STAGES, ResultsError, Run, differences, digest, plain, sha256
 
@@ -27,6 +27,7 @@ __all__ = [
     "Run",
     "collect",
     "collect_as",
+    "collect_elsewhere",
     "differences",
     "digest",
     "load",

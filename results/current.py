@@ -8,6 +8,7 @@ only results at hand (`run` compares their content).
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path, PurePath
@@ -19,7 +20,7 @@ import ablations
 from ablations import Experiment, Protocol, Variant
 from results import definitions
 from results.quality import read_quality
-from results.run import FOLDER_NAME, ROOT, STAGES, Run, differences
+from results.run import FOLDER_NAME, ROOT, STAGES, ResultsError, Run, differences
 from results.state import of_first_format
 
 BASELINE = "bicubic"
@@ -85,6 +86,16 @@ def collect_as(definition: Experiment, name: str, protocol: str, root: Path = RO
             )  # fmt: skip
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
     return Collected(found, frame, left_out)
+
+
+def collect_elsewhere(definition: Experiment, name: str, protocol: str, root: Path = ROOT) -> dict[str, Collected]:
+    """The same under every other protocol below `root` whose definition is known here."""
+    found = {}
+    for other in definitions.protocols(root):
+        if other != ablations.name_of(protocol):
+            with contextlib.suppress(ablations.AblationError, ResultsError):
+                found[other] = collect_as(definition, name, other, root)
+    return found
 
 
 def stored_runs(experiment: Experiment, protocol: str, root: Path = ROOT) -> list[Run]:

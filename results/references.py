@@ -12,15 +12,14 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from results import ROOT, ResultsError, write
+from results import ROOT, ResultsError, digest, sha256, write
 
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _TEXTS = ("dataset", "lr_origin", "image")
@@ -102,12 +101,14 @@ class Reference:
 
 @dataclass(frozen=True)
 class _Description:
-    """The content of reference.json."""
+    """The content of reference.json: `files` are the SHA-256 of the tables, `hash` that of all else in it."""
 
     network: NetworkRecord
     data: dict[str, str]
     cost: Cost | None
     history: list[dict[str, Any]]
+    files: dict[str, str] = field(default_factory=dict)
+    hash: str = ""
 
 
 def names(root: Path = ROOT) -> list[str]:
@@ -130,6 +131,7 @@ def load(name: str, root: Path = ROOT) -> Reference:
         raise ResultsError(f"{path}: {place or 'content'}: {first['msg']}") from error
     if not content.history:
         raise ResultsError(f"{path}: history: expected at least one record")
+    _check(folder, content)
     quality, samples = _read(folder / "quality.csv", QUALITY), _read(folder / "samples.csv", SAMPLES)
     provenance = {key: value for key, value in content.history[-1].items() if key != "reason"}
     measured = Measured(content.network, content.data, content.cost, quality, samples, provenance)
@@ -150,13 +152,31 @@ def store(name: str, measured: Measured, reason: str, weights: Path | None = Non
     before = load(name, root).history if name in names(root) else []
     history = [*before, {"reason": reason.strip(), **measured.provenance}]
     description = _Description(measured.network, measured.data, measured.cost, history)
-    write(folder / "quality.csv", _text(measured.quality[QUALITY]))
-    write(folder / "samples.csv", _text(measured.samples[SAMPLES]))
+    for file, table in (("quality.csv", measured.quality[QUALITY]), ("samples.csv", measured.samples[SAMPLES])):
+        write(folder / file, _text(table))
+        description.files[file] = sha256(folder / file)
     own = folder / "weights.safetensors"
     if weights is not None and weights.resolve() != own.resolve():
-        shutil.copyfile(weights, own)
+        write(own, weights.read_bytes())
+    description = replace(description, hash=_hash(description))
     write(folder / "reference.json", json.dumps(asdict(description), indent=1) + "\n")
     return load(name, root)
+
+
+def _check(folder: Path, content: _Description) -> None:
+    """Raises ResultsError for a file of a reference that is not what was written."""
+    if content.hash != _hash(content) and (content.hash or content.files):  # older ones have neither
+        raise ResultsError(f"{folder / 'reference.json'}: damaged or edited: its content does not have its hash")
+    own = folder / "weights.safetensors"
+    known = dict(content.files) | ({own.name: content.network.weights} if own.is_file() else {})
+    for file, told in known.items():
+        path = folder / file
+        if told is not None and (not path.is_file() or sha256(path) != told):
+            raise ResultsError(f"{path}: damaged or replaced: its SHA-256 is not the recorded one; restore it")
+
+
+def _hash(content: _Description) -> str:
+    return digest({key: value for key, value in asdict(content).items() if key != "hash"})
 
 
 def _text(table: pd.DataFrame) -> str:

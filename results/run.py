@@ -89,21 +89,9 @@ class Run:
         Raises ResultsError if it is damaged: no YAML, another hash than its content has, or of another run.
         """
         path = self.path("run.yaml")
-        if not path.is_file():
+        content = read_description(path)
+        if content is None:
             return None
-        try:
-            content = yaml.load(path.read_text(encoding="utf-8"), _YAML)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ResultsError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-        if not isinstance(content, dict):
-            raise ResultsError(f"{path}: expected a mapping, found {type(content).__name__}")
-        stages = content.get("stages")
-        if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
-            raise ResultsError(f"{path}: stages: expected a mapping of stages to settings")
-        told = content.get("hash")
-        sealed = stages if "format" not in content else {key: part for key, part in content.items() if key != "hash"}
-        if (told is not None and _digest_or_none(sealed) != told) or (told is None and "format" in content):
-            raise ResultsError(f"{path}: damaged or edited: its content does not have the hash that it states")
         own = {"protocol": self.protocol, "variant": self.variant, "scale": self.scale, "seed": self.seed}
         other = [f"{key} {content[key]}" for key, value in own.items() if key in content and content[key] != value]
         if other:
@@ -115,19 +103,7 @@ class Run:
 
         Raises ResultsError if it is damaged.
         """
-        path = self.path("provenance.json")
-        content = _read_json(path) or {}
-        told = content.pop("hash", None)
-        records = {name: content[name] for name in STAGES if name in content}
-        if set(content) - set(records) or not all(
-            isinstance(one, dict) and isinstance(one.get("hash"), str) for one in records.values()
-        ):
-            raise ResultsError(f"{path}: expected a record with a hash for each of {', '.join(STAGES)}")
-        if told is not None and _digest_or_none(records) != told:
-            raise ResultsError(f"{path}: damaged or edited: its content does not have the hash that it states")
-        if told is None and any("products" in one for one in records.values()):
-            raise ResultsError(f"{path}: damaged or edited: it states no hash of its content")
-        return records
+        return read_provenance(self.path("provenance.json"))
 
     def cost(self) -> dict[str, Any] | None:
         """The content of cost.json, or None while it is not measured. Raises ResultsError for one of another shape."""
@@ -214,6 +190,48 @@ class Run:
         except ResultsError as error:
             return str(error).removeprefix(f"{self.path(file)}: ")
         return None
+
+
+def read_description(path: Path) -> dict[str, Any] | None:
+    """The content of a run.yaml, wherever it lies; None if there is none.
+
+    Raises ResultsError if it is damaged: no YAML, or another hash than its content has.
+    """
+    if not path.is_file():
+        return None
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _YAML)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ResultsError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise ResultsError(f"{path}: expected a mapping, found {type(content).__name__}")
+    stages = content.get("stages")
+    if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
+        raise ResultsError(f"{path}: stages: expected a mapping of stages to settings")
+    told = content.get("hash")
+    sealed = stages if "format" not in content else {key: part for key, part in content.items() if key != "hash"}
+    if (told is None and "format" in content) or (told is not None and _digest_or_none(sealed) != told):
+        raise ResultsError(f"{path}: damaged or edited: its content does not have the hash that it states")
+    return content
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """The records of a provenance.json by stage, wherever it lies; none if there is none.
+
+    Raises ResultsError if it is damaged.
+    """
+    content = _read_json(path) or {}
+    told = content.pop("hash", None)
+    records = {name: content[name] for name in STAGES if name in content}
+    if set(content) - set(records) or not all(
+        isinstance(one, dict) and isinstance(one.get("hash"), str) for one in records.values()
+    ):
+        raise ResultsError(f"{path}: expected a record with a hash for each of {', '.join(STAGES)}")
+    if told is not None and _digest_or_none(records) != told:
+        raise ResultsError(f"{path}: damaged or edited: its content does not have the hash that it states")
+    if told is None and any("products" in one for one in records.values()):
+        raise ResultsError(f"{path}: damaged or edited: it states no hash of its content")
+    return records
 
 
 def sha256(path: Path) -> str:

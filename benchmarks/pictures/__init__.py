@@ -17,7 +17,7 @@ from benchmarks.data.datasets import Dataset, Pair
 from benchmarks.data.sources import Local
 from benchmarks.networks import Network, NetworkError
 from foundation import SpinbenchError, nearest
-from results import BASELINE, ROOT, Run, protocols, runs
+from results import BASELINE, ROOT, Run, collect_as, collect_elsewhere, definitions
 
 
 class PictureError(SpinbenchError):
@@ -33,7 +33,7 @@ def network(text: str, scale: int, experiment: str, protocol: str, root: Path = 
     of another network than is named.
     """
     name, given, file = text.partition("=")
-    definition = ablations.load_experiment(experiment)
+    definition = definitions.experiment(experiment, protocol, root)
     if given:
         return _with_weights(name, Path(file), scale, definition)
     variant = _variant(name, definition)
@@ -45,10 +45,12 @@ def network(text: str, scale: int, experiment: str, protocol: str, root: Path = 
         except NetworkError as error:
             raise PictureError(f"{error}; name a file as {name}=FILE") from error
         return replace(found, name=name, label=variant.label, ensemble=variant.ensemble, multiple=variant.multiple)
-    own = Path(protocol).stem
-    trains = ablations.load_protocol(protocol).training is not None
-    for other in [own] if trains else [own, *(each for each in protocols(root) if each != own)]:
-        for run in runs(experiment, other, root):
+    own, title = ablations.name_of(protocol), ablations.name_of(experiment)
+    places = {own: collect_as(definition, title, protocol, root)}
+    if definitions.protocol(protocol, root).training is None:
+        places |= collect_elsewhere(definition, title, protocol, root)
+    for other, found_there in places.items():
+        for run in found_there.runs:
             if (run.variant, run.scale) == (name, scale) and run.path("weights.safetensors").is_file():
                 label = variant.label if other == own else f"{variant.label} (protocol {other})"
                 found = networks.of_weights(run.folder, scale=scale, **_as_defined(variant))
