@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -48,6 +49,7 @@ FOLDER = Path(__file__).parent
 PROTOCOLS = FOLDER / "protocols"
 _SUFFIXES = (".yaml", ".yml")
 _NOT_EXPERIMENTS = {"ledger"}
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # a file's name without its ending, which names folders
 
 Schema = TypeVar("Schema", bound=Strict)
 
@@ -74,7 +76,7 @@ def name_of(definition: str) -> str:
 def load_experiment(name: str) -> Experiment:
     """The experiment of that name, or of the YAML file at that path.
 
-    Raises AblationError: no such experiment, or a definition that is not valid.
+    Raises AblationError: no such experiment, a file whose name cannot name a folder, or a definition that is not valid.
     """
     return _load(_locate(name, FOLDER, experiment_names(), "experiment"), Experiment)
 
@@ -82,7 +84,7 @@ def load_experiment(name: str) -> Experiment:
 def load_protocol(name: str) -> Protocol:
     """The protocol of that name, or of the YAML file at that path.
 
-    Raises AblationError: no such protocol, or a definition that is not valid.
+    Raises AblationError: no such protocol, a file whose name cannot name a folder, or a definition that is not valid.
     """
     return _load(_locate(name, PROTOCOLS, protocol_names(), "protocol"), Protocol)
 
@@ -101,14 +103,19 @@ def _locate(name: str, folder: Path, known: list[str], noun: str) -> Path:
         return folder / f"{name}.yaml"
     if name.endswith(_SUFFIXES):
         path = Path(name)
-        if path.is_file():
-            return path
-        raise AblationError(f"{path}: no such {noun} file")
+        if not path.is_file():
+            raise AblationError(f"{path}: no such {noun} file")
+        if not _PLAIN.fullmatch(path.stem):
+            raise AblationError(
+                f"{path}: the {noun} is called {path.stem!r} and names folders, expected at most 64 letters, digits, "
+                "'.', '-' and '_', beginning with a letter or digit: rename the file"
+            )
+        return path
     raise AblationError(f"unknown {noun} {name!r}; {nearest(name, known)}")
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a key that stands twice; YAML would silently keep the last."""
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML would silently keep the last. 1e-3 is a number, as in YAML 1.2."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
@@ -123,13 +130,20 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+
+
 def _read(path: Path) -> Any:
     try:
         with path.open(encoding="utf-8") as file:
-            return yaml.load(file, _UniqueKeys)  # a SafeLoader: builds plain data only
+            return yaml.load(file, _Loader)  # a SafeLoader: builds plain data only
     except (OSError, UnicodeDecodeError) as error:
         raise AblationError(f"{path}: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2024-13-45
         raise AblationError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
 
 

@@ -3,20 +3,53 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from foundation import nearest
+
+BASELINE = "bicubic"  # measured beside the variants of every experiment, under this id
+
+Item = TypeVar("Item")
+
+
+def _once(items: list[Item]) -> list[Item]:
+    for item in items:
+        if items.count(item) > 1:
+            raise ValueError(f"{item!r} stands twice")
+    return items
+
+
+def _sets_once(names: list[str]) -> list[str]:
+    """A folder of images is called by its last part, and rows of results bear that name."""
+    _once(names)
+    called = [PurePath(name).name for name in names]
+    for name, short in zip(names, called, strict=True):
+        if called.count(short) > 1:
+            raise ValueError(f"{name!r}: another set is called {short!r} too, which is the last part of its path")
+    return names
+
 
 # A variant's id names a folder, so it stays plain; its label may hold any text.
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
 Scale = Literal[2, 3, 4]
 Positive = Annotated[int, Field(gt=0)]
+Size = Annotated[tuple[Positive, Positive], Field(strict=False)]  # not strict: also a list
+# Lists of things that count once: a second time would double their weight in every mean.
+Ids = Annotated[list[Id], AfterValidator(_once)]
+Scales = Annotated[list[Scale], AfterValidator(_once)]
+Sets = Annotated[list[str], AfterValidator(_sets_once)]
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    """Refuses unknown keys and values of another type: `true` is no 1, "8" and 8.0 are no 8; 1 may stand for 1.0.
+
+    A tuple (`Size`) is given as a list, as YAML and JSON have it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class Variant(Strict):
@@ -50,16 +83,18 @@ class Statement(Strict):
 
     text: str
     source: str = Field(description="section, table or figure")
-    scales: list[Scale] | None = Field(default=None, min_length=1)
-    datasets: list[str] | None = Field(default=None, min_length=1)
-    metrics: list[Literal["psnr", "ssim"]] = Field(default=["psnr", "ssim"], min_length=1)
+    scales: Scales | None = Field(default=None, min_length=1)
+    datasets: Sets | None = Field(default=None, min_length=1)
+    metrics: Annotated[list[Literal["psnr", "ssim"]], AfterValidator(_once)] = Field(
+        default=["psnr", "ssim"], min_length=1
+    )
 
 
 class Contest(Statement):
     """A statement about some variants and some others."""
 
-    variants: list[Id] = Field(min_length=1)
-    others: list[Id] | None = Field(default=None, min_length=1, description="none: all others of the paper's table")
+    variants: Ids = Field(min_length=1)
+    others: Ids | None = Field(default=None, min_length=1, description="none: all others of the paper's table")
 
 
 class Better(Contest):
@@ -103,14 +138,16 @@ class Experiment(Strict):
     published: str | None = Field(default=None, description="file name under results/published")
     caption: str
     label: str = Field(description="LaTeX label")
-    scales: list[Scale] = Field(min_length=1)
-    datasets: list[str] = Field(min_length=1, description="the paper's test sets, in its order")
+    scales: Scales = Field(min_length=1)
+    datasets: Sets = Field(min_length=1, description="the paper's test sets, in its order")
     reference: Id
     variants: dict[Id, Variant] = Field(min_length=1)
     claims: dict[Id, Annotated[Claim, Field(discriminator="check")]] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
+        if BASELINE in self.variants:
+            raise ValueError(f"variant {BASELINE!r}: the baseline is called so, expected another id")
         if self.reference not in self.variants:
             raise ValueError(f"reference {self.reference!r} is not one of the variants {list(self.variants)}")
         if self.kind == "curve":
@@ -193,7 +230,7 @@ class Training(Strict):
     schedule: Schedule
     loss: Literal["l1"] = "l1"
     optimiser: Literal["adam"] = "adam"
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False)
     augment: bool = True
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     gradient_clip: float | None = Field(default=None, gt=0, description="largest global norm of the gradient")
@@ -212,14 +249,14 @@ class Training(Strict):
 class Evaluation(Strict):
     """Test sets, and the conventions of PSNR and SSIM under which each image is measured."""
 
-    datasets: list[str] = Field(min_length=1)
-    conventions: list[str] = Field(default=["rcan"], min_length=1)
+    datasets: Sets = Field(min_length=1)
+    conventions: Annotated[list[str], AfterValidator(_once)] = Field(default=["rcan"], min_length=1)
 
 
 class Cost(Strict):
     """How latency and memory are taken. Parameters and MACs need no choice."""
 
-    latency_lr: tuple[Positive, Positive] | None = Field(
+    latency_lr: Size | None = Field(
         default=None, description="LR height and width; without it, the size whose output is 1280x720"
     )
     repeats: Positive = 10
@@ -234,7 +271,9 @@ class Protocol(Strict):
     summary: str = Field(description="what its numbers may be used for; printed with every number")
     cost: str = Field(description="what a run of Table 2 costs")
     expect: str = Field(description="what to expect of the result")
-    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(default=[0], min_length=1)
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], AfterValidator(_once)] = Field(
+        default=[0], min_length=1
+    )
     training: Training | None = Field(default=None, description="without it only published weights are measured")
     evaluation: Evaluation
     costing: Cost = Field(default_factory=Cost)

@@ -7,6 +7,7 @@ input. Registering one is one line in `_REGISTRY`.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,10 @@ def _configure(name: str, config: Mapping[str, Any]) -> Any:
         if key not in known:
             raise ValueError(f"{name} has no configuration {key!r}; {nearest(key, known)}")
     try:
-        return TypeAdapter(schema).validate_python(dict(config))
+        # as JSON: strict, so that `true` is no 1 and "8" no 8, and yet a list may stand for a tuple
+        return TypeAdapter(schema).validate_json(json.dumps(dict(config)), strict=True)
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}, expected numbers, text, true or false, and lists of them") from None
     except ValidationError as error:
         mistakes = (
             f"{'.'.join(map(str, detail['loc']))}: {detail['msg']} (found {detail['input']!r})"

@@ -12,6 +12,7 @@ from results.targets import power
 
 FILE = "speed.csv"
 SAME = ["scale", "device", "device_name", "threads", "dtype"]
+TEXTS = ["network", "device", "device_name", "dtype"]
 NUMBERS = ["lr_height", "lr_width", "median_s", "q1_s", "q3_s", "memory_bytes"]
 
 
@@ -29,7 +30,10 @@ def load(root: Path = ROOT) -> list[Speed]:
     if not path.is_file():
         return []
     try:
-        table = pd.read_csv(path).astype(dict.fromkeys(NUMBERS, float) | {"scale": int, "threads": int, "network": str})
+        # only a number may be missing: a device or network called NA is one
+        missing = {name: [""] for name in NUMBERS}
+        table = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=missing)
+        table = table.astype(dict.fromkeys(NUMBERS, float) | {"scale": int, "threads": int})
         groups = list(table.groupby(SAME, sort=False))
     except (ValueError, KeyError) as error:  # pandas' and Unicode's own are among these
         raise ResultsError(f"{path}: not a table of `spinbench speed` ({str(error).splitlines()[0]})") from error

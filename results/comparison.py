@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from ablations.schema import Positive, Strict
+from ablations.schema import Positive, Size, Strict
 from results.pictures import Facts
 
 
@@ -60,7 +60,7 @@ class Comparison(Facts):
     image_rule: str
     scale: Positive
     lr_origin: str
-    size: tuple[Positive, Positive] = Field(description="width and height of HR")
+    size: Size = Field(description="width and height of HR")
     box: Box
     box_rule: str
     overview: str

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from ablations.schema import Positive, Scale, Strict
+from ablations.schema import Positive, Scale, Size, Strict
 from results.pictures import Facts
 
 Share = Annotated[float, Field(ge=0, le=1.000001)]  # a sum of rounded values may be just above 1
@@ -87,9 +87,9 @@ class Superpixels(Facts):
     network: str
     source: str = Field(description="where its weights come from")
     depth: Positive
-    size: tuple[Positive, Positive] = Field(description="width and height of LR")
+    size: Size = Field(description="width and height of LR")
     zoom: Positive
-    at: tuple[Natural, Natural]
+    at: tuple[Natural, Natural] = Field(strict=False)
     at_rule: str
     legend: str
     marked_colour: str = Field(pattern=r"^#[0-9a-f]{6}$")

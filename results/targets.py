@@ -10,7 +10,7 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from ablations.schema import Positive, Scale, Strict
+from ablations.schema import Positive, Scale, Size, Strict
 from results import ROOT, ResultsError, write
 
 FILE = "speed-targets.json"
@@ -73,7 +73,7 @@ class Work(Strict):
 
     name: str
     scale: Scale
-    lr_size: tuple[Positive, Positive] = Field(description="height and width")
+    lr_size: Size = Field(description="height and width")
     batch: Positive
     step: bool = Field(description="a training step, not a forward pass")
     macs: Positive = Field(description="of the forward pass over the batch")
@@ -147,7 +147,7 @@ class Growth(Strict):
     """Seconds and MACs at several LR sizes (height, width); `limit` is of the exponent of time less that of MACs."""
 
     scale: Scale
-    sizes: list[tuple[Positive, Positive]] = Field(min_length=2)
+    sizes: list[Size] = Field(min_length=2)
     seconds: list[More]
     macs: list[Positive]
     limit: More

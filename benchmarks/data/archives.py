@@ -26,9 +26,10 @@ def archive_file(url: str) -> Path:
 def unpacked(url: str, known_hash: str) -> Path:
     """The folder with the members of a zip archive, which is downloaded, checked and unpacked where needed.
 
-    The folder appears under its name only when it is complete, and is trusted from then on. DataError for an
-    archive that cannot be had or has another checksum, and for members that are links, leave the folder or are
-    larger than `LIMIT` together.
+    The folder appears under its name only when it is complete, and is trusted from then on: what is damaged in it is
+    found by the checksums inside its PNG files when they are read, another image in a file's place is not. DataError
+    for an archive that cannot be had or has another checksum, and for members that are links, leave the folder or
+    are larger than `LIMIT` together.
     """
     archive = archive_file(url)
     folder = archive.with_suffix("")

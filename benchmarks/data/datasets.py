@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.data.images import SUFFIXES, DataError, read_image
+from benchmarks.data.images import SUFFIXES, DataError
 from benchmarks.data.registry import Entry, entries
 from benchmarks.data.resize import Border, imresize
-from benchmarks.data.sources import Local, Member, Packaged, Published, Source
+from benchmarks.data.sources import Local, Member, Packaged, Published, Source, read
 from foundation import cache_folder
 
 SCALES = (2, 3, 4)
@@ -115,11 +115,13 @@ class Dataset:
 
     def hr(self, image: str, scale: int) -> NDArray[np.uint8]:
         """The HR image, uint8 (H, W, 3), cropped at bottom and right to a multiple of the scale."""
-        file = self.hr_source(image, scale).locate()
-        pixels = read_image(file)
+        source = self.hr_source(image, scale)
+        pixels = read(source)
         height, width = (size // scale * scale for size in pixels.shape[:2])
         if not height or not width:
-            raise DataError(f"{file}: {pixels.shape[0]}x{pixels.shape[1]}, expected at least {scale}x{scale}")
+            raise DataError(
+                f"{source.locate()}: {pixels.shape[0]}x{pixels.shape[1]}, expected at least {scale}x{scale}"
+            )
         return pixels[:height, :width]
 
     def pair(self, image: str, scale: int) -> Pair:
@@ -129,7 +131,7 @@ class Dataset:
         if source is None:
             lr = imresize(hr, 1 / scale, self.border)
         else:
-            lr = read_image(source.locate())
+            lr = read(source)
             if (lr.shape[0] * scale, lr.shape[1] * scale) != hr.shape[:2]:
                 raise DataError(
                     f"{source.locate()}: {lr.shape[0]}x{lr.shape[1]}, expected {hr.shape[0] // scale}x"

@@ -1,28 +1,23 @@
 """Training patches, drawn reproducibly.
 
 A batch is a pure function of the dataset, the arguments and the batch's index: no state is carried, so neither
-the number of workers nor a resumption can change it. Images are decoded once, into `.npy` files of the cache
-folder that are named by content, and are read through memory maps: the same way for few images and for many, and
-shared by all workers.
+the number of workers nor a resumption can change it. Patches are read from decoded images in the cache folder: the
+same way for few images and for many, and for all workers.
 """
 
 from __future__ import annotations
 
-import hashlib
 import signal
-from collections.abc import Iterable
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from benchmarks.data.datasets import Dataset
-from benchmarks.data.images import DataError, read_image
-from foundation import cache_folder
+from benchmarks.data.decoded import decoded
+from benchmarks.data.images import DataError
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -31,8 +26,8 @@ class PatchSampler:
     """Draws batches of `batch_size` LR patches of lr_patch x lr_patch pixels, with their HR patches.
 
     Image, position and, with `augment`, one of the 8 symmetries of the square (rotations by 90 degrees, horizontal
-    flip) are drawn uniformly and depend on `seed` and the batch's index alone. DataError if images are missing,
-    damaged or smaller than a patch.
+    flip) are drawn uniformly and depend on `seed` and the batch's index alone. The decoded images are verified here,
+    and not again in the workers. DataError if images are missing, damaged or smaller than a patch.
     """
 
     def __init__(
@@ -44,12 +39,11 @@ class PatchSampler:
             )
         self.scale, self.lr_patch, self.batch_size = scale, lr_patch, batch_size
         self.seed, self.augment = seed, augment
-        self.files = _decoded(dataset, scale)
-        for image, (_, lr_file) in zip(dataset.hr_names(), self.files, strict=True):
-            height, width = _open(lr_file).shape[:2]
-            if min(height, width) < lr_patch:
+        self.images = decoded(dataset, scale)
+        for image, (_, lr) in zip(dataset.hr_names(), self.images, strict=True):
+            if min(lr.height, lr.width) < lr_patch:
                 raise DataError(
-                    f"{dataset.name} {image}: LR image of {height}x{width} at x{scale}, "
+                    f"{dataset.name} {image}: LR image of {lr.height}x{lr.width} at x{scale}, "
                     f"expected at least the patch of {lr_patch}x{lr_patch}"
                 )
 
@@ -61,20 +55,28 @@ class PatchSampler:
         # raw draws: their stream is fixed for good, that of Generator's methods may change with NumPy
         draws = np.random.Philox(np.random.SeedSequence((self.seed, index))).random_raw(4 * self.batch_size)
         for i, (image, row, column, symmetry) in enumerate(draws.reshape(-1, 4)):
-            hr_image, lr_image = map(_open, self.files[int(image) % len(self.files)])
-            y = int(row) % (lr_image.shape[0] - p + 1)
-            x = int(column) % (lr_image.shape[1] - p + 1)
+            hr_image, lr_image = self.images[int(image) % len(self.images)]
+            y = int(row) % (lr_image.height - p + 1)
+            x = int(column) % (lr_image.width - p + 1)
             turn = int(symmetry) % 8 if self.augment else 0
-            lr[i] = _turned(lr_image[y : y + p, x : x + p], turn)
-            hr[i] = _turned(hr_image[s * y : s * (y + p), s * x : s * (x + p)], turn)
+            lr[i] = _turned(lr_image.rows(y, y + p)[:, x : x + p], turn)
+            hr[i] = _turned(hr_image.rows(s * y, s * (y + p))[:, s * x : s * (x + p)], turn)
         return torch.from_numpy(lr), torch.from_numpy(hr)
 
-    __getitem__ = batch
+    def __getitem__(self, index: int) -> Batch | DataError:
+        """A batch, or why there is none: an error that a worker raised would come with its whole traceback."""
+        try:
+            return self.batch(index)
+        except DataError as error:
+            return error
 
 
-def loader(sampler: PatchSampler, start: int, stop: int, workers: int = 0) -> Iterable[Batch]:
-    """The batches start, ..., stop - 1 in order, drawn by this process or by spawned workers."""
-    return DataLoader(
+def loader(sampler: PatchSampler, start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
+    """The batches start, ..., stop - 1 in order, drawn by this process or by spawned workers.
+
+    DataError for a decoded image that has been cut or removed since the sampler was made.
+    """
+    batches: DataLoader[Batch | DataError] = DataLoader(
         sampler,  # type: ignore[arg-type]  # it is indexed only
         batch_size=None,
         sampler=range(start, stop),
@@ -83,6 +85,10 @@ def loader(sampler: PatchSampler, start: int, stop: int, workers: int = 0) -> It
         worker_init_fn=_leave_signals_to_the_parent,
         generator=torch.Generator(),  # else it would draw from the global one, and disturb training
     )
+    for batch in batches:
+        if isinstance(batch, DataError):
+            raise batch
+        yield batch
 
 
 def _leave_signals_to_the_parent(_worker: int) -> None:
@@ -95,43 +101,3 @@ def _turned(patch: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
     """(H, W, 3) as (3, H, W), rotated by turn % 4 quarters and, from 4 on, flipped."""
     turned = np.rot90(patch, turn % 4)
     return (turned[:, ::-1] if turn >= 4 else turned).transpose(2, 0, 1)
-
-
-def _decoded(dataset: Dataset, scale: int) -> list[tuple[Path, Path]]:
-    """The decoded HR (not cropped) and LR images, as files."""
-    folder = cache_folder() / "decoded"
-    folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    with FileLock(folder / ".lock"):
-        for image in dataset.hr_names():
-            hr_source, lr_source = dataset.hr_source(image, scale), dataset.lr_source(image, scale)
-            lr_content = (
-                f"{hr_source.content} {dataset.lr_origin(scale)} x{scale}" if lr_source is None else lr_source.content
-            )
-            hr_file, lr_file = (folder / f"{_digest(c)}.npy" for c in (hr_source.content, lr_content))
-            if not hr_file.exists():
-                _save(hr_file, read_image(hr_source.locate()))
-            if not lr_file.exists():
-                _save(lr_file, dataset.pair(image, scale).lr)
-            files.append((hr_file, lr_file))
-    return files
-
-
-def _digest(content: str) -> str:
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _save(file: Path, image: NDArray[np.uint8]) -> None:
-    temporary = file.with_suffix(".part")
-    with temporary.open("wb") as sink:
-        np.save(sink, image)
-    temporary.replace(file)
-
-
-@lru_cache(maxsize=256)  # bounds the open maps, each of which holds a file descriptor
-def _open(file: Path) -> NDArray[np.uint8]:
-    try:
-        image: NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{file}: decoded image cannot be read ({error}); delete the file and run again") from None
-    return image

@@ -7,9 +7,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.data.archives import archive_file, unpacked
 from benchmarks.data.fetch import fetch, file_hash, inside, mirror_folder, verified
-from benchmarks.data.images import DataError
+from benchmarks.data.images import DataError, read_image
 from benchmarks.data.registry import Entry
 
 
@@ -62,7 +65,7 @@ class Packaged:
 
 @dataclass(frozen=True)
 class Member:
-    """A file of a zip archive, whose checksum covers it."""
+    """A file of a zip archive, whose checksum covers it until it is unpacked; then only a PNG's own checksums do."""
 
     archive: Entry
     path: str
@@ -99,3 +102,15 @@ class Local:
 
     def locate(self) -> Path:
         return self.path
+
+
+def read(source: Source) -> NDArray[np.uint8]:
+    """The image of a source as `read_image` gives it. DataError if it cannot be had, is damaged or not an image."""
+    file = source.locate()
+    try:
+        return read_image(file)
+    except DataError as error:
+        if isinstance(source, Member):
+            folder = archive_file(source.archive.path).with_suffix("")
+            raise DataError(f"{error}; delete {folder} and run again: its archive is unpacked anew") from None
+        raise

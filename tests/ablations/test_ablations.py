@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import yaml
 
 import ablations
 import models
+import results
+from ablations.schema import BASELINE
 
 
 @pytest.fixture
@@ -93,6 +96,96 @@ def test_mistakes_inside_are_explained(
         reload(definition, tmp_path)
 
 
+NUMBERS = [True, "8", "eight", 8.5, None, [8]]
+
+
+@pytest.mark.parametrize("place", [("seeds", 0), ("training", "batch_size"), ("costing", "latency_lr", 1)])
+@pytest.mark.parametrize("value", [*NUMBERS, 8.0, 1.0e3])
+def test_only_whole_numbers_are_whole_numbers(
+    definition: dict[str, Any], tmp_path: Path, place: tuple[str | int, ...], value: object
+) -> None:
+    *parents, key = place
+    at: Any = definition
+    for parent in parents:
+        at = at[parent]
+    at[key] = value
+    with pytest.raises(ablations.AblationError, match=rf"{place[-1]}: .*valid integer \(found ") as caught:
+        reload(definition, tmp_path)
+    assert "\n" not in str(caught.value)
+    at[key] = 8
+    reload(definition, tmp_path)
+
+
+@pytest.mark.parametrize("value", [value for value in NUMBERS if value != 8.5 and value is not None])
+def test_only_numbers_are_numbers_and_a_whole_one_will_do(
+    definition: dict[str, Any], tmp_path: Path, value: object
+) -> None:
+    for place in ("learning_rate", "gradient_clip", "betas.0"):
+        key, *index = place.split(".")
+        definition["training"][key] = [value, 0.9] if index else value
+        with pytest.raises(ablations.AblationError, match=rf"training.{place}: .*valid number \(found "):
+            reload(definition, tmp_path)
+        definition["training"][key] = [0, 0.9] if index else 1
+        assert reload(definition, tmp_path).training is not None
+
+
+def test_a_number_is_no_truth(definition: dict[str, Any], tmp_path: Path) -> None:
+    for value in (1, "yes", "true"):
+        definition["training"]["augment"] = value
+        with pytest.raises(ablations.AblationError, match=r"training.augment: .*valid boolean"):
+            reload(definition, tmp_path)
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e-3", 1e-3), ("1e3", 1e3), ("2.5E2", 250.0), (".5e+1", 5.0)])
+def test_a_number_with_an_exponent_needs_no_point(tmp_path: Path, text: str, value: float) -> None:
+    path = tmp_path / "mine.yaml"
+    content = (ablations.PROTOCOLS / "quick.yaml").read_text(encoding="utf-8")
+    path.write_text(content.replace("learning_rate: 1.0e-3", f"learning_rate: {text}"), encoding="utf-8")
+    training = ablations.load_protocol(str(path)).training
+    assert training is not None
+    assert training.learning_rate == value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("seeds", [0, 1, 0], r"seeds: 0 stands twice \(found \[0, 1, 0\]\)"),
+        ("evaluation.datasets", ["Set5", "Set14", "Set5"], "evaluation.datasets: 'Set5' stands twice"),
+        ("evaluation.datasets", ["mine/photos", "mine/photos/"], "'mine/photos': another set is called 'photos' too"),
+        ("evaluation.datasets", ["mine/photos", "yours/photos"], "'mine/photos': another set is called 'photos' too"),
+        ("evaluation.conventions", ["rcan", "y8", "rcan"], "evaluation.conventions: 'rcan' stands twice"),
+    ],
+)
+def test_what_counts_once_is_named_once(
+    definition: dict[str, Any], tmp_path: Path, key: str, value: list[Any], words: str
+) -> None:
+    parent, _, last = key.rpartition(".")
+    (definition[parent] if parent else definition)[last] = value
+    with pytest.raises(ablations.AblationError, match=words) as caught:
+        reload(definition, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+# What may stand before `.yaml`: it names folders of runs/ and report/
+PLAIN = ["a", "9", "mine", "My-2.protocol_b", "a..b", "x" * 64]
+NOT_PLAIN = ["..", "", ".hidden", "-x", "_x", "my protocol", "a\\b", "a:b", "ü", "a\n", "x" * 65, "~", "$HOME", "*"]
+
+
+@pytest.mark.parametrize(
+    ("noun", "stem"), list(itertools.product(["protocol", "experiment"], [*PLAIN, *NOT_PLAIN])), ids=repr
+)
+def test_a_files_name_may_name_a_folder(tmp_path: Path, noun: str, stem: str) -> None:
+    source = {"protocol": ablations.PROTOCOLS / "quick.yaml", "experiment": ablations.FOLDER / "table2.yaml"}[noun]
+    load = {"protocol": ablations.load_protocol, "experiment": ablations.load_experiment}[noun]
+    path = tmp_path / f"{stem}.yaml"
+    path.write_bytes(source.read_bytes())
+    if stem in PLAIN:
+        load(str(path))
+        return
+    with pytest.raises(ablations.AblationError, match=f"the {noun} is called .* expected at most 64 letters"):
+        load(str(path))
+
+
 def test_files_that_are_no_definitions(tmp_path: Path) -> None:
     for content, words in [
         ("a: [1", "not valid YAML"),
@@ -100,6 +193,8 @@ def test_files_that_are_no_definitions(tmp_path: Path) -> None:
         ("!!python/object/apply:os.system ['touch executed']", "not valid YAML"),
         ("- 1\n", "valid dictionary"),
         ("\x00", "not valid YAML"),
+        ("title: 2024-13-45\n", "not valid YAML"),
+        ("title: " + 5000 * "[", "not valid YAML"),
     ]:
         path = tmp_path / "mine.yaml"
         path.write_text(content, encoding="utf-8")
@@ -123,6 +218,9 @@ def test_experiments_must_be_consistent(tmp_path: Path) -> None:
         ({"x": "channels"}, "variant 'depth-10' gives no number for 'channels'"),
         ({"variants": {**content["variants"], "../../etc": {"label": "x", "model": "spin"}}}, "pattern"),
         ({"scales": [5]}, "scales.0"),
+        ({"scales": [4, 2, 4]}, r"scales: 4 stands twice \(found \[4, 2, 4\]\)"),
+        ({"datasets": ["Set5", "Set5"]}, "datasets: 'Set5' stands twice"),
+        ({"variants": {**content["variants"], "bicubic": content["variants"]["full"]}}, "variant 'bicubic': the base"),
         ({"variants": {"full": {"label": "x"}}}, "needs `status`"),
         (
             {"variants": {"full": {"label": "x", "model": "spin", "weights": "published", "config": {"blocks": 8}}}},
@@ -153,6 +251,8 @@ CLAIM = {"text": "Full is better.", "source": "Table 2", "check": "better", "var
         ({"check": None}, r"claims.mine.check: unknown check 'None'; known: better, smaller"),
         ({"check": "smaller"}, r"the key 'claims.mine.cost' is missing"),
         ({"check": "smaller", "cost": "weight"}, r"claims.mine.cost: .*'parameters' or 'macs' \(found 'weight'\)"),
+        ({"others": ["svq", "svq"]}, r"claims.mine.others: 'svq' stands twice"),
+        ({"metrics": ["psnr", "psnr"]}, r"claims.mine.metrics: 'psnr' stands twice"),
         ({"rivals": ["svq"]}, r"unknown key 'claims.mine.rivals'; .*known: .*others"),
         ({"other": ["svq"]}, r"unknown key 'claims.mine.other'; did you mean 'others'\?"),
         ({"text": ...}, r"the key 'claims.mine.text' is missing"),
@@ -203,3 +303,7 @@ def test_a_variant_may_be_called_like_one_of_its_keys(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(ablations.AblationError, match=r"unknown key 'variants.label.wieghts'; did you mean 'weights'"):
         ablations.load_experiment(str(path))
+
+
+def test_the_baselines_name_is_that_of_its_runs() -> None:
+    assert results.BASELINE == BASELINE

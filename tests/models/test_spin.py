@@ -370,3 +370,26 @@ def test_bad_configurations_name_the_key() -> None:
     ]:
         with pytest.raises(ValueError, match=words):
             models.build("spin", 4, **config)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        *(({"blocks": value}, "blocks: .*valid integer") for value in (True, "8", 8.0, 1e3, None)),
+        *(({"spca": value}, "spca: .*valid boolean") for value in (1, "true", "yes", 0.0)),
+        ({"superpixel_sizes": [12, True]}, r"superpixel_sizes.1: .*valid integer \(found True\)"),
+        ({"superpixel_sizes": 12}, "superpixel_sizes: .*valid array"),
+        ({"blocks": np.int64(8)}, "int64 is not JSON serializable, expected numbers, text"),
+    ],
+)
+def test_values_of_another_type_are_refused(config: dict[str, Any], words: str) -> None:
+    """`blocks: true` in an experiment would be a network of one block."""
+    with pytest.raises(ValueError, match=f"spin: .*{words}") as caught:
+        models.configuration("spin", **config)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_list_may_stand_for_a_tuple() -> None:
+    lists, tuples = ({"superpixel_sizes": kind((12, 16))} for kind in (list, tuple))
+    assert models.configuration("spin", **lists) == models.configuration("spin", **tuples)
+    assert models.configuration("spin", **lists)["superpixel_sizes"] == (12, 16)

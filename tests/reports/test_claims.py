@@ -30,7 +30,8 @@ def experiment(claim: Mapping[str, Any], kind: str = "table", scales: tuple[int,
     return Experiment.model_validate(
         {
             "title": "Synthetic", "source": "Table 0", "kind": kind, "caption": "None.", "label": "tab:none",
-            "scales": scales, "datasets": SETS, "reference": "a", "x": "blocks" if kind == "curve" else None,
+            "scales": list(scales), "datasets": list(SETS), "reference": "a",
+            "x": "blocks" if kind == "curve" else None,
             "variants": {
                 name: {"label": name.upper(), "model": "spin", "config": {"blocks": x}, "published": name.upper()}
                 for x, name in enumerate("abc")

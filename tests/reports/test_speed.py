@@ -32,6 +32,14 @@ def test_devices_stand_apart(tmp_path: Path) -> None:
     assert speeds.load(tmp_path / "nowhere") == []
 
 
+def test_names_that_pandas_takes_for_missing_are_names(tmp_path: Path) -> None:
+    speed_rows(["null"]).assign(device_name="NA", memory_bytes=None).to_csv(tmp_path / "speed.csv", index=False)
+    (found,) = speeds.load(tmp_path)
+    assert found.conditions == "NA (cpu), 2 CPU threads, float32"
+    assert set(found.rows["network"]) == {"null"}
+    assert found.rows["memory_bytes"].isna().all()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

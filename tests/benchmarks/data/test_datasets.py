@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -229,10 +230,24 @@ def test_div2k_comes_from_its_archives(tiny_div2k: dict[str, np.ndarray]) -> Non
     assert dataset.missing(4) == []  # now from the unpacked folders
     dataset.hr_source("0002", 4).locate().unlink()
     assert dataset.missing(4) == ["0002"]
-    with pytest.raises(DataError, match=r"0002\.png: no such file"):
+    with pytest.raises(DataError, match=r"0002\.png: no such file.*delete .*DIV2K_train_HR and run again"):
         dataset.pair("0002", 4)
     with pytest.raises(DataError, match=r"0002\.png: missing"):
         dataset.fetch_all()
+
+
+def test_a_damaged_member_of_an_archive_is_named_with_what_to_delete(tiny_div2k: dict[str, np.ndarray]) -> None:
+    dataset = datasets.get("DIV2K-train")
+    whole = dataset.pair("0002", 4).hr
+    file = dataset.hr_source("0002", 4).locate()
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"0002\.png: damaged .*delete .*DIV2K_train_HR and run again") as caught:
+        dataset.pair("0002", 4)
+    assert "\n" not in str(caught.value)
+    shutil.rmtree(str(caught.value).partition("delete ")[2].partition(" and run")[0])
+    np.testing.assert_array_equal(dataset.pair("0002", 4).hr, whole)
 
 
 def test_div2k_without_its_archives_is_missing(tiny_div2k: dict[str, np.ndarray]) -> None:

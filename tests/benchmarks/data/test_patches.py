@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
+import pickle
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.data import datasets, patches
-from benchmarks.data.fetch import cache_folder
+from benchmarks.data import datasets, decoded, sources
 from benchmarks.data.images import DataError
 from benchmarks.data.patches import PatchSampler, loader
+from foundation import cache_folder, sealed
 
 SIZES = {"a": (37, 50), "b": (61, 43), "c": (40, 40)}
 
@@ -117,19 +122,16 @@ def test_workers_and_resumption_change_nothing(photos: datasets.Dataset) -> None
 
 def test_images_are_decoded_once(photos: datasets.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     before = PatchSampler(photos, 2, 6, 4, seed=0).batch(0)
-    monkeypatch.setattr(patches, "read_image", lambda path: pytest.fail(f"decoded {path} again"))
-    monkeypatch.setattr(datasets, "read_image", lambda path: pytest.fail(f"decoded {path} again"))
+    monkeypatch.setattr(sources, "read_image", lambda path: pytest.fail(f"decoded {path} again"))
     after = PatchSampler(photos, 2, 6, 4, seed=0).batch(0)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_scales_share_one_cache(photos: datasets.Dataset) -> None:
     for scale in datasets.SCALES:
-        for pair, (hr_file, lr_file) in zip(
-            photos.pairs(scale), PatchSampler(photos, scale, 6, 4, seed=0).files, strict=True
-        ):
-            np.testing.assert_array_equal(np.load(lr_file), pair.lr)
-            np.testing.assert_array_equal(np.load(hr_file)[: len(pair.hr), : pair.hr.shape[1]], pair.hr)
+        for pair, (hr, lr) in zip(photos.pairs(scale), PatchSampler(photos, scale, 6, 4, seed=0).images, strict=True):
+            np.testing.assert_array_equal(np.load(lr.file), pair.lr)
+            np.testing.assert_array_equal(np.load(hr.file)[: len(pair.hr), : pair.hr.shape[1]], pair.hr)
     assert len(list((cache_folder() / "decoded").glob("*.npy"))) == len(SIZES) * (1 + len(datasets.SCALES))
 
 
@@ -148,13 +150,111 @@ def test_an_image_smaller_than_the_patch_is_named(photos: datasets.Dataset) -> N
     PatchSampler(photos, 3, 12, 1, seed=0).batch(0)
 
 
-def test_a_damaged_decoded_image_is_named(photos: datasets.Dataset) -> None:
+def of_shape(*shape: int, dtype: type = np.uint8) -> bytes:
+    content = io.BytesIO()
+    np.save(content, np.zeros(shape, dtype))
+    return sealed(content.getvalue())
+
+
+def flipped(content: bytes, at: int) -> bytes:
+    changed = bytearray(content)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    **{f"flip {at}": lambda content, at=at: flipped(content, at) for at in (0, 9, 60, 200, 1000, -33, -32, -1)},
+    **{f"cut to {size}": lambda content, size=size: content[:size] for size in (0, 1, 31, 32, 100, 128, 500, -33, -1)},
+    "of an older version, without checksum": lambda content: content[:-32],
+    "longer": lambda content: content + b"x",
+    "text": lambda content: sealed(b"text"),
+    "another shape": lambda content: of_shape(5, 5, 3),
+    "grey": lambda content: of_shape(37, 50),
+    "four channels": lambda content: of_shape(37, 50, 4),
+    "other numbers": lambda content: of_shape(37, 50, 3, dtype=np.float32),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_decoded_images_are_healed(
+    photos: datasets.Dataset, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """A flipped bit in each of them trained other weights, and a missing end killed the process."""
+    before = PatchSampler(photos, 2, 6, 40, seed=0).batch(0)
+    files = sorted((cache_folder() / "decoded").glob("*.npy"))
+    whole = [file.read_bytes() for file in files]
+    for chosen in (files[:1], files[1:2], files):
+        for file in chosen:
+            file.write_bytes(DAMAGE[name](file.read_bytes()))
+        caplog.clear()
+        after = PatchSampler(photos, 2, 6, 40, seed=0).batch(0)
+        assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+        assert [file.read_bytes() for file in files] == whole
+        (record,) = caplog.records
+        assert record.levelno == logging.WARNING
+        assert re.search(r"decoded: [123] of folder:photos \([abc, ]+\) damaged, decoded again$", record.getMessage())
+    caplog.clear()
+    PatchSampler(photos, 2, 6, 40, seed=0)
+    assert caplog.records == []
+
+
+def test_a_decoded_image_is_verified_once_while_it_is_unchanged(
+    photos: datasets.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified: list[Path] = []
+    is_sealed = decoded.is_sealed
+    monkeypatch.setattr(decoded, "is_sealed", lambda file: verified.append(file) or is_sealed(file))
+    sampler = PatchSampler(photos, 2, 6, 4, seed=0)
+    assert len(verified) == len(set(verified)) == 2 * len(SIZES)
+    PatchSampler(photos, 2, 8, 4, seed=1)
+    pickle.loads(pickle.dumps(sampler)).batch(0)  # as in a worker
+    assert len(verified) == 2 * len(SIZES)
+    changed = sampler.images[0][0].file
+    changed.write_bytes(changed.read_bytes())
     PatchSampler(photos, 2, 6, 4, seed=0)
-    for file in (cache_folder() / "decoded").glob("*.npy"):
-        os.truncate(file, 200)
-    patches._open.cache_clear()
-    with pytest.raises(DataError, match=r"\.npy: decoded image cannot be read .*delete the file"):
-        PatchSampler(photos, 2, 6, 4, seed=0)
+    assert verified[2 * len(SIZES) :] == [changed]
+
+
+def test_a_cache_that_cannot_be_written_will_do_when_all_is_there(
+    photos: datasets.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = PatchSampler(photos, 2, 6, 4, seed=0).batch(0)
+
+    def refuse(path: object, *_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system", str(path))
+
+    for name in ("write", "FileLock"):
+        monkeypatch.setattr(decoded, name, refuse)
+    after = PatchSampler(photos, 2, 6, 4, seed=0).batch(0)
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    with pytest.raises(OSError, match="decoded"):
+        PatchSampler(photos, 3, 6, 4, seed=0)
+
+
+def test_another_format_of_the_reader_decodes_anew(
+    photos: datasets.Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = {pair[0].file for pair in PatchSampler(photos, 2, 6, 4, seed=0).images}
+    monkeypatch.setattr(decoded, "READER", decoded.READER + 1)
+    after = {pair[0].file for pair in PatchSampler(photos, 2, 6, 4, seed=0).images}
+    assert before.isdisjoint(after)
+    assert all(file.exists() for file in before)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("change", [lambda file: os.truncate(file, 200), Path.unlink], ids=["cut", "removed"])
+def test_a_decoded_image_that_goes_while_in_use_is_one_line(
+    photos: datasets.Dataset, workers: int, change: Callable[[Path], None]
+) -> None:
+    """Under a memory map the process would die of SIGBUS."""
+    sampler = PatchSampler(photos, 2, 6, 4, seed=0)
+    for pair in sampler.images:
+        for image in pair:
+            change(image.file)
+    with pytest.raises(DataError, match=r"\.npy: decoded image .*run again") as caught:
+        list(loader(sampler, 0, 2, workers))
+    assert "\n" not in str(caught.value)
 
 
 def test_missing_images_stop_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
