@@ -13,7 +13,6 @@ from foundation import SpinbenchError
 
 READER = 1  # format of the reader: raised when the same file gives other pixels, or another LR image
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # none that Pillow hands to an external program
-READER = 1  # raised when the same file gives other pixels than before
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
