@@ -19,20 +19,16 @@ from PIL import Image
 
 import ablations
 import results
+from tests.benchmarks.commands import Done, spinbench
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
 CHECKOUT = Path(__file__).parents[2]
 
-Done = subprocess.CompletedProcess[str]
 Finished = tuple[Path, Done]
 
 
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "benchmarks.cli", *map(str, arguments)]
-
-
-def spinbench(*arguments: object) -> Done:
-    return subprocess.run(command(*arguments), cwd=CHECKOUT, capture_output=True, text=True, timeout=300)
 
 
 def run_tiny(folder: Path, *arguments: object, protocol: Path = TINY) -> Done:
