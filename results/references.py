@@ -12,14 +12,14 @@ from __future__ import annotations
 import io
 import json
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from results import ROOT, ResultsError, digest, sha256, write
+from results import ROOT, ResultsError, digest, plain, sha256, write
 
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _TEXTS = ("dataset", "lr_origin", "image")
@@ -101,14 +101,13 @@ class Reference:
 
 @dataclass(frozen=True)
 class _Description:
-    """The content of reference.json: `files` are the SHA-256 of the tables, `hash` that of all else in it."""
+    """The content of reference.json, beside its own hash; `files` are the SHA-256 of the tables."""
 
     network: NetworkRecord
     data: dict[str, str]
     cost: Cost | None
     history: list[dict[str, Any]]
     files: dict[str, str] = field(default_factory=dict)
-    hash: str = ""
 
 
 def names(root: Path = ROOT) -> list[str]:
@@ -158,25 +157,24 @@ def store(name: str, measured: Measured, reason: str, weights: Path | None = Non
     own = folder / "weights.safetensors"
     if weights is not None and weights.resolve() != own.resolve():
         write(own, weights.read_bytes())
-    description = replace(description, hash=_hash(description))
-    write(folder / "reference.json", json.dumps(asdict(description), indent=1) + "\n")
+    content = plain(asdict(description))
+    write(folder / "reference.json", json.dumps({**content, "hash": digest(content)}, indent=1) + "\n")
     return load(name, root)
 
 
 def _check(folder: Path, content: _Description) -> None:
     """Raises ResultsError for a file of a reference that is not what was written."""
-    if content.hash != _hash(content) and (content.hash or content.files):  # older ones have neither
-        raise ResultsError(f"{folder / 'reference.json'}: damaged or edited: its content does not have its hash")
+    path = folder / "reference.json"
+    raw = json.loads(path.read_bytes())
+    told = raw.pop("hash", "")
+    if told != digest(raw) and (told or "files" in raw):  # older ones have neither
+        raise ResultsError(f"{path}: damaged or edited: its content does not have the hash that it states")
     own = folder / "weights.safetensors"
     known = dict(content.files) | ({own.name: content.network.weights} if own.is_file() else {})
-    for file, told in known.items():
+    for file, expected in known.items():
         path = folder / file
-        if told is not None and (not path.is_file() or sha256(path) != told):
+        if expected is not None and (not path.is_file() or sha256(path) != expected):
             raise ResultsError(f"{path}: damaged or replaced: its SHA-256 is not the recorded one; restore it")
-
-
-def _hash(content: _Description) -> str:
-    return digest({key: value for key, value in asdict(content).items() if key != "hash"})
 
 
 def _text(table: pd.DataFrame) -> str:

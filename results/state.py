@@ -77,7 +77,9 @@ def state(run: Run, stages: Stages) -> RunState:
             stale.append(f"{stage}: {'; '.join(changes)}")
         if stage == "train":
             if changes:
-                refused = f"was trained under other settings ({'; '.join(changes)})"
+                network = any(change.startswith(("model:", "config")) for change in changes)
+                way_out = "; another network needs a variant of another name" if network else ""
+                refused = f"was trained under other settings ({'; '.join(changes)}){way_out}"
             elif record is None:
                 pending.append(stage)
             elif WEIGHTS in damage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,6 +66,41 @@ def test_finished_work_is_never_repeated(finished: Finished) -> None:
     assert again.returncode == 0
     assert "full-x4-s0 already finished" in again.stdout
     assert [path.stat().st_mtime_ns for path in files] == before
+
+
+@pytest.mark.parametrize("file", ["provenance.json", "run.yaml", "quality.csv", "cost.json"])
+def test_damage_is_named_and_mended_where_that_is_cheap(finished: Finished, tmp_path: Path, file: str) -> None:
+    """One flipped bit in provenance.json set a finished training aside, and others entered the report in silence."""
+    shutil.copytree(finished[0] / "runs", tmp_path / "runs")
+    run = tmp_path / "runs" / "tiny" / "full-x4-s0"
+    kept = {name: (run / name).read_bytes() for name in ("weights.safetensors", "quality.csv", "training.csv")}
+    damaged = bytearray((run / file).read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (run / file).write_bytes(damaged)
+    shown = spinbench("status", "table2", "--protocol", TINY, "--results", tmp_path).stdout
+    assert "damaged" in next(line for line in shown.splitlines() if "full-x4-s0" in line) and file in shown
+    done = run_tiny(tmp_path, "--only", "full")
+    assert done.returncode == 0, done.stdout
+    assert f"full-x4-s0: {file}: " in done.stdout and "full-x4-s0 train" not in done.stdout
+    assert {name: (run / name).read_bytes() for name in kept} == kept
+    assert "full-x4-s0 already finished" in run_tiny(tmp_path, "--only", "full").stdout
+
+
+def test_damaged_weights_are_refused_not_trained_anew(finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished[0] / "runs", tmp_path / "runs")
+    run = tmp_path / "runs" / "tiny" / "full-x4-s0"
+    damaged = bytearray((run / "weights.safetensors").read_bytes())
+    damaged[-5] ^= 1
+    (run / "weights.safetensors").write_bytes(damaged)
+    for command in (("run", "table2", "--only", "full"), ("train", "full")):
+        done = spinbench(*command, "--protocol", TINY, "--threads", 1, "--results", tmp_path)
+        assert done.returncode == 1
+        assert "weights.safetensors: damaged or replaced" in done.stdout and "--rerun" in done.stdout
+    assert (run / "weights.safetensors").read_bytes() == damaged
+    for command in (["evaluate", "spin", "--data", "embedded-test", "--weights", run], ["check", run]):
+        done = spinbench(*command)
+        assert done.returncode in (1, 2) and done.stderr.count("\n") == 1
+        assert "weights.safetensors: damaged" in done.stderr
 
 
 def test_status_tells_finished_from_unfinished(finished: Finished) -> None:
@@ -233,7 +269,9 @@ def test_killed_and_started_again_it_ends_with_the_same_bits(tmp_path: Path) -> 
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert checkpoint.exists()
-    assert run_tiny(killed, "--only", "full", protocol=protocol).returncode == 0
+    resumed = run_tiny(killed, "--only", "full", protocol=protocol)
+    assert resumed.returncode == 0
+    assert re.search(r"full-x4-s0: goes on after iteration \d+ of 12", resumed.stdout)
     for file in ("weights.safetensors", "quality.csv"):
         parts = ("runs", "tiny", "full-x4-s0", file)
         assert whole.joinpath(*parts).read_bytes() == killed.joinpath(*parts).read_bytes(), file

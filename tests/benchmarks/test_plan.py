@@ -62,6 +62,27 @@ def test_an_evaluation_depends_on_its_training_and_its_data_only() -> None:
     assert first["cost"] == longer["cost"]
 
 
+def test_the_machine_and_how_training_is_watched_decide_nothing() -> None:
+    """Each of these set a finished training aside: another device or thread count, workers, checkpoints, validation."""
+    base = jobs(only=["full"])[1].stages
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        protocol, definition = ablations.load_protocol(TINY), ablations.load_experiment("table2")
+        gpu = plan(definition, TINY, protocol, only=["full"], device=torch.device("cuda"), sets=SETS)[1].stages
+    finally:
+        torch.set_num_threads(threads)
+    assert gpu == base
+    watched = jobs(only=["full"], changes={"workers": 3, "checkpoint_every": 1, "validation": None})[1].stages
+    assert watched == base
+    assert jobs(only=["full"], changes={"augment": False})[1].stages["train"] != base["train"]
+
+
+def test_seeds_of_what_is_not_trained_are_refused(mirror_folder: Path) -> None:
+    with pytest.raises(ablations.AblationError, match="seeds 3: protocol published trains nothing"):
+        published_jobs(seeds=[3])
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

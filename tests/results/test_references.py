@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from results import ResultsError, references
+from results import ResultsError, references, sha256
 from results.references import Cost, Measured, NetworkRecord, Timing
 
 NAME = "quick/full-x4-s0"
@@ -60,6 +60,8 @@ def test_every_reason_is_kept(measured: Measured, tmp_path: Path) -> None:
 def test_weights_are_copied(measured: Measured, tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     weights.write_bytes(b"weights")
+    network = replace(measured.network, weights=sha256(weights))
+    measured = replace(measured, network=network)
     found = references.store(NAME, measured, "first", weights, tmp_path)
     assert found.weights is not None
     assert found.weights.read_bytes() == b"weights"
@@ -87,24 +89,68 @@ def test_an_unknown_name_is_told_with_the_known_ones(measured: Measured, tmp_pat
     [
         ("reference.json", "{", "reference.json: content: Invalid JSON"),
         ("reference.json", '{"network": {"model": "spin"}}', r"reference.json: network.scale: Field required"),
-        ("quality.csv", "dataset,psnr\n", "quality.csv: .*expected the columns dataset, lr_origin, image, psnr, ssim"),
-        ("quality.csv", "dataset,lr_origin,image,psnr,ssim\na,b,c,high,0.5\n", r"quality.csv: .*'high'"),
-        ("samples.csv", None, r"samples.csv: not a table of a reference"),
-        ("samples.csv", "dataset,image,row,column,red,green,blue\na,b,1,1,1,1,\n", "samples.csv: not a table"),
+        ("quality.csv", "dataset,psnr\n", "quality.csv: damaged or replaced"),
+        ("quality.csv", "", "quality.csv: damaged or replaced"),
+        ("samples.csv", None, "samples.csv: damaged or replaced"),
+        ("weights.safetensors", "others", "weights.safetensors: damaged or replaced"),
     ],
 )
-def test_damage_is_named(measured: Measured, tmp_path: Path, file: str, content: str | None, message: str) -> None:
-    path = references.store(NAME, measured, "first", root=tmp_path).folder / file
+@pytest.mark.parametrize("command", [references.load, "store"])
+def test_damage_is_named(
+    measured: Measured, tmp_path: Path, file: str, content: str | None, message: str, command: object
+) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"weights")
+    measured = replace(measured, network=replace(measured.network, weights=sha256(weights)))
+    path = references.store(NAME, measured, "first", weights, tmp_path).folder / file
     if content is None:
         path.unlink()
     else:
         path.write_text(content)
     with pytest.raises(ResultsError, match=message):
-        references.load(NAME, tmp_path)
+        if command == "store":  # its reasons would be lost
+            references.store(NAME, measured, "second", weights, tmp_path)
+        else:
+            references.load(NAME, tmp_path)
+
+
+def test_no_flipped_bit_of_a_reference_goes_unnoticed(measured: Measured, tmp_path: Path) -> None:
+    folder = references.store(NAME, measured, "first", root=tmp_path).folder
+    for path in sorted(folder.iterdir()):
+        content = path.read_bytes()
+        for position in range(0, len(content), 11):
+            damaged = bytearray(content)
+            damaged[position] ^= 2
+            path.write_bytes(damaged)
+            try:
+                found = references.load(NAME, tmp_path)
+            except ResultsError as error:
+                assert path.name in str(error)
+            else:  # white space between the tokens of JSON
+                assert path.name == "reference.json" and found.measured.network == measured.network
+                assert json.loads(bytes(damaged)) == json.loads(content)
+        path.write_bytes(content)
+
+
+def test_a_table_of_another_shape_is_refused(measured: Measured, tmp_path: Path) -> None:
+    """Also in a reference that was written before files had checksums."""
+    folder = references.store(NAME, measured, "first", root=tmp_path).folder
+    description = json.loads((folder / "reference.json").read_text())
+    older = {key: value for key, value in description.items() if key not in ("files", "hash")}
+    (folder / "reference.json").write_text(json.dumps(older))
+    references.load(NAME, tmp_path)
+    for content, message in (
+        ("dataset,psnr\n", "quality.csv: .*expected the columns dataset, lr_origin, image, psnr, ssim"),
+        ("dataset,lr_origin,image,psnr,ssim\na,b,c,high,0.5\n", r"quality.csv: .*'high'"),
+    ):
+        (folder / "quality.csv").write_text(content)
+        with pytest.raises(ResultsError, match=message):
+            references.load(NAME, tmp_path)
 
 
 def test_history_must_not_be_empty(measured: Measured, tmp_path: Path) -> None:
     path = references.store(NAME, measured, "first", root=tmp_path).folder / "reference.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "history": []}))
+    content = {**json.loads(path.read_text()), "history": []}
+    path.write_text(json.dumps({key: value for key, value in content.items() if key not in ("files", "hash")}))
     with pytest.raises(ResultsError, match="history: expected at least one record"):
         references.load(NAME, tmp_path)
