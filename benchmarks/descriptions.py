@@ -124,7 +124,7 @@ def _read(read: Callable[[Path], dict[str, Any] | None], file: Path) -> dict[str
     try:
         return read(file) or {}
     except ResultsError as error:
-        raise NetworkError(str(error)) from error
+        raise NetworkError(f"{file}: cannot be used ({one_line(error).removeprefix(f'{file}: ')})") from error
 
 
 def _of_file(file: Path) -> Description | None:

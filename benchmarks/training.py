@@ -143,8 +143,9 @@ def train(
     unchecked: list[tuple[int, float, Tensor]] = []  # iteration, learning rate, (loss, norm of the gradient)
     ended = on_phase or (lambda phase: None)
     saved, clock = start, time.perf_counter() - seconds
-    with _reproducible_cudnn(), _noted_signals() as signals:
-        batches = loader(sampler, start, training.iterations, training.workers)
+    batches = loader(sampler, start, training.iterations, training.workers)
+    # closed, or the frame of an exception would keep the workers, and this process would wait for them for ever
+    with _reproducible_cudnn(), _noted_signals() as signals, contextlib.closing(batches):
         for iteration, (lr, hr) in zip(range(start + 1, training.iterations + 1), batches, strict=True):
             lr, hr = lr.to(device, non_blocking=True), hr.to(device, non_blocking=True)
             ended("data")

@@ -8,7 +8,7 @@ same way for few images and for many, and for all workers.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import numpy as np
 import torch
@@ -71,7 +71,7 @@ class PatchSampler:
             return error
 
 
-def loader(sampler: PatchSampler, start: int, stop: int, workers: int = 0) -> Iterator[Batch]:
+def loader(sampler: PatchSampler, start: int, stop: int, workers: int = 0) -> Generator[Batch, None, None]:
     """The batches start, ..., stop - 1 in order, drawn by this process or by spawned workers.
 
     DataError for a decoded image that has been cut or removed since the sampler was made.

@@ -56,7 +56,10 @@ def network(text: str, scale: int, experiment: str, protocol: str, root: Path = 
                 found = networks.of_weights(run.folder, scale=scale, **_as_defined(variant))
                 return replace(found, name=name, label=label, source=f"run {other}/{run.name}")
     wanted = Run(own, name, scale, 0, root).path("weights.safetensors")
-    raise PictureError(f"{name} x{scale}: no trained weights, expected {wanted}, or a file named as {name}=FILE")
+    left_out = [one for there in places.values() for one in there.left_out]
+    others = [str(one) for one in left_out if (one.run.variant, one.run.scale) == (name, scale)]
+    told = f" ({'; '.join(others)})" if others else ""
+    raise PictureError(f"{name} x{scale}: no trained weights{told}, expected {wanted}, or a file named as {name}=FILE")
 
 
 def untrained(name: str, scale: int, experiment: str) -> Network:

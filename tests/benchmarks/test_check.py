@@ -403,7 +403,9 @@ def test_what_cannot_be_checked(
 
 def test_a_damaged_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("protocol: quick\n")
-    with pytest.raises(NetworkError, match=r"run\.yaml: not the description of a run"):
+    with pytest.raises(
+        NetworkError, match=r"run\.yaml: cannot be used \(stages: expected a mapping of stages to settings\)"
+    ):
         subjects.find([str(tmp_path)])
 
 

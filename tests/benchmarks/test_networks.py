@@ -172,10 +172,11 @@ def test_another_network_s_weights_in_the_folder_of_a_run(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"\x89PNG", "run.yaml: not the description of a run"),
-        (b"stages: [", "run.yaml: not the description of a run"),
-        (b"- 1\n", "run.yaml: not the description of a run"),
-        (b"protocol: quick\n", "run.yaml: not the description of a run .'stages'."),
+        (b"\x89PNG", "run.yaml: cannot be used .not valid YAML"),
+        (b"stages: [", "run.yaml: cannot be used .not valid YAML"),
+        (b"- 1\n", "run.yaml: cannot be used .expected a mapping, found list"),
+        (b"protocol: quick\n", "run.yaml: cannot be used .stages: expected a mapping"),
+        (b"format: 2\nhash: abc\nstages: {}\n", "run.yaml: cannot be used .damaged or edited"),
         (b"stages: {train: {seed: 0}}\n", "run.yaml: not the description of a run"),
         (b"stages: {train: {model: srcnn, scale: large}}\n", "run.yaml: not the description of a run .scale: Input"),
         (b"stages: {train: {model: srcnn, scale: 4, config: {a: 1}}}\n", "run.yaml: srcnn has no configuration 'a'"),

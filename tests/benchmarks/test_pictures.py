@@ -33,6 +33,7 @@ from benchmarks.quality import eight_bit, psnr, ssim
 from foundation import SpinbenchError
 from results import Run, pictures
 from results.comparison import Box, Comparison
+from results.quality import QUALITY
 from tests.benchmarks.runs import run_of
 
 CPU = torch.device("cpu")
@@ -239,9 +240,7 @@ def test_stored_names_are_plain(one: str, other: str) -> None:
 
 def trained(root: Path, protocol: str, seed: int = 0) -> Run:
     run = Run(protocol, "full", SCALE, seed, root)
-    run.folder.mkdir(parents=True)
-    torch.manual_seed(seed)
-    safetensors.torch.save_file(models.build("spin", SCALE, blocks=8).state_dict(), run.path("weights.safetensors"))
+    run_of(run.folder, "spin", SCALE, {"blocks": 8}, protocol=protocol, variant="full", seed=seed)
     return run
 
 
@@ -297,7 +296,8 @@ def test_named_weights_are_what_they_say(tmp_path: Path) -> None:
 
 def test_a_run_of_another_definition_is_not_the_variant_s(tmp_path: Path) -> None:
     run_of(tmp_path / "runs" / "quick" / "full-x4-s0", "spin", SCALE, {"blocks": 1}, variant="full")
-    with pytest.raises(NetworkError, match=r"full-x4-s0: asked for blocks 8, but .*run\.yaml says blocks 1"):
+    told = r"no trained weights \(full-x4-s0: of another definition \(config.blocks: 1 -> 8\)\), expected"
+    with pytest.raises(PictureError, match=told):
         named("full", SCALE, "table2", "quick", tmp_path)
 
 
@@ -398,7 +398,9 @@ def test_the_image_and_the_networks_are_found(
         rows = pd.DataFrame({"image": ["chelsea", "coffee"], "psnr": [chelsea, 30.0]})
         rows = rows.assign(dataset="embedded-test", lr_origin="imresize-symmetric", convention="rcan", ssim=0.9)
         run = Run("quick", variant, SCALE, 0, tmp_path)
-        results.write(run.path("quality.csv"), rows.to_csv(index=False))
+        if variant == "bicubic":
+            run.describe({"source": "baseline"}, {})
+        run.write("quality.csv", rows[QUALITY].to_csv(index=False))
     monkeypatch.setattr(  # a small part of the set: SPIN takes its time
         datasets.Dataset, "pair", lambda self, image, scale: Pair(image, *_small(), "imresize-symmetric")
     )

@@ -443,7 +443,7 @@ def test_weights_of_a_file_and_of_a_run(spinbench: Spinbench, image: Path) -> No
     config = ablations.load_experiment("table2").variants["full"].config
     model = models.build("spin", 4, **config)
     run = spinbench.folder / "runs" / "quick" / "full-x4-s0"
-    run.mkdir(parents=True)
+    run_of(run, "spin", 4, dict(config), variant="full")
     published = spinbench.folder / "published.pth"
     torch.save(models.published_state("spin", model), published)
     save(model, run / "weights.safetensors")
