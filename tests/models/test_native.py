@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pooch
 import pytest
 import torch
 from hypothesis import given, settings
@@ -258,7 +253,7 @@ def test_no_kernel_where_another_precision_or_a_graph_is_wanted(counted: list[st
 
 def test_memory_is_used_again_when_no_view_of_it_is_left() -> None:
     like = torch.empty(0)
-    with torch.no_grad(), memory.reused():
+    with torch.no_grad(), memory.reused(like):
         first = memory.empty(like, 6, 4)
         address, view = first.data_ptr(), first[2:]
         del first
@@ -280,70 +275,3 @@ def test_no_result_within_the_network_is_overwritten() -> None:
         if isinstance(kept, Association):
             kept, then = kept.weights, then.weights
         assert torch.equal(kept, then)
-
-
-# How they are had
-
-
-@pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A folder in which nothing is compiled yet."""
-    monkeypatch.setattr(pooch, "os_cache", lambda _name: tmp_path)
-    native.library.cache_clear()
-    yield tmp_path
-    native.library.cache_clear()
-
-
-def test_they_are_compiled_once(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert native.library() is not None
-    (kept,) = (fresh / "kernels").iterdir()
-    native.library.cache_clear()
-    monkeypatch.setattr(native, "_run", pytest.fail)
-    assert native.library() is not None
-    assert list((fresh / "kernels").iterdir()) == [kept]
-    assert native.compiler()
-
-
-def compiler(folder: Path, script: str) -> str:
-    path = folder / "compiler"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return str(path)
-
-
-@pytest.mark.parametrize(
-    ("script", "reason"),
-    [
-        (None, "no C\\+\\+ compiler"),
-        ("[ $1 = --version ] && echo 1 && exit; echo 'error: no such flag' >&2; exit 1", "no such flag"),
-        (
-            '[ $1 = --version ] && echo 1 && exit; while [ $1 != -o ]; do shift; done; echo x > "$2"',
-            "too short|invalid ELF",
-        ),
-    ],
-    ids=["none", "fails", "nonsense"],
-)
-def test_without_a_compiler_the_network_runs_all_the_same(
-    script: str | None, reason: str, fresh: Path, monkeypatch: pytest.MonkeyPatch, counted: list[str]
-) -> None:
-    torch.manual_seed(0)
-    model = models.build("spin", 2).eval()
-    x = torch.rand(1, 3, 24, 30)
-    monkeypatch.setenv("CXX", compiler(fresh, script) if script else "no-such-compiler")
-    with torch.no_grad():
-        with pytest.warns(UserWarning, match=reason):
-            without = model(x)
-        assert counted == [] and native.compiler() is None
-        monkeypatch.delenv("CXX")
-        native.library.cache_clear()
-        torch.testing.assert_close(model(x), without, rtol=1e-4, atol=1e-5)
-    assert counted
-
-
-def test_they_can_be_switched_off() -> None:
-    command = "import warnings; warnings.simplefilter('error'); from models import native; print(native.compiler())"
-    environment = {**os.environ, "SPINBENCH_NATIVE": "0"}
-    done = subprocess.run(
-        [sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=True, cwd=Path.cwd()
-    )
-    assert done.stdout.strip() == "None"
