@@ -232,14 +232,47 @@ def test_weights_beyond_float32_are_left_to_the_library(counted: list[str]) -> N
     torch.testing.assert_close(found, exact.float(), rtol=1e-3, atol=1e-3)
 
 
-def test_what_is_not_a_number_stays_so() -> None:
+def not_a_number(bits: int) -> Tensor:
+    return torch.tensor([bits], dtype=torch.uint32).view(torch.float32)[0]
+
+
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7F800001, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_what_is_not_a_number_stays_so(bits: int) -> None:
+    """Whatever its bits: a file may hold any."""
+    wrong = not_a_number(bits)
     made, x = block(), tensor(1, 30 * 30, 40)
-    x[0, 0, 0] = torch.nan
+    x[0, 0, 0] = wrong
     for output in (made.local(x, 30, 30), made.local_ffn(x)):
         assert output[0, 0].isnan().all()
     assert made.local(x, 30, 30)[0, -1].isfinite().all()
     upsampled = upsample(x.view(1, 30, 30, 40).permute(0, 3, 1, 2), Upsampler(40, 2), nn.Conv2d(40, 3, 3, padding=1))
     assert upsampled[..., :2, :2].isnan().all() and upsampled[..., 8:, :].isfinite().all()
+    superpixels = associate(x.detach(), grid(30, 30, 12, CPU))
+    assert superpixels.weights[0, 0, :, 0].isnan().any() and superpixels.mean(x)[0, 0].isnan().all()
+
+
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7F800001, 0x7FFFFFFF, 0xFFFFFFFF])
+@torch.no_grad()
+def test_a_weight_that_is_not_a_number_is_seen(bits: int) -> None:
+    made, x = block(), tensor(1, 12 * 12, 40)
+    for name, parameter in made.local_ffn.named_parameters():
+        kept = parameter.clone()
+        parameter[tuple(size // 2 for size in parameter.shape)] = not_a_number(bits)
+        assert made.local_ffn(x).isnan().any(), name
+        parameter.copy_(kept)
+
+
+@pytest.mark.parametrize("bits", [0x7FC00000, 0xFFFFFFFF])
+@pytest.mark.parametrize("sources", [1, 2, 9, 64, 130])
+def test_attention_to_what_is_not_a_number(bits: int, sources: int) -> None:
+    wrong = not_a_number(bits)
+    for place, seen in enumerate([[2], [0, 1, 2, 3], [0, 1, 2, 3]]):
+        parts = tensor(2, 4, 24), tensor(2, sources, 24, seed=1), tensor(2, sources, 40, seed=2)
+        parts[place][0, 2 if place == 0 else sources // 2, 7] = wrong
+        assert functions.attention_fits(*parts)
+        found = attention(*(part[:, None] for part in parts), 0.2)[:, 0]
+        assert found[0, seen, 7].isnan().all() and found[1].isfinite().all()
+        assert found[0, [row for row in range(4) if row not in seen]].isfinite().all()
 
 
 def test_no_kernel_where_another_precision_or_a_graph_is_wanted(counted: list[str]) -> None:
