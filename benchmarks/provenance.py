@@ -46,7 +46,7 @@ class Process:
             "system": f"{platform.system()} {platform.machine()}",
             "threads": torch.get_num_threads(),
             "capability": torch.backends.cpu.get_cpu_capability(),
-            "versions": versions(),
+            "versions": versions() | {"kernels": native.used() or "not used"},
             "commit": commit(),
             "source": source_digest(),
         }
@@ -65,15 +65,15 @@ def flags(record: dict[str, dict[str, Any]]) -> list[str]:
             found.append(f"{stage}: other sources ({made['source'][:8]}, now {source_digest()[:8]})")
         if made["versions"]["torch"] != versions()["torch"]:
             found.append(f"{stage}: other torch ({made['versions']['torch']}, now {versions()['torch']})")
-        if (kernels := made["versions"].get("kernels", "none")) != versions()["kernels"]:
-            found.append(f"{stage}: other kernels ({kernels}, now {versions()['kernels']})")
+        if (kernels := made["versions"].get("kernels", "none")) not in ("not used", native.compiler()):
+            found.append(f"{stage}: other kernels ({kernels}, now {native.compiler()})")
     return found
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Python, the libraries that take part in a result, and the compiler of SPIN's kernels for a CPU."""
-    found = {"python": platform.python_version(), "kernels": native.compiler() or "none"}
+    """Python, and the libraries that take part in a result."""
+    found = {"python": platform.python_version()}
     for name in _LIBRARIES:
         found[name] = importlib.metadata.version(name)
     return found

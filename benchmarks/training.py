@@ -34,6 +34,7 @@ from benchmarks import checkpoints
 from benchmarks.data.patches import PatchSampler, loader
 from benchmarks.provenance import Process
 from foundation import SpinbenchError
+from models import native
 from models.weights import ENTRY, tensors_digest
 from results import plain, processes
 
@@ -127,7 +128,9 @@ def train(
             raise checkpoints.CheckpointError(f"{path}: does not fit this training ({reason})") from error
         earlier = stored.get("processes", [])
         log.info("%s: goes on after iteration %d of %d", run.name, start, training.iterations)
-        for change in processes.changes([*earlier[-1:], process.facts()]):
+        now = process.facts()
+        now["versions"] |= {"kernels": native.used() or native.compiler()}  # those it is about to use
+        for change in processes.changes([*earlier[-1:], now]):
             log.warning("%s: goes on with %s; the last bits may differ from those of one process", run.name, change)
     elif initial is not None:
         left = warm_start(model, initial)

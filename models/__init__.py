@@ -2,6 +2,11 @@
 
 A network takes RGB in [0, 1], (N, 3, H, W), and gives (N, 3, scale·H, scale·W), not clamped. It never changes its
 input. Registering one is one line in `_REGISTRY`.
+
+A network never turns NaN into numbers unnoticed: where a pixel is NaN, its square in the output is, and if a weight
+that takes part is NaN, so is some of the output. That holds on every CPU, with kernels and without, in any precision,
+in training and in evaluation, compiled or not. A layer that chooses (a mask, the best match, the library's attention
+with few keys) must see to it that NaN is not taken for "not chosen"; the contract tests ask every network.
 """
 
 from __future__ import annotations

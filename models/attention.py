@@ -19,12 +19,13 @@ from models.native.functions import attention_fits, usable
 
 LOG2_E = 1.4426950408889634
 PIECE = 2**21  # numbers of a piece: 8 MiB in float32, which stay in a CPU's cache
+LANES = 64  # numbers in the widest vector of any CPU
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """softmax(scale · query keyᵀ) · value over the last two dimensions.
 
-    query (..., L, D), key (..., S, D), value (..., S, E) -> (..., L, E).
+    query (..., L, D), key (..., S, D), value (..., S, E) -> (..., L, E). NaN stays NaN, as in `fused`.
     """
     if _tiled(query):
         queries, keys, values = (part.flatten(0, -3) for part in (query, key, value))
@@ -39,7 +40,22 @@ def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor
     if query.device.type == "cpu":  # whose fused kernel needs equal widths; zeros change no product
         query, key = (F.pad(part, (0, max(0, depth - width))) for part in (query, key))
         value = F.pad(value, (0, max(0, width - depth)))
-    return F.scaled_dot_product_attention(query, key, value, scale=scale)[..., :depth]
+    return fused(query, key, value, scale=scale)[..., :depth]
+
+
+def fused(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None, scale: float | None = None) -> Tensor:
+    """The library's attention, of equal widths; `bias` is added to the scores. NaN stays NaN.
+
+    On a CPU the library takes a row of scores that are all NaN for one that is masked out, and gives 0, where there are
+    fewer keys than lanes of a vector; and its exponential in half precision gives numbers where infinite scores make
+    NaN. There a query that is not finite gives NaN here, and a key that is not makes all of its queries NaN.
+    """
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
+    if query.device.type != "cpu" or (key.shape[-2] >= LANES and mixed.dtype in (torch.float32, torch.float64)):
+        return mixed
+    with torch.no_grad():  # 0, or NaN
+        lost = (query * 0).sum(-1, keepdim=True) + (key * 0).sum((-2, -1), keepdim=True)
+    return mixed + lost.to(mixed.dtype)
 
 
 def _tiled(query: Tensor) -> bool:

@@ -84,8 +84,11 @@ class Block(nn.Module):
             if self.training:
                 choice = F.gumbel_softmax(scores, hard=True)
                 return (choice @ exact.flatten(2)).unflatten(2, patches.shape[2:])
-        best = scores.argmax(-1) + count * torch.arange(batch, device=scores.device)[:, None]  # the first, if equal
-        return patches.flatten(0, 1).index_select(0, best.flatten()).unflatten(0, (batch, count))
+        best = scores.argmax(-1, keepdim=True)  # (B, patches, 1); the first, if equal
+        rows = (best + count * torch.arange(batch, device=scores.device)[:, None, None]).flatten()
+        matched = patches.flatten(0, 1).index_select(0, rows).unflatten(0, (batch, count))
+        lost = 0 * scores.detach().gather(-1, best)  # 0, or NaN: then there was no choice
+        return matched + lost[..., None].to(matched.dtype)
 
 
 @kept_per_shape(64)

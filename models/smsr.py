@@ -43,12 +43,14 @@ class SpatialMask(nn.Module):
         """x (N, C, H, W) -> (N, 1, H, W) in [0, 1]. The last row or column of an odd size is masked out."""
         height, width = x.shape[-2:]
         logits = self.logits(x)  # (N, 2, H, W), or one row or column less
-        if self.training:
-            # The published temperature schedule is never applied: the temperature stays 1.
-            mask = F.gumbel_softmax(logits, dim=1)[:, 1:]
-        else:
-            mask = (logits[:, 1:] > logits[:, :1]).to(logits.dtype)
+        # The published temperature schedule is never applied: the temperature stays 1.
+        mask = F.gumbel_softmax(logits, dim=1)[:, 1:] if self.training else hard(logits[:, 1:] - logits[:, :1])
         return F.pad(mask, (0, width - mask.shape[3], 0, height - mask.shape[2]))
+
+
+def hard(logit: Tensor) -> Tensor:
+    """1 where a logit is above 0, else 0, but NaN where it is NaN."""
+    return (logit > 0).to(logit.dtype).masked_fill(logit != logit, torch.nan)
 
 
 class MaskedConvolutions(nn.Module):
@@ -71,8 +73,8 @@ class MaskedConvolutions(nn.Module):
             dense = F.gumbel_softmax(logits, dim=-1)[..., 0]  # (C, layers)
             features = self._soft(x, mask, dense)
         else:
-            dense = (logits[..., 0] > logits[..., 1]).to(logits.dtype)
-            features = self._hard(x, mask, dense.bool())
+            dense = hard(logits[..., 0] - logits[..., 1])
+            features = self._hard(x, mask, dense)
         return features, mask.mean((1, 2, 3)) * (1 - dense).mean() + dense.mean()
 
     def _soft(self, x: Tensor, mask: Tensor, dense: Tensor) -> Tensor:
@@ -92,9 +94,9 @@ class MaskedConvolutions(nn.Module):
 
     def _hard(self, x: Tensor, mask: Tensor, dense: Tensor) -> Tensor:
         """The same for masks of 0 and 1: every channel is convolved once, in an order with the dense ones first."""
-        order = (~dense).int().argsort(dim=0, stable=True)  # (C, layers)
+        order = (dense != 1).int().argsort(dim=0, stable=True)  # (C, layers)
         # How many are dense changes no number of MACs, and is not known on the meta device.
-        counts = [WIDTH] * LAYERS if dense.is_meta else dense.sum(0).tolist()
+        counts = [WIDTH] * LAYERS if dense.is_meta else (dense == 1).sum(0).tolist()
         outputs: list[Tensor] = []
         for index, weight in enumerate(self._weights()):
             weight = weight[order[:, index]]
@@ -105,7 +107,8 @@ class MaskedConvolutions(nn.Module):
             y[:, counts[index] :] *= mask  # the sparse outputs
             outputs.append(F.relu_(y))
         columns = (order + WIDTH * torch.arange(LAYERS, device=order.device)).t().flatten()
-        return F.conv2d(torch.cat(outputs, dim=1), self.collect.weight[:, columns], self.collect.bias)
+        weight = self.collect.weight[:, columns] + 0 * dense.sum()  # NaN if a choice was
+        return F.conv2d(torch.cat(outputs, dim=1), weight, self.collect.bias)
 
     def _weights(self) -> list[Tensor]:
         return [layer.get_parameter("weight") for layer in self.layers]

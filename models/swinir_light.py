@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.attention import fused
 from models.info import Fixed, ModelInfo
 from models.layers import MEAN, kept_per_shape, to_map, to_tokens
 
@@ -99,8 +100,7 @@ def attend(qkv: Tensor, bias: Tensor) -> Tensor:
     """(B, windows, 64, 3C) -> (B, windows, 64, C)."""
     heads = qkv.flatten(0, 1).unflatten(-1, (3, HEADS, -1))
     query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (B·windows, heads, 64, C / heads)
-    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-    return mixed.transpose(1, 2).flatten(2).unflatten(0, qkv.shape[:2])
+    return fused(query, key, value, bias).transpose(1, 2).flatten(2).unflatten(0, qkv.shape[:2])
 
 
 class Block(nn.Module):

@@ -13,8 +13,12 @@ def changes(processes: Sequence[Mapping[str, Any]]) -> list[str]:
     `processes` are facts as provenance.json records them, in the order of time.
     """
     found = []
-    for before, after in pairwise(map(_bits, processes)):
-        apart = [f"{name} {before.get(name)} -> {value}" for name, value in after.items() if before.get(name) != value]
+    for before, after in pairwise(map(_bits, processes)):  # what one of them does not know is no change
+        apart = [
+            f"{name} {before[name]} -> {after[name]}"
+            for name in before
+            if name in after and before[name] != after[name]
+        ]
         found += [", ".join(apart)] if apart else []
     return found
 
@@ -31,7 +35,7 @@ def told(record: Mapping[str, Any]) -> list[str]:
 
 def _bits(facts: Mapping[str, Any]) -> dict[str, Any]:
     versions, device = facts.get("versions", {}), facts.get("device", {})
-    return {
+    found = {
         "device": device.get("name"),
         "threads": facts.get("threads"),
         "CPU capability": facts.get("capability"),
@@ -39,3 +43,4 @@ def _bits(facts: Mapping[str, Any]) -> dict[str, Any]:
         "kernels": versions.get("kernels"),
         "sources": str(facts.get("source"))[:8],
     }
+    return {name: value for name, value in found.items() if value not in (None, "not used")}

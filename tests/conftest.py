@@ -32,9 +32,19 @@ def mirror_folder() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def data_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for this session, but for the kernels, which all sessions and workers share: compiled once."""
+    kernels = request.config.cache.mkdir("spinbench") / "kernels"
+    kernels.mkdir(mode=0o700, exist_ok=True)
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "kernels").symlink_to(kernels)
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def isolated_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def isolated_data(data_folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache, and none reaches the network by accident."""
-    monkeypatch.setenv("SPINBENCH_DATA", str(tmp_path_factory.getbasetemp() / "data"))
+    monkeypatch.setenv("SPINBENCH_DATA", str(data_folder))
     mirror = SHARED / "mirror"
     monkeypatch.setenv("SPINBENCH_MIRROR", str(mirror if mirror.is_dir() else tmp_path_factory.getbasetemp()))

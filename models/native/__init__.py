@@ -3,7 +3,7 @@
 PyTorch's operators pass whole tensors of 40 channels through memory again and again; these do the arithmetic tile by
 tile in the cache, forward and backward, and 3x3 convolutions with fewer products. They serve float32 tensors on a CPU
 without autocast. Where there is no compiler, or SPINBENCH_NATIVE=0 is set, the network runs in PyTorch alone; results
-differ in their last bits.
+differ in their last bits. The library is kept in a private folder of the cache, and checked before it is loaded.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
-import pooch
 import torch
 from torch import Tensor
+
+from foundation import cache_folder, is_sealed, sealed
 
 _HERE = Path(__file__).parent
 _FLAGS = ["-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC"]
@@ -51,9 +52,24 @@ def off() -> Iterator[None]:
         _off.reset(before)
 
 
-def compiler() -> str | None:
-    """Name and version of the compiler of the kernels; None if there are none."""
-    return _version(_command()).splitlines()[0] if library() else None
+def used() -> str | None:
+    """The compiler of the kernels that this process computes with, "none" where it must do without them.
+
+    None as long as nothing has asked for them: on a GPU, or in a network that has none.
+    """
+    if not library.cache_info().currsize:
+        return None
+    return compiler() if library() else "none"
+
+
+def compiler() -> str:
+    """Name and version of the compiler that the kernels would have here, or "none". Nothing is compiled."""
+    if os.environ.get("SPINBENCH_NATIVE") == "0":
+        return "none"
+    try:
+        return _version(_command()).splitlines()[0]
+    except (OSError, subprocess.SubprocessError, IndexError):
+        return "none"
 
 
 @cache
@@ -76,28 +92,49 @@ def _command() -> str:
     return found
 
 
+@cache
 def _version(command: str) -> str:
     return subprocess.run([command, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def _compiled() -> Path:
-    """The path of the library, compiled unless that was done before, by this compiler and for this CPU."""
+    """The path of the library, compiled unless that was done before, by this compiler and for this CPU.
+
+    It is sealed, since to load one that is cut ends the process, and lies where nobody else can write, since to load
+    it executes it. Raises OSError and SubprocessError.
+    """
     command = _command()
     sources = sorted(_HERE.glob("*.cpp"))
     texts = [source.read_text("utf-8") for source in [*sources, *sorted(_HERE.glob("*.h"))]]
     about = "\0".join([_version(command), *_FLAGS, _cpu(), *texts])
-    folder = Path(pooch.os_cache("spin-bench")) / "kernels"
-    path = folder / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.so"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            # Compiled for OpenMP but not linked to it: its functions are those that PyTorch brings, and so are the
-            # threads. What cannot be found fails when it is loaded, not when it is called.
-            objects = [f"{scratch}/{source.stem}.o" for source in sources]
-            for source, output in zip(sources, objects, strict=True):
-                _run([command, *_FLAGS, "-fopenmp", "-c", str(source), "-o", output])
-            _run([command, "-shared", "-Wl,-z,now", *objects, "-o", f"{scratch}/library.so"])
-            Path(scratch, "library.so").replace(path)  # at once, whoever else compiles
+    folder = cache_folder() / "kernels"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = _own(folder) / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.so"
+    if path.exists():
+        if is_sealed(_own(path)):
+            return path
+        warnings.warn(f"{path}: damaged, so the kernels are compiled again", stacklevel=3)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        # Compiled for OpenMP but not linked to it: its functions are those that PyTorch brings, and so are the
+        # threads. What cannot be found fails when it is loaded, not when it is called.
+        objects = [f"{scratch}/{source.stem}.o" for source in sources]
+        for source, output in zip(sources, objects, strict=True):
+            _run([command, *_FLAGS, "-fopenmp", "-c", str(source), "-o", output])
+        made = Path(scratch, "library.so")
+        _run([command, "-shared", "-Wl,-z,now", *objects, "-o", str(made)])
+        made.write_bytes(sealed(made.read_bytes()))
+        made.chmod(0o600)
+        made.replace(path)  # at once, whoever else compiles; a process that has loaded the old file keeps it
+    return path
+
+
+def _own(path: Path) -> Path:
+    """The path, if it is this user's and nobody else can write there. Raises PermissionError."""
+    status = path.stat()
+    if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+        raise PermissionError(f"{path} belongs to another user; remove it, or set SPINBENCH_DATA to a folder of yours")
+    if status.st_mode & 0o022:
+        raise PermissionError(f"{path} can be written by other users; remove it, or chmod go-w")
     return path
 
 

@@ -18,9 +18,12 @@ _free: ContextVar[dict[int, list[Tensor]] | None] = ContextVar("free", default=N
 
 
 @contextmanager
-def reused() -> Iterator[None]:
-    """A context in which `empty` and `add` use what is no longer needed: with kernels, where no gradient is wanted."""
-    before = _free.set(defaultdict(list) if native.ready() and not torch.is_grad_enabled() else None)
+def reused(like: Tensor) -> Iterator[None]:
+    """A context in which `empty` and `add` use what is no longer needed, where no gradient is wanted.
+
+    That is where there are kernels for tensors such as `like`.
+    """
+    before = _free.set(defaultdict(list) if not torch.is_grad_enabled() and native.ready(like) else None)
     try:
         yield
     finally:

@@ -58,19 +58,21 @@ inline Vector smaller(Vector a, Vector b) {
 #endif
 }
 
-// 2^x to a relative error of 2e-7, at least 2^-126 and at most 2^127; NaN stays NaN.
+// 2^x to a relative error of 2e-7, at least 2^-126 and at most 2^126.5; NaN stays NaN, whatever its bits.
 inline Vector exp2(Vector x) {
-    const Vector rounding = all(12582912.f);  // 1.5 · 2^23: what is added to it is rounded to an integer
-    x = smaller(all(127.f), larger(all(-126.f), x));
+    // 1.5 · 2^23 rounds what is added to it to an integer; 128 more are the exponent's bias and 1, so that its lowest
+    // bits, moved to where the exponent lies, are those of 2^(whole + 1). The polynomial gives half of 2^part.
+    const Vector rounding = all(12582912.f + 128);
+    x = smaller(all(126.5f), larger(all(-126.f), x));
     const Vector whole = x + rounding;
     const Vector part = x - (whole - rounding);  // within [-1/2, 1/2], where the polynomial is minimax
-    Vector power = all(1.3264727e-3f);
-    power = power * part + all(9.6715130e-3f);
-    power = power * part + all(5.5507336e-2f);
-    power = power * part + all(2.4022242e-1f);
-    power = power * part + all(6.9314700e-1f);
-    power = power * part + all(1.f);
-    return (Vector)((Integers)power + ((Integers)whole << 23));
+    Vector power = all(0.5f * 1.3264727e-3f);
+    power = power * part + all(0.5f * 9.6715130e-3f);
+    power = power * part + all(0.5f * 5.5507336e-2f);
+    power = power * part + all(0.5f * 2.4022242e-1f);
+    power = power * part + all(0.5f * 6.9314700e-1f);
+    power = power * part + all(0.5f);
+    return power * (Vector)((Integers)whole << 23);  // a product, as an integer sum would make numbers of some NaN
 }
 
 // to (R, COLUMNS) = start + a b: a (R, depth) with entry (r, i) at a[r · of_row + i · of_depth], b (depth, COLUMNS),

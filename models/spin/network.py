@@ -169,7 +169,7 @@ class SPIN(nn.Module):
                 f"not {height}x{width}"
             )
         tokens = to_tokens(self.first_conv(x)).contiguous()  # (B, N, C)
-        with memory.reused():
+        with memory.reused(tokens):
             for block, mid_conv in zip(self.blocks, self.mid_convs, strict=True):
                 mixed = to_map(block(tokens, height, width), height, width)
                 tokens = memory.add(tokens, to_tokens(functions.convolution(mixed, cast(nn.Conv2d, mid_conv))))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -69,12 +72,50 @@ def test_logits_beyond_the_range_of_the_exponential_are_still_exact(factor: floa
     ), scale=1.0), rtol=1e-5, atol=1e-5)  # fmt: skip
 
 
-def test_what_is_not_a_number_stays_so() -> None:
-    parts = inputs((1, 1), 4, 5, 3, 2)
-    parts[0][0, 0, 2, 1] = torch.nan
-    got = attention(*parts, 1.0)
-    assert got[0, 0, 2].isnan().all()
-    assert got[0, 0, [0, 1, 3]].isfinite().all()
+def compiled(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    return torch.compile(attention, backend="aot_eager", fullgraph=True)(query, key, value, scale)
+
+
+def half(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        return attention(*(part.bfloat16() for part in (query, key, value)), scale)
+
+
+def with_bias(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    bias = query.new_zeros(query.shape[-2], key.shape[-2])
+    return module.fused(query, key, value, bias, scale)
+
+
+def double(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    return attention(query.double(), key.double(), value.double(), scale)
+
+
+KEYS = [1, 2, 3, 7, 8, 15, 16, 17, 40, 63, 64, 65, 130]  # on both sides of the width of any CPU's vectors
+
+
+@pytest.mark.parametrize("path", [attention, double, module.fused, with_bias, half, compiled])
+@pytest.mark.parametrize("width", [3, 40])
+def test_what_is_not_a_number_stays_so(path: Callable[..., Tensor], width: int) -> None:
+    """Where the plain formula gives NaN, every path does, whichever CPU; what cannot see it stays finite."""
+    keys = KEYS[::4] if path is compiled else KEYS
+    for sources, wrong in itertools.product(keys, (torch.nan, torch.inf, -torch.inf)):
+        for place in range(3):
+            parts = [part.float() for part in inputs((1, 2), 4, sources, width, width)]
+            parts[place][0, 1, parts[place].shape[-2] // 2, 1] = wrong
+            expected, got = plain(*parts, 1.0), path(*parts, scale=1.0)
+            what = f"{wrong} in part {place}, {sources} keys"
+            assert got[expected.isnan()].isnan().all(), what
+            assert got[0, 0].isfinite().all(), what
+            if place == 0:
+                assert got[0, 1, [0, 1, 3]].isfinite().all(), what
+
+
+@pytest.mark.parametrize("sources", [5, 130])
+def test_gradients_ignore_what_keeps_not_a_number(sources: int) -> None:
+    parts = [part.requires_grad_() for part in inputs((1, 2), 4, sources, 8, 8)]
+    expected = torch.autograd.grad(plain(*parts, 1.0).sum(), parts)
+    for one, other in zip(torch.autograd.grad(module.fused(*parts, scale=1.0).sum(), parts), expected, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_no_gradient_where_none_is_wanted() -> None:

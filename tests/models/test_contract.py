@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import torch
 from torch import nn
 
 import models
+from models import native
 
 SCALES = models.SCALES
 
@@ -21,9 +25,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @torch.no_grad()
-def network(name: str, scale: int, seed: int = 0) -> nn.Module:
+def network(name: str, scale: int, seed: int = 0, **config: Any) -> nn.Module:
     torch.manual_seed(seed)
-    model = models.build(name, scale)
+    model = models.build(name, scale, **config)
     for buffer in model.buffers():
         if buffer.isnan().any():  # LAPAR's dictionary, where its file is not at hand
             buffer.normal_()
@@ -77,6 +81,56 @@ def test_double_precision_agrees(name: str) -> None:
 def test_results_repeat_to_the_bit(name: str) -> None:
     model, x = network(name, 4), torch.rand(1, 3, 48, 49)
     assert torch.equal(model(x), model(x))
+
+
+@pytest.mark.parametrize("path", ["with kernels", "without kernels", "in float64", "in bfloat16", "in training"])
+@torch.no_grad()
+def test_a_pixel_that_is_not_a_number_stays_so(name: str, path: str) -> None:
+    """Its square in the output is NaN, whatever computes it; the other image of the batch is not touched."""
+    model, x = network(name, 2).train(path == "in training"), small_input(name).repeat(2, 1, 1, 1)
+    if path == "in float64":
+        model, x = model.double(), x.double()
+    height, width = x.shape[-2:]
+    y, column = (height - 1, width - 1) if path == "with kernels" else (height // 2, width // 3)
+    x[1, 1, y, column] = torch.nan
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=path == "in bfloat16")
+    with autocast, native.off() if path == "without kernels" else nullcontext():
+        output = model(x)
+    assert output[1, :, 2 * y : 2 * y + 2, 2 * column : 2 * column + 2].isnan().all()
+    assert output[0].isfinite().all() or path == "in training"  # where statistics are those of the batch
+
+
+UNUSED = {  # parameters that take no part at x2, and so may be anything
+    "carn": r"upsamplers\.[34]\..*",
+    "carn_m": r"upsamplers\.[34]\..*",
+    "esrt": r".*\.unused",
+}
+
+
+@torch.no_grad()
+def test_a_weight_that_is_not_a_number_is_seen(name: str) -> None:
+    """A number in the middle of a parameter, or all slopes of a PReLU; in the last layer of every kind."""
+    model, x = network(name, 2, **{"blocks": 2} if name == "spin" else {}), small_input(name)
+    kinds: dict[str, torch.Tensor] = {}
+    for prefix, module in model.named_modules():
+        for key, parameter in module.named_parameters(prefix, recurse=False):
+            if not re.fullmatch(UNUSED.get(name, ""), key):
+                middle = ... if isinstance(module, nn.PReLU) else tuple(size // 2 for size in parameter.shape)
+                kinds[re.sub(r"\d+", "#", key)] = parameter[middle]
+    for context in (nullcontext, native.off) if name == "spin" else (nullcontext,):
+        with context():
+            for kind, part in kinds.items():
+                kept = part.clone()
+                part.fill_(torch.nan)
+                assert model(x).isnan().any(), kind
+                part.copy_(kept)
+            assert model(x).isfinite().all()
+
+
+def small_input(name: str) -> torch.Tensor:
+    """Little more than the smallest that the network takes."""
+    least = max(9, models.describe(name).smallest_input)
+    return torch.rand(1, 3, least, least + 3)
 
 
 def test_every_parameter_learns(name: str) -> None:

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pooch
 import pytest
 import torch
 from hypothesis import given, settings
@@ -237,14 +232,47 @@ def test_weights_beyond_float32_are_left_to_the_library(counted: list[str]) -> N
     torch.testing.assert_close(found, exact.float(), rtol=1e-3, atol=1e-3)
 
 
-def test_what_is_not_a_number_stays_so() -> None:
+def not_a_number(bits: int) -> Tensor:
+    return torch.tensor([bits], dtype=torch.uint32).view(torch.float32)[0]
+
+
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7F800001, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_what_is_not_a_number_stays_so(bits: int) -> None:
+    """Whatever its bits: a file may hold any."""
+    wrong = not_a_number(bits)
     made, x = block(), tensor(1, 30 * 30, 40)
-    x[0, 0, 0] = torch.nan
+    x[0, 0, 0] = wrong
     for output in (made.local(x, 30, 30), made.local_ffn(x)):
         assert output[0, 0].isnan().all()
     assert made.local(x, 30, 30)[0, -1].isfinite().all()
     upsampled = upsample(x.view(1, 30, 30, 40).permute(0, 3, 1, 2), Upsampler(40, 2), nn.Conv2d(40, 3, 3, padding=1))
     assert upsampled[..., :2, :2].isnan().all() and upsampled[..., 8:, :].isfinite().all()
+    superpixels = associate(x.detach(), grid(30, 30, 12, CPU))
+    assert superpixels.weights[0, 0, :, 0].isnan().any() and superpixels.mean(x)[0, 0].isnan().all()
+
+
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7F800001, 0x7FFFFFFF, 0xFFFFFFFF])
+@torch.no_grad()
+def test_a_weight_that_is_not_a_number_is_seen(bits: int) -> None:
+    made, x = block(), tensor(1, 12 * 12, 40)
+    for name, parameter in made.local_ffn.named_parameters():
+        kept = parameter.clone()
+        parameter[tuple(size // 2 for size in parameter.shape)] = not_a_number(bits)
+        assert made.local_ffn(x).isnan().any(), name
+        parameter.copy_(kept)
+
+
+@pytest.mark.parametrize("bits", [0x7FC00000, 0xFFFFFFFF])
+@pytest.mark.parametrize("sources", [1, 2, 9, 64, 130])
+def test_attention_to_what_is_not_a_number(bits: int, sources: int) -> None:
+    wrong = not_a_number(bits)
+    for place, seen in enumerate([[2], [0, 1, 2, 3], [0, 1, 2, 3]]):
+        parts = tensor(2, 4, 24), tensor(2, sources, 24, seed=1), tensor(2, sources, 40, seed=2)
+        parts[place][0, 2 if place == 0 else sources // 2, 7] = wrong
+        assert functions.attention_fits(*parts)
+        found = attention(*(part[:, None] for part in parts), 0.2)[:, 0]
+        assert found[0, seen, 7].isnan().all() and found[1].isfinite().all()
+        assert found[0, [row for row in range(4) if row not in seen]].isfinite().all()
 
 
 def test_no_kernel_where_another_precision_or_a_graph_is_wanted(counted: list[str]) -> None:
@@ -258,7 +286,7 @@ def test_no_kernel_where_another_precision_or_a_graph_is_wanted(counted: list[st
 
 def test_memory_is_used_again_when_no_view_of_it_is_left() -> None:
     like = torch.empty(0)
-    with torch.no_grad(), memory.reused():
+    with torch.no_grad(), memory.reused(like):
         first = memory.empty(like, 6, 4)
         address, view = first.data_ptr(), first[2:]
         del first
@@ -280,70 +308,3 @@ def test_no_result_within_the_network_is_overwritten() -> None:
         if isinstance(kept, Association):
             kept, then = kept.weights, then.weights
         assert torch.equal(kept, then)
-
-
-# How they are had
-
-
-@pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A folder in which nothing is compiled yet."""
-    monkeypatch.setattr(pooch, "os_cache", lambda _name: tmp_path)
-    native.library.cache_clear()
-    yield tmp_path
-    native.library.cache_clear()
-
-
-def test_they_are_compiled_once(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert native.library() is not None
-    (kept,) = (fresh / "kernels").iterdir()
-    native.library.cache_clear()
-    monkeypatch.setattr(native, "_run", pytest.fail)
-    assert native.library() is not None
-    assert list((fresh / "kernels").iterdir()) == [kept]
-    assert native.compiler()
-
-
-def compiler(folder: Path, script: str) -> str:
-    path = folder / "compiler"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return str(path)
-
-
-@pytest.mark.parametrize(
-    ("script", "reason"),
-    [
-        (None, "no C\\+\\+ compiler"),
-        ("[ $1 = --version ] && echo 1 && exit; echo 'error: no such flag' >&2; exit 1", "no such flag"),
-        (
-            '[ $1 = --version ] && echo 1 && exit; while [ $1 != -o ]; do shift; done; echo x > "$2"',
-            "too short|invalid ELF",
-        ),
-    ],
-    ids=["none", "fails", "nonsense"],
-)
-def test_without_a_compiler_the_network_runs_all_the_same(
-    script: str | None, reason: str, fresh: Path, monkeypatch: pytest.MonkeyPatch, counted: list[str]
-) -> None:
-    torch.manual_seed(0)
-    model = models.build("spin", 2).eval()
-    x = torch.rand(1, 3, 24, 30)
-    monkeypatch.setenv("CXX", compiler(fresh, script) if script else "no-such-compiler")
-    with torch.no_grad():
-        with pytest.warns(UserWarning, match=reason):
-            without = model(x)
-        assert counted == [] and native.compiler() is None
-        monkeypatch.delenv("CXX")
-        native.library.cache_clear()
-        torch.testing.assert_close(model(x), without, rtol=1e-4, atol=1e-5)
-    assert counted
-
-
-def test_they_can_be_switched_off() -> None:
-    command = "import warnings; warnings.simplefilter('error'); from models import native; print(native.compiler())"
-    environment = {**os.environ, "SPINBENCH_NATIVE": "0"}
-    done = subprocess.run(
-        [sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=True, cwd=Path.cwd()
-    )
-    assert done.stdout.strip() == "None"
