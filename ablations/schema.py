@@ -219,6 +219,9 @@ class Validation(Strict):
     images: Positive | None = Field(default=None, description="only the first so many images of the set")
 
 
+_AS_BEFORE = [("initialisation", "order")]  # fields of a training that came later, and what was done before
+
+
 class Training(Strict):
     """Budget, optimiser and data of a training."""
 
@@ -236,14 +239,23 @@ class Training(Strict):
     gradient_clip: float | None = Field(default=None, gt=0, description="largest global norm of the gradient")
     ema: float | None = Field(default=None, gt=0, lt=1, description="decay of the averaged weights that are kept")
     compile: bool = False
+    initialisation: Literal["order", "name"] = Field(
+        default="order",
+        description="order: PyTorch's, one parameter after the other; name: each from a generator of its own, so that "
+        "variants share the values of what they share",
+    )
     warm_start: Scale | None = Field(default=None, description="begin from the same variant's run at this scale")
     workers: int = Field(default=0, ge=0)
     checkpoint_every: Positive
     validation: Validation | None = None
 
     def deciding(self) -> dict[str, Any]:
-        """What decides the outcome of a training. Data decide by their content, which their name does not tell."""
-        return self.model_dump(mode="json", exclude={"data", "workers", "checkpoint_every", "validation"})
+        """What decides the outcome of a training. Data decide by their content, which their name does not tell.
+
+        A field that came later is left out while it has the value that trainings had before: they stay current.
+        """
+        found = self.model_dump(mode="json", exclude={"data", "workers", "checkpoint_every", "validation"})
+        return {key: value for key, value in found.items() if (key, value) not in _AS_BEFORE}
 
 
 class Evaluation(Strict):

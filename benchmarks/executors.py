@@ -127,7 +127,9 @@ def network(job: Job, trained: bool = True) -> Network:
         found = networks.published(str(variant.model), run.scale)
     else:
         weights = Local(run.path(WEIGHTS)) if trained else None
-        found = Network(str(variant.model), run.scale, variant.config, weights, seed=run.seed)
+        training = job.protocol.training
+        by_name = training is not None and training.initialisation == "name"
+        found = Network(str(variant.model), run.scale, variant.config, weights, seed=run.seed, by_name=by_name)
     return replace(found, ensemble=variant.ensemble, multiple=variant.multiple)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from benchmarks.descriptions import Description, NetworkError, configuration, de
 from benchmarks.evaluation import Upscale
 from benchmarks.published import checkpoint
 from benchmarks.tiling import Fitted, Tile
+from models.initialisation import by_name
 from models.weights import read_weights, with_published_names
 from results import BASELINE, plain
 from results.references import NetworkRecord
@@ -40,7 +42,8 @@ class Network:
 
     `config` overrides the model's defaults. Without `weights` it is initialised from `seed`. `ensemble`: it is the mean
     over the 8 symmetries of the square; `multiple`: LR is cropped to a multiple of so many pixels first. `training` is
-    the digest of the configuration that the weights were trained under, where that is known.
+    the digest of the configuration that the weights were trained under, where that is known. `by_name`: see
+    `models.initialisation`.
     """
 
     model: str
@@ -50,6 +53,7 @@ class Network:
     ensemble: bool = False
     multiple: int = 1
     seed: int = 0
+    by_name: bool = False
     training: str | None = None
     name: str = ""  # under which it was asked for
     label: str = ""  # for people
@@ -75,7 +79,8 @@ class Network:
         try:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(self.seed)
-                model = models.build(self.model, self.scale, **self.config)
+                build = partial(models.build, self.model, self.scale, **self.config)
+                model = by_name(build, self.seed) if self.by_name else build()
         except ValueError as error:
             raise NetworkError(str(error)) from error
         if self.weights is None:
