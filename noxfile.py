@@ -96,6 +96,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Kill, starve and damage runs, within ten minutes: fails where something is lost, wrong or not named (Linux)."""
+    prepare(session)
+    run(session, "python", "-m", "tests.faults")
+
+
+@nox.session
 def page(session: nox.Session) -> None:
     """Use the report in Chromium and compile its LaTeX; reports and screenshots stay in .nox/page to be looked at."""
     prepare(session)
