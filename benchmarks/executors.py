@@ -63,7 +63,7 @@ def execute(job: Job, watch: Watch, say: Callable[[str], None], rerun: bool = Fa
     ElsewhereRun if another process is at work on the run, and whatever a stage raises; what was stored before stays.
     """
     run = job.run
-    if _nothing_to_do(job):
+    if _nothing_to_do(job, rerun):
         return False
     lock = run.folder.parent / f".{run.name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -74,10 +74,11 @@ def execute(job: Job, watch: Watch, say: Callable[[str], None], rerun: bool = Fa
                 say(f"{run.name}: {line}")
             if todo.refused and not rerun:
                 raise RefusedRun(todo.refused)
-            if todo.refused:
+            repeated = bool(todo.refused) or (rerun and todo.gone)
+            if repeated:
                 say(f"{run.name}: the old run is kept in {run.set_aside()}")
             for file in ("run.yaml", "provenance.json"):
-                if any(line.startswith(f"{file}:") for line in todo.damaged) and not todo.refused:
+                if any(line.startswith(f"{file}:") for line in todo.damaged) and not repeated:
                     say(f"{run.name}: {file} is written anew; the damaged one is kept as {run.put_away(file).name}")
             try:
                 return _carry_out(job, watch)
@@ -98,8 +99,10 @@ def _carry_out(job: Job, watch: Watch) -> bool:
     return bool(todo.pending)
 
 
-def _nothing_to_do(job: Job) -> bool:
+def _nothing_to_do(job: Job, rerun: bool) -> bool:
     todo = state(job.run, job.stages)
+    if todo.gone and rerun:
+        return False
     repairable = [line for line in todo.damaged if not line.startswith("training.csv:")]
     return not todo.pending and not repairable and not todo.refused
 

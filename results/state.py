@@ -23,7 +23,8 @@ _RECORDED_OF_TRAINING = ("data", "workers", "checkpoint_every", "validation")
 class RunState:
     """What is left to do. `stale`: stages made under other settings, with the changes; `damaged`: files, and why.
 
-    `refused` says why the run cannot go on by itself: a training would have to be repeated.
+    `refused` says why the run cannot go on by itself: a training would have to be repeated. `gone`: the weights of a
+    finished run were removed, which is no fault, but they cannot be had without training again.
     """
 
     pending: tuple[str, ...]
@@ -31,6 +32,7 @@ class RunState:
     stale: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     refused: str | None = None
+    gone: bool = False
 
     @property
     def word(self) -> Literal["finished", "damaged", "stale", "unfinished"]:
@@ -44,6 +46,8 @@ class RunState:
     def remarks(self) -> list[str]:
         """Everything that is wrong, a line each."""
         told = [self.refused] if self.refused else []
+        if self.gone and not self.refused:
+            told.append(f"{WEIGHTS}: was removed; what was measured stays true, to have it back train the run again")
         return [*told, *(line for line in (*self.stale, *self.damaged) if not any(line in one for one in told))]
 
 
@@ -86,10 +90,10 @@ def state(run: Run, stages: Stages) -> RunState:
                 refused = f"{run.path(WEIGHTS)}: {damage[WEIGHTS]}; restore it, or train the run again"
         elif changes or STAGES[stage] in damage or not run.path(STAGES[stage]).is_file():
             pending.append(stage)
-    trained = "train" in recorded and "train" not in pending
-    if refused is None and trained and "evaluate" in pending and not run.path(WEIGHTS).is_file():
+    gone = "train" in stages and "train" in recorded and not run.path(WEIGHTS).is_file()
+    if refused is None and gone and "evaluate" in pending:
         refused = f"{run.path(WEIGHTS)}: is missing, and the run is not evaluated yet; restore it, or train again"
-    return RunState(tuple(pending), tuple(sets), tuple(stale), tuple(damaged), refused)
+    return RunState(tuple(pending), tuple(sets), tuple(stale), tuple(damaged), refused, gone)
 
 
 def _changes(wanted: Any, stored: Any, record: Any, first: bool) -> list[str]:

@@ -111,7 +111,8 @@ def test_what_is_cheap_is_made_again_and_a_training_never(run: Run) -> None:
     assert state(run, STAGES).pending == ()
     assert "weights.safetensors: damaged or replaced" in str(state(run, STAGES).refused)
     run.path("weights.safetensors").unlink()  # to save room: what was measured with them stays true
-    assert state(run, STAGES) == RunState(())
+    assert state(run, STAGES) == RunState((), gone=True)
+    assert state(run, STAGES).word == "finished" and "was removed" in state(run, STAGES).remarks[0]
     more = {**STAGES["evaluate"], "sets": {"Set14": {}}}
     assert "is missing" in str(state(run, {**STAGES, "evaluate": more}).refused)
 
