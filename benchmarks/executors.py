@@ -78,7 +78,7 @@ def execute(job: Job, watch: Watch, say: Callable[[str], None], rerun: bool = Fa
             if repeated:
                 say(f"{run.name}: the old run is kept in {run.set_aside()}")
             for file in ("run.yaml", "provenance.json"):
-                if any(line.startswith(f"{file}:") for line in todo.damaged) and not repeated:
+                if any(line.startswith(f"{file}:") for line in todo.damaged) and run.path(file).exists():
                     say(f"{run.name}: {file} is written anew; the damaged one is kept as {run.put_away(file).name}")
             try:
                 return _carry_out(job, watch)

@@ -33,6 +33,11 @@ from results.cost import misshapen
 ROOT = Path(__file__).parent
 FORMAT = 2  # of run.yaml; 1 had no hash over itself, and hashed the machine too
 STAGES = {"train": "weights.safetensors", "evaluate": "quality.csv", "cost": "cost.json"}  # in order; what each leaves
+_RUN_AGAIN = "run the experiment again, which makes it anew"
+_REMEDIES = {  # what is not cheap is never made anew by itself
+    STAGES["train"]: "restore it, or train the run again",
+    "training.csv": "restore it; it is not made anew without training",
+}
 FOLDER_NAME = re.compile(r"(?P<variant>.+)-x(?P<scale>\d)-s(?P<seed>\d+)")
 
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # builds plain data only; in C where PyYAML was built with it
@@ -165,16 +170,17 @@ class Run:
                 read()
             except ResultsError as error:
                 found[file] = str(error).removeprefix(f"{self.path(file)}: ")
-        if "provenance.json" in found:
-            return found
-        for record in self.provenance().values():
+        records = {} if "provenance.json" in found else self.provenance()
+        if records and not self.path("run.yaml").is_file():
+            found["run.yaml"] = "is missing"
+        for record in records.values():
             for file in record.get("products", {}):
                 if not self.path(file).is_file():
                     if file != STAGES["train"]:
                         found[file] = "is missing"
                 elif reason := self._damage_of(file):
                     found[file] = reason
-        return found
+        return {file: f"{reason}; {_REMEDIES.get(file, _RUN_AGAIN)}" for file, reason in found.items()}
 
     def _damage_of(self, file: str) -> str | None:
         from results.quality import read_quality  # reads with pandas, which most commands do without
@@ -220,11 +226,15 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
     Raises ResultsError if it is damaged.
     """
-    content = _read_json(path) or {}
+    content = _read_json(path)
+    if content is None:
+        return {}
     told = content.pop("hash", None)
     records = {name: content[name] for name in STAGES if name in content}
-    if set(content) - set(records) or not all(
-        isinstance(one, dict) and isinstance(one.get("hash"), str) for one in records.values()
+    if (
+        not content
+        or set(content) - set(records)
+        or not all(isinstance(one, dict) and isinstance(one.get("hash"), str) for one in records.values())
     ):
         raise ResultsError(f"{path}: expected a record with a hash for each of {', '.join(STAGES)}")
     if told is not None and _digest_or_none(records) != told:

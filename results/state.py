@@ -87,7 +87,7 @@ def state(run: Run, stages: Stages) -> RunState:
             elif record is None:
                 pending.append(stage)
             elif WEIGHTS in damage:
-                refused = f"{run.path(WEIGHTS)}: {damage[WEIGHTS]}; restore it, or train the run again"
+                refused = f"{run.path(WEIGHTS)}: {damage[WEIGHTS]}"
         elif changes or STAGES[stage] in damage or not run.path(STAGES[stage]).is_file():
             pending.append(stage)
     gone = "train" in stages and "train" in recorded and not run.path(WEIGHTS).is_file()
