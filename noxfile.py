@@ -12,6 +12,7 @@ import nox
 HERE = Path(__file__).parent
 ENVIRONMENT = HERE / ".nox" / "environment"
 BIN = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
+CAPABILITIES = ("default", "avx2", "avx512")  # for which PyTorch has kernels, each a part of the next
 
 nox.options.sessions = ["tests"]
 nox.options.default_venv_backend = "none"
@@ -36,6 +37,11 @@ def install(session: nox.Session, extra: str) -> None:
 
 def run(session: nox.Session, command: str, *arguments: str) -> None:
     session.run(str(BIN / command), *arguments, *session.posargs, external=True)
+
+
+def test(session: nox.Session, *arguments: str) -> None:
+    session.env.setdefault("OMP_NUM_THREADS", "1")
+    run(session, "python", "-m", "pytest", "--numprocesses", "auto", "--dist", "worksteal", *arguments)
 
 
 @nox.session(name="reproduce-table2")
@@ -91,8 +97,26 @@ def report(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the test suite, on all cores."""
     prepare(session)
-    session.env.setdefault("OMP_NUM_THREADS", "1")
-    run(session, "python", "-m", "pytest", "--numprocesses", "auto", "--dist", "worksteal")
+    test(session, "--durations", "15")
+
+
+@nox.session
+@nox.parametrize("variant", [*CAPABILITIES, "without kernels"])
+def portability(session: nox.Session, variant: str) -> None:
+    """Test the networks as on older CPUs, as far as this one can act them, and without our kernels."""
+    prepare(session)
+    if variant == "without kernels":
+        session.env["SPINBENCH_NATIVE"] = "0"
+    else:
+        ask = "import torch; print(torch.backends.cpu.get_cpu_capability())"
+        found = session.run(
+            str(BIN / "python"), "-c", ask, silent=True, external=True, env={"ATEN_CPU_CAPABILITY": None}
+        )
+        best = str(found).split()[-1].lower()
+        if variant not in CAPABILITIES[: CAPABILITIES.index(best) + 1 if best in CAPABILITIES else 1]:
+            session.skip(f"this CPU has no {variant}, PyTorch uses {best!r} here")
+        session.env["ATEN_CPU_CAPABILITY"] = variant
+    test(session, "tests/models", "tests/oracles")
 
 
 @nox.session

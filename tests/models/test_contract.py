@@ -6,7 +6,6 @@ import io
 import re
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from torch import nn
 
 import models
 from models import native
+from tests.models.shallow import shorten
 
 SCALES = models.SCALES
 
@@ -25,9 +25,11 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @torch.no_grad()
-def network(name: str, scale: int, seed: int = 0, **config: Any) -> nn.Module:
+def network(name: str, scale: int, seed: int = 0, whole: bool = True) -> nn.Module:
     torch.manual_seed(seed)
-    model = models.build(name, scale, **config)
+    model = models.build(name, scale)
+    if not whole:
+        shorten(model, name)
     for buffer in model.buffers():
         if buffer.isnan().any():  # LAPAR's dictionary, where its file is not at hand
             buffer.normal_()
@@ -51,20 +53,20 @@ def test_too_small_an_input_is_refused(name: str) -> None:
     if least == 1:
         return
     with pytest.raises(ValueError, match=rf"{least}.*not {least - 1}x{least}"):
-        network(name, 4)(torch.rand(1, 3, least - 1, least))
+        network(name, 4, whole=False)(torch.rand(1, 3, least - 1, least))
 
 
 @torch.no_grad()
 def test_input_stays_as_it_was(name: str) -> None:
     x = torch.rand(2, 3, 50, 51)
     before = x.clone()
-    network(name, 4)(x)
+    network(name, 4, whole=False)(x)
     assert torch.equal(x, before)
 
 
 @torch.no_grad()
 def test_a_batch_equals_its_images(name: str) -> None:
-    model, x = network(name, 2), torch.rand(3, 3, 37, 50)
+    model, x = network(name, 2, whole=name != "rcan"), torch.rand(3, 3, 37, 50)
     together = model(x)
     for image, result in zip(x, together, strict=True):
         torch.testing.assert_close(model(image[None])[0], result, rtol=0, atol=2e-5)
@@ -72,14 +74,14 @@ def test_a_batch_equals_its_images(name: str) -> None:
 
 @torch.no_grad()
 def test_double_precision_agrees(name: str) -> None:
-    model, x = network(name, 3), torch.rand(1, 3, 48, 49)
+    model, x = network(name, 3, whole=name != "rcan"), torch.rand(1, 3, 48, 49)
     single = model(x)
     torch.testing.assert_close(model.double()(x.double()).float(), single, rtol=0, atol=1e-4)
 
 
 @torch.no_grad()
 def test_results_repeat_to_the_bit(name: str) -> None:
-    model, x = network(name, 4), torch.rand(1, 3, 48, 49)
+    model, x = network(name, 4, whole=False), torch.rand(1, 3, 48, 49)
     assert torch.equal(model(x), model(x))
 
 
@@ -87,7 +89,7 @@ def test_results_repeat_to_the_bit(name: str) -> None:
 @torch.no_grad()
 def test_a_pixel_that_is_not_a_number_stays_so(name: str, path: str) -> None:
     """Its square in the output is NaN, whatever computes it; the other image of the batch is not touched."""
-    model, x = network(name, 2).train(path == "in training"), small_input(name).repeat(2, 1, 1, 1)
+    model, x = network(name, 2, whole=False).train(path == "in training"), small_input(name).repeat(2, 1, 1, 1)
     if path == "in float64":
         model, x = model.double(), x.double()
     height, width = x.shape[-2:]
@@ -110,7 +112,7 @@ UNUSED = {  # parameters that take no part at x2, and so may be anything
 @torch.no_grad()
 def test_a_weight_that_is_not_a_number_is_seen(name: str) -> None:
     """A number in the middle of a parameter, or all slopes of a PReLU; in the last layer of every kind."""
-    model, x = network(name, 2, **{"blocks": 2} if name == "spin" else {}), small_input(name)
+    model, x = network(name, 2, whole=False), small_input(name)
     kinds: dict[str, torch.Tensor] = {}
     for prefix, module in model.named_modules():
         for key, parameter in module.named_parameters(prefix, recurse=False):
@@ -137,7 +139,7 @@ def test_every_parameter_learns(name: str) -> None:
     """At one of three initialisations, as a few units behind a ReLU may all be off in one."""
     silent: set[str] | None = None
     for seed in range(3):
-        model = network(name, 4, seed).train()
+        model = network(name, 4, seed, whole=name != "rcan").train()
         (model(torch.rand(1, 3, 48, 49)) - 0.5).abs().mean().backward()
         learning = {key: value.grad for key, value in model.named_parameters() if value.requires_grad}
         off = {key for key, gradient in learning.items() if gradient is None or not gradient.any()}
@@ -149,7 +151,7 @@ def test_every_parameter_learns(name: str) -> None:
 
 @torch.no_grad()
 def test_state_survives_a_file(name: str) -> None:
-    model, x = network(name, 2), torch.rand(1, 3, 48, 49)
+    model, x = network(name, 2), small_input(name)
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     file.seek(0)
@@ -167,7 +169,7 @@ def published(name: str, scale: int) -> dict[str, np.ndarray]:
 
 @torch.no_grad()
 def test_published_weights_load(name: str, tmp_path: Path) -> None:
-    state, x = published(name, 4), torch.rand(1, 3, 48, 49)
+    state, x = published(name, 4), small_input(name)
     expected = network(name, 4)(x)
     assert torch.equal(models.load_published(name, 4, state)(x), expected)
     wrapped = {"epoch": 3, "model_state_dict": {f"module.{key}": torch.from_numpy(v) for key, v in state.items()}}
@@ -200,7 +202,7 @@ def test_the_descriptor_is_true(name: str) -> None:
 def test_it_can_be_exported_and_used_afterwards(name: str) -> None:
     if name == "smsr":
         pytest.skip("its masks decide which channels are computed: no fixed graph")
-    model, x = network(name, 4), torch.rand(1, 3, 40, 43)
+    model, x = network(name, 4, whole=False), small_input(name)
     with torch.no_grad():
         program = torch.export.export(model, (x,), strict=False)
         torch.testing.assert_close(program.module()(x), model(x), rtol=0, atol=2e-5)

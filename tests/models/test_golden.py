@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 import models
 from models.lapar_a import read_dictionary
 from tests.golden import cases
 from tests.golden.cases import RUNS, Case
 from tests.golden.compact import compact
+from tests.models.shallow import shorten
 
 CASES = cases.compact_cases()
 every_case = pytest.mark.parametrize("name", CASES)
@@ -69,7 +68,7 @@ def computed(name: str, output: str) -> NDArray[Any]:
         state = {key: np.full_like(value, 0.5) if key.endswith(".scale") else value for key, value in state.items()}
     model = models.load_published(case.arch, case.scale, state)
     if run.change == "shallow":
-        SHORTEN[case.arch](model)
+        shorten(model, case.arch)
     with torch.inference_mode():
         result = model(torch.from_numpy(case.outputs[output].input) / case.range) * case.range
     return result.numpy().ravel()
@@ -91,21 +90,3 @@ def skip_without_dictionary() -> None:
         read_dictionary()
     except models.WeightsError as error:
         pytest.skip(str(error))
-
-
-# Networks of less depth, for whose outputs rounding matters less
-
-
-def shorten_rcan(model: Any) -> None:
-    """3 groups of 3 blocks."""
-    del model.body[3:]
-    for group in model.body:
-        del group.blocks[3:]
-
-
-def shorten_elan(model: Any) -> None:
-    """The first two blocks, the second of them shifted."""
-    del model.blocks[2:]
-
-
-SHORTEN: dict[str, Callable[[nn.Module], None]] = {"rcan": shorten_rcan, "elan_light": shorten_elan}
