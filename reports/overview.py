@@ -26,10 +26,17 @@ class Entry(NamedTuple):
 def report(protocol: str, root: Path = results.ROOT, also: Iterable[str] = ()) -> Path:
     """Render the report of a protocol, and the overview of all reports beside it; the path of the report's page.
 
-    It holds the experiments of `contents` and `also` (names, or paths of YAML files). Raises what `render` raises.
+    It holds the experiments of `contents` and `also` (names, or paths of YAML files), and names those whose kept
+    definition is damaged. Raises what `render` raises.
     """
-    names = [*contents(protocol, root), *also]
-    page = render(list({ablations.name_of(name): name for name in names}.values()), protocol, root)
+    names, unknown = [], []
+    for name in {ablations.name_of(name): name for name in [*contents(protocol, root), *also]}.values():
+        try:
+            definitions.experiment(name, protocol, root)
+            names.append(name)
+        except results.ResultsError as error:
+            unknown.append(str(error))
+    page = render(names, protocol, root, left_out=unknown)
     results.write(root / "report" / "index.html", overview_page(entries(root)))
     return page
 

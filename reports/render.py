@@ -23,13 +23,18 @@ TEXTS = {"tex": latex, "md": markdown}
 
 
 def render(
-    experiment_names: Sequence[str], protocol: str, root: Path = results.ROOT, output: Path | None = None
+    experiment_names: Sequence[str],
+    protocol: str,
+    root: Path = results.ROOT,
+    output: Path | None = None,
+    left_out: Sequence[str] = (),
 ) -> Path:
     """Write the report of some experiments under a protocol and return the path of its page, index.html.
 
     Reads the runs below `root` and writes to `output` (default: `root`/report/<protocol>): index.html; for every
     experiment <name>.csv and, if it is a table, <name>.tex and <name>.md; the figures of `drawings`; and the
-    comparisons of `pictures.write`. Any part of the runs will do, and none. The same results give the same bytes.
+    comparisons of `pictures.write`. `left_out` are lines of what else is not shown, and why. Any part of the runs will
+    do, and none. The same results give the same bytes.
     Raises ablations.AblationError and results.ResultsError.
     """
     folder = output or root / "report" / ablations.name_of(protocol)
@@ -63,7 +68,7 @@ def render(
         "agreement": agreement(_pooled(studies), results.official(), full_sets(runs)),
         "ledger": ablations.ledger(),
         "provenance": provenance(everywhere),
-        "left_out": list(dict.fromkeys(str(line) for one in studies for line in one.left_out)),
+        "left_out": list(dict.fromkeys([*left_out, *(str(line) for one in studies for line in one.left_out)])),
         "processes": in_several_processes(everywhere),
         "comparisons": comparisons,
         "superpixels": [one for one in stored if one.kind == "superpixels"],

@@ -16,7 +16,9 @@ import yaml
 import ablations
 from ablations import Experiment, Protocol
 from foundation import write
-from results.run import ROOT, ResultsError
+from results.run import ROOT, ResultsError, digest
+
+_REMEDY = "run the experiment again, which writes it anew"
 
 Definition = TypeVar("Definition", Experiment, Protocol)
 
@@ -70,12 +72,17 @@ def _find(
 ) -> Definition:
     if ablations.name_of(name) != name or not kept.is_file():
         return load(name)
-    stored = _read(kept)
-    origin = stored.get("origin")
+    try:
+        stored = _read(kept)
+    except ResultsError:
+        if name in known:
+            return load(name)
+        raise
+    origin = stored["origin"]
     if isinstance(origin, str) and (origin in known or Path(origin).is_file()):
         return load(origin)
     try:
-        return schema.model_validate(stored.get("definition"))
+        return schema.model_validate(stored["definition"])
     except ValueError as error:
         raise ResultsError(f"{kept}: not a definition that can be used ({' '.join(str(error).split())})") from error
 
@@ -83,27 +90,35 @@ def _find(
 def _keep(kept: Path, name: str, known: list[str], definition: Experiment | Protocol) -> None:
     origin = name if name in known else str(Path(name).resolve())
     content = definition.model_dump(mode="json", exclude_unset=True)
+    own = {"origin": origin, "definition": content}
     if kept.is_file():
         try:
             stored = _read(kept)
-        except ResultsError:
-            stored = {}
-        before = stored.get("origin")
-        if stored == {"origin": origin, "definition": content}:
+        except ResultsError:  # written anew
+            stored = {"origin": None, "definition": None}
+        if stored == own:
             return
-        apart = isinstance(before, str) and before != origin and stored.get("definition") != content
+        before = stored["origin"]
+        apart = isinstance(before, str) and before != origin and stored["definition"] != content
         if apart and (before in known or Path(str(before)).is_file()):
             raise ResultsError(
                 f"{kept.parent}: holds runs of {before}, not of {origin}; rename the file, or choose another folder"
             )
-    write(kept, yaml.safe_dump({"origin": origin, "definition": content}, sort_keys=False, allow_unicode=True))
+    write(kept, yaml.safe_dump({"hash": digest(own), **own}, sort_keys=False, allow_unicode=True))
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ResultsError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict):
-        raise ResultsError(f"{path}: expected a mapping, found {type(content).__name__}")
+        raise ResultsError(f"{path}: not valid YAML ({' '.join(str(error).split())}); {_REMEDY}") from error
+    if not isinstance(content, dict) or content.keys() != {"hash", "origin", "definition"}:
+        raise ResultsError(f"{path}: damaged: expected hash, origin and definition; {_REMEDY}")
+    told = content.pop("hash")
+    try:
+        same = digest(content) == told
+    except (TypeError, ValueError):  # dates, or numbers that are none
+        same = False
+    if not same:
+        raise ResultsError(f"{path}: damaged or edited: it does not have the hash that it states; {_REMEDY}")
     return content

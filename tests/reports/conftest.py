@@ -116,7 +116,9 @@ def _protocol(name: str, root: Path, training: Mapping[str, Any]) -> ablations.P
         return ablations.load_protocol(name)
     quick = ablations.load_protocol("quick").model_dump(mode="json", exclude_unset=True)
     quick["training"] |= training
-    results.write(root / "runs" / name / "protocol.yaml", yaml.safe_dump({"origin": None, "definition": quick}))
+    kept = {"origin": None, "definition": quick}
+    text = yaml.safe_dump({"hash": results.digest(kept), **kept})
+    results.write(root / "runs" / name / "protocol.yaml", text)
     return ablations.Protocol.model_validate(quick)
 
 
