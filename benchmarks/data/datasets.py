@@ -11,6 +11,7 @@ Both images of the motorcycle stereo pair, which show one scene, are on the trai
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import re
@@ -49,6 +50,8 @@ SETS: Mapping[str, About] = {
     "BSDS100": About(100, "test", "Martin et al. 2001, as of SelfExSR; LR of older MATLAB; non-commercial research"),
     "Urban100": About(100, "test", "Huang et al. 2015, as of SelfExSR; stored for x4, LR of x2 and x3 made here"),
     "Sun-Hays80": About(80, "training", "Sun and Hays 2012, as of SelfExSR; for small budgets"),
+    "Sun-Hays80-train": About(72, "training", "Sun-Hays80 without its held-out images"),
+    "Sun-Hays80-held-out": About(8, "validation", "every tenth image of Sun-Hays80, for choices before any test"),
     "DIV2K-train": About(800, "training", "Agustsson and Timofte 2017, images 1 to 800; academic research only"),
     "DIV2K-valid": About(100, "test", "Agustsson and Timofte 2017, images 801 to 900; academic research only"),
     "Manga109": About(109, "test", "Matsui et al. 2017; academic licence: ask its authors, then give the folder"),
@@ -181,6 +184,8 @@ def get(name_or_folder: str) -> Dataset:
         return _manga109()
     if name_or_folder.startswith("DIV2K-") and name_or_folder in SETS:
         return _div2k(name_or_folder)
+    if name_or_folder.startswith("Sun-Hays80-") and name_or_folder in SETS:
+        return _held_out(name_or_folder)
     if name_or_folder in SETS:
         return _registered(name_or_folder)
     if Path(name_or_folder).is_dir():
@@ -209,6 +214,18 @@ def several(names_or_folders: Sequence[str]) -> list[Dataset]:
 def _check_scale(scale: int) -> None:
     if scale not in SCALES:
         raise DataError(f"scale {scale}, expected one of {', '.join(map(str, SCALES))}")
+
+
+def _held_out(name: str) -> Dataset:
+    """A part of Sun-Hays80: every tenth image by name, or the others."""
+    whole = _registered("Sun-Hays80")
+    every_tenth = set(whole.hr_names()[::10])
+    wanted = {image: (image in every_tenth) == (name == "Sun-Hays80-held-out") for image in whole.hr_names()}
+    hr = {
+        scale: {image: source for image, source in images.items() if wanted[image]}
+        for scale, images in whole.hr_sources.items()
+    }
+    return dataclasses.replace(whole, name=name, hr_sources=hr)
 
 
 def _registered(name: str) -> Dataset:

@@ -286,3 +286,12 @@ def test_grey_images_of_a_set_have_three_channels(mirror_folder: Path) -> None:
     pair = datasets.get("Set14").pair("img_003", 2)
     assert pair.hr.shape[2] == pair.lr.shape[2] == 3
     assert (read_image(datasets.get("Set14").hr_source("img_003", 2).locate()) == pair.hr[:, :, :1]).all()
+
+
+def test_held_out_images_are_apart_from_those_of_training() -> None:
+    whole, train, held_out = (datasets.get(f"Sun-Hays80{part}") for part in ("", "-train", "-held-out"))
+    assert len(train.hr_names()) == datasets.SETS[train.name].images
+    assert held_out.hr_names() == whole.hr_names()[::10]
+    assert not set(train.hr_names()) & set(held_out.hr_names())
+    assert sorted([*train.hr_names(), *held_out.hr_names()]) == whole.hr_names()
+    assert len({each.checksum(4) for each in (whole, train, held_out)}) == 3
