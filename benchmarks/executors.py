@@ -96,15 +96,23 @@ def _carry_out(job: Job, watch: Watch) -> bool:
     _describe(job)
     for stage in todo.pending:
         _STAGES[stage](_Work(job, todo, Process(job.device), watch))
+    if "train" in job.stages and _left_checkpoint(job):
+        job.run.path("checkpoint.pt").unlink()
     return bool(todo.pending)
+
+
+def _left_checkpoint(job: Job) -> bool:
+    """Whether a checkpoint is left of a training that is finished and recorded: it was killed right after."""
+    record = job.run.provenance().get("train") if job.run.path("checkpoint.pt").is_file() else None
+    return record is not None and record["hash"] == digest(job.stages["train"]) and job.run.path(WEIGHTS).is_file()
 
 
 def _nothing_to_do(job: Job, rerun: bool) -> bool:
     todo = state(job.run, job.stages)
-    if todo.gone and rerun:
-        return False
     repairable = [line for line in todo.damaged if not line.startswith("training.csv:")]
-    return not todo.pending and not repairable and not todo.refused
+    if todo.pending or repairable or todo.refused or (todo.gone and rerun):
+        return False
+    return not ("train" in job.stages and _left_checkpoint(job))
 
 
 def _describe(job: Job) -> None:

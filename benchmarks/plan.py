@@ -88,6 +88,7 @@ def plan(
             find_convention(convention)
         except ValueError as error:
             raise AblationError(str(error)) from error
+    seeds, scales = list(dict.fromkeys(seeds)), list(dict.fromkeys(scales))
     if seeds and protocol.training is None:
         raise AblationError(f"seeds {', '.join(map(str, seeds))}: protocol {protocol_name} trains nothing")
     chosen = {name: variant for name, variant in experiment.variants.items() if not only or name in only}

@@ -86,6 +86,15 @@ def test_damage_is_named_and_mended_where_that_is_cheap(finished: Finished, tmp_
     assert "full-x4-s0 already finished" in run_tiny(tmp_path, "--only", "full").stdout
 
 
+def test_a_checkpoint_left_behind_is_removed(finished: Finished, tmp_path: Path) -> None:
+    """By a kill right after its training was recorded."""
+    shutil.copytree(finished[0] / "runs", tmp_path / "runs")
+    left = tmp_path / "runs" / "tiny" / "full-x4-s0" / "checkpoint.pt"
+    left.write_bytes(b"any")
+    assert run_tiny(tmp_path, "--only", "full").returncode == 0
+    assert not left.exists()
+
+
 def test_damaged_weights_are_refused_not_trained_anew(finished: Finished, tmp_path: Path) -> None:
     shutil.copytree(finished[0] / "runs", tmp_path / "runs")
     run = tmp_path / "runs" / "tiny" / "full-x4-s0"

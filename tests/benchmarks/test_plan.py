@@ -37,7 +37,7 @@ def names(jobs: list[Job]) -> list[str]:
 def test_every_variant_once_and_bicubic_first() -> None:
     variants = list(ablations.load_experiment("table2").variants)
     assert names(jobs()) == ["bicubic-x4-s0", *(f"{variant}-x4-s0" for variant in variants)]
-    narrowed = jobs(only=["svq"], scales=[2, 3], seeds=[5, 6])
+    narrowed = jobs(only=["svq"], scales=[2, 3, 2], seeds=[5, 6, 5])
     assert names(narrowed) == ["bicubic-x2-s0", "bicubic-x3-s0", "svq-x2-s5", "svq-x3-s5", "svq-x2-s6", "svq-x3-s6"]
 
 
