@@ -35,7 +35,7 @@ from benchmarks.data.patches import PatchSampler, loader
 from benchmarks.provenance import Process
 from foundation import SpinbenchError
 from models import native
-from models.weights import ENTRY, tensors_digest
+from models.weights import ENTRY, WeightsError, metadata, read_weights, tensors_digest
 from results import plain, processes
 
 log = logging.getLogger(__name__)
@@ -222,8 +222,8 @@ def train(
         tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
         # one entry only: safetensors writes several in random order
         told = {**(about or {}), "fingerprint": fingerprint, "tensors": tensors_digest(tensors)}
-        metadata = {ENTRY: json.dumps(told, sort_keys=True)}
-        run.write("weights.safetensors", safetensors.torch.save(tensors, metadata))
+        weights = safetensors.torch.save(tensors, {ENTRY: json.dumps(told, sort_keys=True)})
+        run.write("weights.safetensors", weights)
         return earlier
 
 
@@ -233,13 +233,9 @@ def finished(run: results.Run, fingerprint: str) -> bool:
     if not path.is_file():
         return False
     try:
-        with safetensors.safe_open(path, "pt") as weights:
-            told = json.loads((weights.metadata() or {}).get(ENTRY, "{}"))
-            if not isinstance(told, dict) or told.get("fingerprint") != fingerprint:
-                return False
-            tensors = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118
-        return bool(told.get("tensors") == tensors_digest(tensors))
-    except (safetensors.SafetensorError, ValueError):
+        read_weights(path)  # which compares the tensors with the digest that the file states
+        return bool(json.loads(metadata(path)[ENTRY])["fingerprint"] == fingerprint)
+    except (WeightsError, ValueError, KeyError, TypeError):
         return False
 
 
