@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 
 import models
 from benchmarks import provenance
+from benchmarks.provenance import Process
 from models import native
 
 CPU = torch.device("cpu")
@@ -26,16 +26,16 @@ def not_asked_for_yet() -> None:
 def test_kernels_are_recorded_once_they_are_used() -> None:
     x = torch.rand(1, 3, 24, 24)
     models.build("imdn", 2)(x)
-    assert provenance.collect(datetime.now(UTC), CPU)["versions"]["kernels"] == "not used"
+    assert Process(CPU).facts()["versions"]["kernels"] == "not used"
     models.build("spin", 2, blocks=1)(x)
-    assert provenance.collect(datetime.now(UTC), CPU)["versions"]["kernels"] == native.compiler()
+    assert Process(CPU).facts()["versions"]["kernels"] == native.compiler()
 
 
 @torch.no_grad()
 def test_a_process_that_did_without_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPINBENCH_NATIVE", "0")
     models.build("spin", 2, blocks=1)(torch.rand(1, 3, 24, 24))
-    assert provenance.collect(datetime.now(UTC), CPU)["versions"]["kernels"] == "none"
+    assert Process(CPU).facts()["versions"]["kernels"] == "none"
     native.library.cache_clear()
 
 
@@ -46,7 +46,7 @@ def test_records_are_compared_without_compiling(
     recorded: str | None, flagged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPINBENCH_DATA", str(tmp_path))
-    made = provenance.collect(datetime.now(UTC), CPU)
+    made = Process(CPU).facts()
     made["versions"]["kernels"] = recorded or native.compiler()
     assert [flag for flag in provenance.flags({"training": made}) if "kernels" in flag] == (
         [f"training: other kernels ({recorded}, now {native.compiler()})"] if flagged else []

@@ -132,7 +132,8 @@ def test_table_1_fits_a_page_when_all_of_it_is_measured(
     for scale in experiment.scales:
         for name in ("bicubic", *experiment.variants):
             if name != experiment.reference:
-                store(name, "published", scale=scale, weights=True, psnr=30.0, **sets)
+                weights = name != "bicubic" and experiment.variants[name].weights == "published"
+                store(name, "published", scale=scale, weights=weights, psnr=30.0, **sets)
         for seed in range(2):
             store(experiment.reference, "cpu", seed, scale, psnr=29.0 + seed, **sets)
     write("table1", "published", tmp_path)

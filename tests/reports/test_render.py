@@ -280,7 +280,8 @@ def test_no_torch_and_in_time(store: Store, tmp_path: Path) -> None:
         ("run.yaml", "stages: {}\nformat: 2\nhash: 0\n", "run.yaml damaged or edited"),
         ("run.yaml", "- a list", "run.yaml expected a mapping, found list"),
         ("provenance.json", "[]", "provenance.json expected a mapping, found list"),
-        ("provenance.json", '{"hash": "0"}', "provenance.json damaged or edited"),
+        ("provenance.json", '{"hash": "0"}', "provenance.json expected a record with a hash"),
+        ("provenance.json", '{"hash": "0", "train": {"hash": "1"}}', "provenance.json damaged or edited"),
     ],
 )
 def test_what_is_damaged_is_named_and_left_out(
