@@ -92,7 +92,7 @@ def _cases(finished: Path, known: Undisturbed) -> Iterator[tuple[str, Case]]:
         yield f"kill {share:.3f}", partial(disturbed.killed_after, known=known, share=share)
     for at, phase in zip(spread.places(25, known.changes), cycle(["middle", "before", "after"]), strict=False):
         yield f"kill {phase} change {at}", partial(disturbed.killed_in_write, known=known, at=at, phase=phase)
-    for at in spread.places(10, known.flushes):
+    for at in spread.places(6, known.flushes):
         yield f"full file {at}", partial(disturbed.disk_full, known=known, at=at)
     for share in (0.05, 0.3, 0.6, 0.9):
         size = int(share * known.size)
@@ -101,7 +101,7 @@ def _cases(finished: Path, known: Undisturbed) -> Iterator[tuple[str, Case]]:
         yield f"full limit {size}", partial(disturbed.file_too_large, known=known, size=size)
     for what in ("new results", "finished results", "cache"):
         yield f"read-only {what}", partial(disturbed.read_only, finished=finished, known=known, what=what)
-    for at in spread.places(6, known.changes):
+    for at in spread.places(3, known.changes):
         yield f"bug {at}", partial(disturbed.failed, known=known, at=at)
     for file, kind in stored.cases(SEED):
         case = partial(stored.damaged, finished=finished, known=known, file=file, kind=kind, seed=SEED)
