@@ -88,7 +88,7 @@ class Block(nn.Module):
         rows = (best + count * torch.arange(batch, device=scores.device)[:, None, None]).flatten()
         matched = patches.flatten(0, 1).index_select(0, rows).unflatten(0, (batch, count))
         lost = 0 * scores.detach().gather(-1, best)  # 0, or NaN: then there was no choice
-        return matched + lost[..., None].to(matched.dtype)
+        return matched.add_(lost[..., None].to(matched.dtype))
 
 
 @kept_per_shape(64)

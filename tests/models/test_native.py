@@ -65,7 +65,7 @@ def compare(run: Callable[..., Tensor], *inputs: Tensor, module: nn.Module | Non
     exact = results(copy.deepcopy(module).double() if module else None, run, *(part.double() for part in inputs))
     for ours, theirs in zip(found, exact, strict=True):
         assert ours.dtype == torch.float32 and theirs.dtype == torch.float64
-        assert (ours - theirs).abs().max() <= 2e-5 * max(0.1, float(theirs.abs().max()))
+        assert (ours - theirs).abs().max() <= 3e-5 * max(0.1, float(theirs.abs().max()))
 
 
 def block(seed: int = 0, size: int = 12) -> Block:
@@ -149,18 +149,22 @@ def test_association(size: tuple[int, int, int], spread: float, seed: int) -> No
     batch, height, width = size
     cells = grid(height, width, 12, CPU)
     x = tensor(batch, height * width, 40, seed=seed, spread=spread)
+    rounding = 2**-24 * float(x.abs().max()) * tensor(*x.shape, seed=seed + 1).double()
     with torch.no_grad():
         found, exact = associate(x, cells), associate(x.double(), cells)
+        moved = [associate(x.double() + each, cells) for each in (rounding, -rounding)]
         with native.off():
             plain = associate(x, cells)
     finite = exact.scores.isfinite()
     assert torch.equal(found.scores[~finite].double(), exact.scores[~finite])
-    for ours, theirs, truth in (
-        (found.weights, plain.weights, exact.weights),
-        (found.scores[finite], plain.scores[finite], exact.scores[finite]),
-    ):  # as exact as float32 is otherwise; large features lose much
-        error, usual = ((part - truth).abs().max() if len(truth) else 0 for part in (ours, theirs))
-        assert error <= 5 * usual + 1e-5
+
+    def errors(result: Association) -> list[float]:
+        pairs = (result.weights, exact.weights), (result.scores[finite], exact.scores[finite])
+        return [float((part - truth).abs().max()) if len(truth) else 0 for part, truth in pairs]
+
+    # As exact as float32 is otherwise, and as its rounding of the features allows: large ones lose much
+    usual = [max(each) for each in zip(*map(errors, [plain, *moved]), strict=True)]
+    assert all(error <= 5 * most + 1e-5 for error, most in zip(errors(found), usual, strict=True))
     # The same scores are ranked in the same way
     assert torch.equal(found.top(144), Association(cells, found.weights, found.scores.double()).top(144))
 
