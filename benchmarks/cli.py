@@ -195,10 +195,10 @@ def report(
     for name in protocol or results.protocols(folder) or ["quick"]:
         try:
             _render(name, folder, experiments or [])
-        except ablations.AblationError as error:
+        except (ablations.AblationError, results.ResultsError) as error:
             if protocol:
                 raise
-            say(f"left out: {error}")  # runs of a protocol whose file is not known here
+            say(f"left out: {error}")  # a protocol whose file is not known here, or is damaged
 
 
 @app.command()

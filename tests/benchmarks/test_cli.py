@@ -86,6 +86,17 @@ def test_damage_is_named_and_mended_where_that_is_cheap(finished: Finished, tmp_
     assert "full-x4-s0 already finished" in run_tiny(tmp_path, "--only", "full").stdout
 
 
+def test_a_damaged_protocol_does_not_take_the_other_reports_along(finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished[0] / "runs", tmp_path / "runs")
+    broken = tmp_path / "runs" / "broken" / "protocol.yaml"
+    broken.parent.mkdir()
+    broken.write_text("origin: x\n")
+    done = spinbench("report", "--results", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"left out: {broken}: damaged" in done.stdout
+    assert (tmp_path / "report" / "tiny" / "index.html").is_file()
+
+
 def test_a_checkpoint_left_behind_is_removed(finished: Finished, tmp_path: Path) -> None:
     """By a kill right after its training was recorded."""
     shutil.copytree(finished[0] / "runs", tmp_path / "runs")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,30 +14,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import models
-from benchmarks import cli, cost, published, tiling
+from benchmarks import cost, published, tiling
 from benchmarks.cost import CostError, Memory
 from benchmarks.data.images import DataError
 from benchmarks.evaluation import bicubic_upscale, network_upscale, self_ensemble
 from benchmarks.quality import eight_bit
+from tests.benchmarks import commands
 
 CPU = torch.device("cpu")
 Spinbench = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def spinbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Spinbench:
-    """Exit code, output and errors of a command, in this process."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["spinbench", *map(str, arguments)])
-        threads = torch.get_num_threads()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        torch.set_num_threads(threads)
-        shown = capsys.readouterr()
-        return int(stop.value.code or 0), shown.out, shown.err
-
-    return run
+def spinbench() -> Spinbench:
+    return commands.spinbench
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from benchmarks.evaluation import EvaluationError, bicubic_upscale, network_upsc
 from benchmarks.networks import Network, NetworkError, of_weights
 from benchmarks.quality import eight_bit
 from models import WeightsError
+from tests.benchmarks import commands
 from tests.benchmarks.runs import file_of, run_of, run_yaml, state
 
 CPU = torch.device("cpu")
@@ -37,19 +38,8 @@ Spinbench = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def spinbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Spinbench:
-    """Exit code, output and errors of a command, in this process."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["spinbench", *map(str, arguments)])
-        threads = torch.get_num_threads()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        torch.set_num_threads(threads)
-        shown = capsys.readouterr()
-        return int(stop.value.code or 0), shown.out, shown.err
-
-    return run
+def spinbench() -> Spinbench:
+    return commands.spinbench
 
 
 def refused(outcome: tuple[int, str, str]) -> str:
