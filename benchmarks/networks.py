@@ -17,12 +17,12 @@ import torch
 from torch import nn
 
 import models
-from benchmarks import evaluation
+from benchmarks.data.published import checkpoint
 from benchmarks.data.sources import Local, Source
 from benchmarks.descriptions import Description, NetworkError, configuration, describe, file_of
-from benchmarks.evaluation import Upscale
-from benchmarks.published import checkpoint
-from benchmarks.tiling import Fitted, Tile
+from benchmarks.measure import evaluation
+from benchmarks.measure.evaluation import Upscale
+from benchmarks.measure.tiling import Fitted, Tile
 from models.initialisation import by_name
 from models.weights import read_weights, with_published_names
 from results import BASELINE, plain

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from benchmarks.cost import ready
+from benchmarks.measure.cost import ready
 from results.comparison import Box
 
 # Blur, steps and box of the scripts by which papers draw these maps. Their kernel is 9x9; this one ends at 4 sigma.

@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import uniform_filter
 
 from benchmarks.data.datasets import Pair
+from benchmarks.measure.quality import BT601, PEAK, RADIUS, eight_bit, psnr, ssim
 from benchmarks.networks import Network
 from benchmarks.pictures import PictureError, stored_name
-from benchmarks.quality import BT601, PEAK, RADIUS, eight_bit, psnr, ssim
 from results import BASELINE
 from results.comparison import Box, Comparison, Panel, Quality
 
@@ -25,7 +25,7 @@ EDGE = 64  # HR pixels, of a box that is found
 LEAST = 2 * RADIUS + 1  # the window of SSIM
 COLOURS = matplotlib.colormaps["magma"]  # its lightness rises evenly, so it reads in grey
 OVERVIEW = 400  # pixels, the longer side
-CONVENTION = "rcan"  # that of benchmarks.quality.psnr and ssim
+CONVENTION = "rcan"  # that of benchmarks.measure.quality.psnr and ssim
 
 Pixels = NDArray[np.uint8]  # (h, w, 3) RGB
 
@@ -40,7 +40,7 @@ class Shown(NamedTuple):
 def upscaled(network: Network, lr: Pixels, device: torch.device) -> Shown:
     """Upscale an image as it is measured: whole, rounded to 8 bit, cropped first where the network says so.
 
-    Raises benchmarks.tiling.TooLarge, and what `Network.module` raises.
+    Raises benchmarks.measure.tiling.TooLarge, and what `Network.module` raises.
     """
     return Shown(network, eight_bit(network.upscaler(device)(lr)))
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.evaluation import network_upscale
+from benchmarks.measure.evaluation import network_upscale
 from models.spin.attention import SuperpixelCrossAttention, Superpixels
 from models.spin.network import SPIN, Block
 from models.spin.superpixels import grid

@@ -18,16 +18,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import models
-from benchmarks import check, cli, descriptions, evaluation, networks
+from benchmarks import descriptions, networks
 from benchmarks.data import datasets
 from benchmarks.data.sources import Local
 from benchmarks.descriptions import ENTRY
-from benchmarks.evaluation import EvaluationError, bicubic_upscale, network_upscale, self_ensemble
+from benchmarks.measure import evaluation
+from benchmarks.measure.evaluation import EvaluationError, bicubic_upscale, network_upscale, self_ensemble
+from benchmarks.measure.quality import eight_bit
 from benchmarks.networks import Network, NetworkError, of_weights
-from benchmarks.quality import eight_bit
+from benchmarks.regression import checks
 from models import WeightsError
-from tests.benchmarks import commands
-from tests.benchmarks.runs import file_of, run_of, run_yaml, state
+from spinbench.app import main
+from tests.benchmarks.stored_runs import file_of, run_of, run_yaml, state
+from tests.spinbench import commands
 
 CPU = torch.device("cpu")
 TINY = Path(__file__).parents[1] / "tiny.yaml"
@@ -262,7 +265,7 @@ def test_evaluation_crops_hr_with_the_network() -> None:
     height, width = (side // 7 * 7 for side in pair.lr.shape[:2])
     assert (height, width) != pair.lr.shape[:2]
     sr = bicubic_upscale(2)(pair.lr[:height, :width])
-    expected = evaluation.measure(sr, pair.hr[: 2 * height, : 2 * width], 2)
+    expected = evaluation.scores(sr, pair.hr[: 2 * height, : 2 * width], 2)
     assert (rows.psnr[0], rows.ssim[0]) == expected
 
 
@@ -300,7 +303,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )  # fmt: skip
         threads = torch.get_num_threads()
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            main()
         torch.set_num_threads(threads)
     assert not stop.value.code
     return folder
@@ -411,7 +414,7 @@ def test_missing_images_are_said(spinbench: Spinbench, monkeypatch: pytest.Monke
     assert all("1 of 2" in row for row in rows)
     assert out.splitlines().count("embedded-test: 1 of 2 images are missing: coffee") == 1
     with pytest.raises(EvaluationError, match="embedded-test x4: 1 of 2 images are missing: coffee"):
-        check.measure(networks.bicubic(), ["embedded-test"], CPU, lambda part: lambda done, total, note: None)
+        checks.measured(networks.bicubic(), ["embedded-test"], CPU, lambda part: lambda done, total, note: None)
 
 
 def test_images_that_no_mean_holds_are_said(spinbench: Spinbench, tmp_path: Path) -> None:

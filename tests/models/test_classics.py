@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import models
-from benchmarks import quality
 from benchmarks.data.resize import imresize
+from benchmarks.measure import quality
 from models.luma import bicubic, luma, with_luma
 
 # Rows: Y, Cb, Cr of ITU-R BT.601 in studio range; columns: R, G, B

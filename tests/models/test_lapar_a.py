@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 import models
-from benchmarks.macs import macs
+from benchmarks.measure.macs import macs
 from models.lapar_a import DICTIONARY, LAPAR, ArrayUnpickler, read_dictionary
 
 

@@ -24,12 +24,12 @@ from rich.table import Table
 from torch import Tensor
 
 import models
-from benchmarks import cost, provenance
-from benchmarks.devices import describe, keep_freed_memory
-from benchmarks.options import console, say
+from benchmarks.measure import cost, provenance
+from benchmarks.measure.devices import describe, keep_freed_memory
 from models.native import functions
 from models.spin import SPIN, network, superpixels
 from results import ROOT, targets
+from spinbench.options import console, say
 from tests.speed import images
 from tests.speed.works import SIZES, WORKS, Side, Work, reduced_precision
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data.resize import imresize
-from benchmarks.quality import ssim
+from benchmarks.measure.quality import ssim
 from tests.oracles import imresize_direct, quality_direct
 
 LIMIT = 3  # at least so many times as fast

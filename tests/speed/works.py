@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import models
-from benchmarks import cost
-from benchmarks.devices import keep_freed_memory
+from benchmarks.measure import cost
+from benchmarks.measure.devices import keep_freed_memory
 from models.spin import SPIN
 from results.targets import Figure
 from tests.oracles import spin_dense as dense

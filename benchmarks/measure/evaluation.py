@@ -1,0 +1,151 @@
+"""Quality of a network, or of bicubic interpolation, on a set of images: a row per image and convention.
+
+An upscaler is a function from an LR image, uint8 (h, w, 3), to its SR image, float32 (scale h, scale w, 3) in
+[0, 1] and not clamped. How SR is made belongs here, how it is judged to `quality`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from benchmarks.data.datasets import Dataset, Pair
+from benchmarks.data.resize import imresize
+from benchmarks.measure.quality import find_convention, scores
+from foundation import SpinbenchError
+
+Upscale = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Progress = Callable[[int, int, str], None]  # images done, images in all, name of the last one
+
+COLUMNS = ["dataset", "lr_origin", "convention", "image", "psnr", "ssim"]
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class EvaluationError(SpinbenchError):
+    """An image could not be evaluated; one line that names the set, the scale, the image and the reason."""
+
+
+def evaluate(
+    upscale: Upscale,
+    dataset: Dataset,
+    scale: int,
+    conventions: Sequence[str] = ("rcan",),
+    progress: Progress | None = None,
+    limit: int | None = None,
+    multiple: int = 1,
+) -> pd.DataFrame:
+    """Upscale every image of a set, or the first `limit`, once and judge it under each of the conventions.
+
+    Returns a row per image and convention: dataset, lr_origin, convention, image, psnr (dB, infinite for
+    identical images) and ssim. Images that `dataset.missing(scale)` lists have no row; whoever shows a mean
+    says so. LR images are cropped at bottom and right to a `multiple`, HR images with them. `progress` is called
+    after each image.
+    Raises ValueError for an unknown convention or none; EvaluationError for an image that fails (its cause is
+    chained); DataError for a damaged image, or if no image of the set is to be had.
+    """
+    if not conventions:
+        raise ValueError("no convention to evaluate under")
+    for convention in conventions:
+        find_convention(convention)
+    total = len(dataset.hr_names()) - len(dataset.missing(scale))
+    total = total if limit is None else min(limit, total)
+    rows: list[tuple[str, str, str, str, float, float]] = []
+    for done, pair in enumerate(islice(dataset.pairs(scale), limit), start=1):
+        try:
+            judged = _scores(upscale, _cropped(pair, scale, multiple), scale, conventions)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise EvaluationError(f"{dataset.name} x{scale}, {pair.name}: {reason}") from error
+        for convention, (psnr, ssim) in zip(conventions, judged, strict=True):
+            rows.append((dataset.name, pair.lr_origin, convention, pair.name, psnr, ssim))
+        if progress:
+            progress(done, total, pair.name)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _cropped(pair: Pair, scale: int, multiple: int) -> Pair:
+    lr = _to_multiple(pair.lr, multiple)
+    return dataclasses.replace(pair, lr=lr, hr=pair.hr[: scale * lr.shape[0], : scale * lr.shape[1]])
+
+
+def _to_multiple(lr: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
+    height, width = (size // multiple * multiple for size in lr.shape[:2])
+    return lr[:height, :width]
+
+
+def _scores(upscale: Upscale, pair: Pair, scale: int, conventions: Sequence[str]) -> list[tuple[float, float]]:
+    sr = upscale(pair.lr)
+    height, width = pair.lr.shape[:2]
+    expected = (scale * height, scale * width, 3)
+    if sr.shape != expected:
+        raise ValueError(f"SR has shape {sr.shape}, expected {expected} from LR {height}x{width} at x{scale}")
+    return [scores(sr, pair.hr, scale, convention) for convention in conventions]
+
+
+def network_upscale(model: nn.Module, device: torch.device, precision: str = "float32") -> Upscale:
+    """Return the upscaler of a network, which is moved to `device`; images go through it one by one.
+
+    The network runs in evaluation mode without gradients; after each image its modules are back in the modes
+    they had. `precision` is "float32", or "bfloat16" or "float16" for autocast to it.
+    Raises ValueError for another precision; the upscaler raises it for an output that is not one RGB image.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}, expected one of {', '.join(PRECISIONS)}")
+    dtype = PRECISIONS[precision]
+    model.to(device)
+
+    def upscale(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
+        # contiguous, since the layout decides which convolution runs, and so the last bits of its result
+        planes = np.ascontiguousarray(lr.transpose(2, 0, 1)[np.newaxis], np.float32) / np.float32(255)
+        training = [module for module in model.modules() if module.training]
+        model.eval()
+        try:
+            with (
+                torch.inference_mode(),
+                torch.autocast(device.type, dtype, enabled=dtype != torch.float32),
+            ):
+                sr = model(torch.from_numpy(planes).to(device))
+        finally:
+            for module in training:
+                module.training = True
+        if sr.ndim != 4 or sr.shape[:2] != (1, 3):
+            raise ValueError(f"the network gave shape {tuple(sr.shape)}, expected (1, 3, height, width)")
+        return sr[0].permute(1, 2, 0).float().cpu().numpy()
+
+    return upscale
+
+
+def self_ensemble(upscale: Upscale) -> Upscale:
+    """The mean of an upscaler over the 8 symmetries of the square, taken before any rounding ("+" in tables)."""
+
+    def ensemble(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
+        total = np.zeros(1, np.float64)
+        for turns in range(4):
+            for flipped in (False, True):
+                turned = np.rot90(lr[:, ::-1] if flipped else lr, turns)
+                sr = np.rot90(upscale(np.ascontiguousarray(turned)), -turns)
+                total = total + (sr[:, ::-1] if flipped else sr)
+        return (total / 8).astype(np.float32)
+
+    return ensemble
+
+
+def of_multiple(upscale: Upscale, multiple: int) -> Upscale:
+    """An upscaler of LR images cropped at bottom and right to a multiple of so many pixels."""
+    return upscale if multiple == 1 else lambda lr: upscale(_to_multiple(lr, multiple))
+
+
+def bicubic_upscale(scale: int) -> Upscale:
+    """Return MATLAB's bicubic interpolation by `scale` as an upscaler; its results are 8 bit already."""
+
+    def upscale(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return imresize(lr, scale).astype(np.float32) / np.float32(255)
+
+    return upscale

@@ -1,0 +1,115 @@
+"""What memory a network's pass over an image will take, and what there is, so that nothing is killed for want of it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from benchmarks.measure.cost import ready
+from benchmarks.measure.macs import example
+
+# What a process grows by, relative to its live tensors: libraries' workspaces and the allocator's gaps come on top.
+# Over all networks of the registry it was 1.2 to 2.3.
+MARGIN = 3.0
+PROBE = 64  # edge of the small image, in LR pixels
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_MEMBERSHIPS = Path("/proc/self/cgroup")
+
+
+def bytes_per_pixel(model: nn.Module, device: torch.device, least: int = 1) -> float:
+    """Bytes that a pass takes for every LR pixel, an estimate from above.
+
+    The live tensors of a pass over a small image (of `least` pixels a side, if that is more) are added up.
+    In every network of the registry they grow in proportion to the pixels at most; tiles of attention stop growing.
+    """
+    side = max(PROBE, least)
+    return MARGIN * live_bytes(model, (side, side), device) / side**2
+
+
+def live_bytes(model: nn.Module, lr_size: tuple[int, int], device: torch.device) -> int:
+    """Most bytes of tensors, beyond weights and image, that a pass on an image of `lr_size` (H, W) holds at once.
+
+    The growth of a process (`cost.peak_memory`) is what a user has to have, but it varies by a third between runs, with
+    the threads and with what the allocator keeps. This is the same everywhere. What operators use inside themselves is
+    not counted.
+    """
+    with ready(model, device), torch.inference_mode():
+        image = example(model, lr_size, device)
+        with _Living() as living:
+            model(image)
+    return living.most
+
+
+class _Living(TorchDispatchMode):
+    """Counts storages from the operator that makes them until they are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+
+    def __torch_dispatch__(
+        self, operator: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        for value in tree_leaves((args, kwargs)):
+            if isinstance(value, Tensor):
+                self._known.add(value.untyped_storage())  # made before, such as weights
+        result = operator(*args, **(kwargs or {}))
+        for value in tree_leaves(result):
+            if isinstance(value, Tensor) and (storage := value.untyped_storage()) not in self._known:
+                self._known.add(storage)
+                self._add(storage.nbytes())
+                weakref.finalize(storage, self._add, -storage.nbytes())
+        return result
+
+    def _add(self, size: int) -> None:
+        self.now += size
+        self.most = max(self.most, self.now)
+
+
+def available(device: torch.device) -> int:
+    """Bytes that may be taken on a device: of a GPU, or of this machine within the limits of its control group."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return min([int(psutil.virtual_memory().available), *_allowed(_CGROUPS, _MEMBERSHIPS)])
+
+
+def _allowed(root: Path, memberships: Path) -> list[int]:
+    """What is left of every memory limit that Linux puts on this process (cgroups version 2 and 1).
+
+    A container sees its own group as the root, or under the path that it has outside, so both are tried.
+    """
+    left = []
+    for line in _text(memberships).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            top, names = root, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            top, names = root / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        group = top / path.lstrip("/")
+        for folder in [group, *group.parents][: len(group.parts) - len(top.parts) + 1]:
+            limit, used = _text(folder / names[0]).strip(), _text(folder / names[1]).strip()
+            if limit.isdecimal() and used.isdecimal():
+                counts = dict(entry.split(" ", 1) for entry in _text(folder / "memory.stat").splitlines())
+                cached = int(counts.get(names[2], 0))  # files that were read, which give way
+                left.append(max(0, int(limit) - int(used) + cached))
+    return left
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""

@@ -1,0 +1,106 @@
+"""On what, with what and from which source a stage was carried out."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.measure import devices
+from models import native
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_SOURCES = ("foundation", "models", "benchmarks")  # what can change a result
+_SUFFIXES = (".py", ".cpp", ".h")
+_LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pillow", "scikit-image", "fvcore", "spin-bench")
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process at work on a stage, since now."""
+
+    device: torch.device
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: float = field(default_factory=time.monotonic)  # the time of day may be set back
+
+    def facts(self, earlier: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """Versions, machine, commit, digest of the sources, and times (UTC), for provenance.json.
+
+        `earlier` are the facts of processes that were at work on the stage before: their seconds are added.
+        """
+        own: dict[str, Any] = {
+            "started": self.started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self.clock, 1),
+            "device": devices.describe(self.device),
+            "system": f"{platform.system()} {platform.machine()}",
+            "threads": torch.get_num_threads(),
+            "capability": torch.backends.cpu.get_cpu_capability(),
+            "versions": versions() | {"kernels": native.used() or "not used"},
+            "commit": commit(),
+            "source": source_digest(),
+        }
+        if not earlier:
+            return own
+        seconds = round(own["seconds"] + sum(one["seconds"] for one in earlier), 1)
+        return {**own, "started": earlier[0]["started"], "seconds": seconds, "earlier": list(earlier)}
+
+
+def flags(record: dict[str, dict[str, Any]]) -> list[str]:
+    """How this installation differs from the one that made a run's stages. It is worth knowing, but no reason to
+    run them again."""
+    found = []
+    for stage, made in record.items():
+        if made["source"] != source_digest():
+            found.append(f"{stage}: other sources ({made['source'][:8]}, now {source_digest()[:8]})")
+        if made["versions"]["torch"] != versions()["torch"]:
+            found.append(f"{stage}: other torch ({made['versions']['torch']}, now {versions()['torch']})")
+        if (kernels := made["versions"].get("kernels", "none")) not in ("not used", native.compiler()):
+            found.append(f"{stage}: other kernels ({kernels}, now {native.compiler()})")
+    return found
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Python, and the libraries that take part in a result."""
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        found[name] = importlib.metadata.version(name)
+    return found
+
+
+@cache
+def commit() -> str | None:
+    """Git commit of the checkout, with `+changes` if files differ from it; None outside git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(CHECKOUT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+@cache
+def source_digest() -> str:
+    """SHA-256 over the source files that can change a result."""
+    total = hashlib.sha256()
+    for path in sorted(
+        path for folder in _SOURCES for path in (CHECKOUT / folder).rglob("*") if path.suffix in _SUFFIXES
+    ):
+        total.update(path.relative_to(CHECKOUT).as_posix().encode() + b"\0")
+        total.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return total.hexdigest()

@@ -1,0 +1,174 @@
+"""PSNR and SSIM as the tables of the field mean them (the RCAN protocol), and its known departures.
+
+The protocol: SR rounded to 8 bit, luma of ITU-R BT.601 in studio range kept in float64, `scale` pixels cut
+from each side, SSIM of Wang et al. (2004) over its valid region. A departure is one switch of `Convention`.
+
+Two departures are no property of a single comparison and belong elsewhere: averages rounded up (`ceil`) to
+the reports that display them, images upscaled as four overlapping parts (`quadrants`) to `evaluation`.
+The mean over a set, and what an infinite PSNR does to it, belongs to `results`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import correlate1d
+
+Image = NDArray[Any]  # (H, W, 3) RGB or (H, W) grey
+Planes = NDArray[np.float64]  # (C, H, W) in 0..255, what is compared
+
+# Luma in thousandths: its sums over 8-bit values are exact, so Y and its rounding are the same everywhere
+BT601 = np.array([65481.0, 128553.0, 24966.0])  # studio range: 219 steps from black to white, black at 16
+PEAK = 255.0
+C1, C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
+RADIUS = 5
+WINDOW = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * 1.5**2))
+WINDOW /= WINDOW.sum()
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How SR and HR are made comparable; the defaults are the RCAN protocol.
+
+    `channel`: "y" is studio-range luma, "full-range" the same luma stretched to 0..255, "rgb" all three
+    channels (one mean squared error over all of them; SSIM is the mean of the three).
+    """
+
+    used_by: str
+    round_sr: bool = True
+    round_y: bool = False
+    channel: Literal["y", "full-range", "rgb"] = "y"
+    cut_border: bool = True
+
+
+CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
+    {
+        "rcan": Convention("The protocol of RCAN, followed by most published tables."),
+        "float": Convention("The official SPIN code, which clamps SR but does not round it.", round_sr=False),
+        "y8": Convention("ESRT and HPINet, which round Y to 8 bit.", round_y=True),
+        "rgb": Convention("Evaluations that leave out the conversion to Y.", channel="rgb"),
+        "full-range": Convention("Evaluations with the luma of JPEG or OpenCV.", channel="full-range"),
+        "no-border": Convention("Evaluations that judge the whole image.", cut_border=False),
+    }
+)
+
+
+def psnr(sr: Image, hr: Image, border: int) -> float:
+    """Return the PSNR in dB of two uint8 images, (H, W, 3) or (H, W), `border` pixels cut from each side.
+
+    Identical images give infinity. A grey image counts as R = G = B, so its luma is of studio range too.
+    Raises ValueError for another dtype, sizes that differ, or a border that leaves nothing.
+    """
+    return _psnr(*_eight_bit_luma(sr, hr, border))
+
+
+def ssim(sr: Image, hr: Image, border: int) -> float:
+    """Return the SSIM of two uint8 images, (H, W, 3) or (H, W), `border` pixels cut from each side.
+
+    Raises ValueError as `psnr` does, and where fewer than 11 x 11 pixels are left, the size of the window.
+    """
+    return _ssim(*_eight_bit_luma(sr, hr, border))
+
+
+def scores(sr: Image, hr: Image, scale: int, convention: str = "rcan") -> tuple[float, float]:
+    """Return (PSNR in dB, SSIM) of SR against its uint8 HR image under a convention of `CONVENTIONS`.
+
+    `sr` has the size of `hr` and is uint8, or floating point in [0, 1]; what lies outside is clipped.
+    Raises ValueError as `psnr` and `ssim` do, for NaN or infinite values, and for an unknown convention.
+    """
+    switches = find_convention(convention)
+    if np.issubdtype(sr.dtype, np.floating):
+        sr = _from_unit_range(sr, switches.round_sr)
+    elif sr.dtype != np.uint8:
+        raise ValueError(f"SR is {sr.dtype}, expected uint8, or floating point in [0, 1]")
+    planes = _planes(sr, hr, scale if switches.cut_border else 0, switches)
+    return _psnr(*planes), _ssim(*planes)
+
+
+def eight_bit(sr: Image) -> NDArray[np.uint8]:
+    """Return an image in [0, 1], any floating point, as uint8, rounded as it is measured; what lies outside is clipped.
+
+    Raises ValueError for NaN or infinite values.
+    """
+    return _from_unit_range(sr, rounded=True).astype(np.uint8)
+
+
+def find_convention(name: str) -> Convention:
+    """Return the convention of this name; raises ValueError naming the known ones."""
+    if name not in CONVENTIONS:
+        raise ValueError(f"unknown convention {name!r}, expected one of {', '.join(CONVENTIONS)}")
+    return CONVENTIONS[name]
+
+
+def _eight_bit_luma(sr: Image, hr: Image, border: int) -> tuple[Planes, Planes]:
+    if sr.dtype != np.uint8:
+        raise ValueError(f"SR is {sr.dtype}, expected uint8 (scores() takes floating point)")
+    return _planes(sr, hr, border, CONVENTIONS["rcan"])
+
+
+def _from_unit_range(sr: Image, rounded: bool) -> NDArray[np.float64]:
+    bad = sr.size - np.count_nonzero(np.isfinite(sr))
+    if bad:
+        raise ValueError(f"SR of {_size(sr)} has {bad} values that are NaN or infinite")
+    # float64 first: 255x of a float32 is then exact, and so is the rounding
+    scaled = np.clip(PEAK * sr.astype(np.float64), 0.0, PEAK)
+    return np.rint(scaled) if rounded else scaled
+
+
+def _planes(sr: Image, hr: Image, border: int, convention: Convention) -> tuple[Planes, Planes]:
+    """Check the two images and return what of them is compared."""
+    if hr.dtype != np.uint8:
+        raise ValueError(f"HR is {hr.dtype}, expected uint8")
+    if sr.shape != hr.shape:
+        raise ValueError(f"SR is {_size(sr)} and HR is {_size(hr)}, expected the same size")
+    if not (hr.ndim == 2 or (hr.ndim == 3 and hr.shape[2] == 3)):
+        raise ValueError(f"images are {_size(hr)}, expected (height)x(width)x3 or (height)x(width)")
+    height, width = hr.shape[:2]
+    if border < 0 or min(height, width) <= 2 * border:
+        raise ValueError(f"cannot cut a border of {border} pixels from images of {_size(hr)}")
+    inside = np.s_[border : height - border, border : width - border]
+    return _channels(sr[inside], convention), _channels(hr[inside], convention)
+
+
+def _channels(image: Image, convention: Convention) -> Planes:
+    rgb = image.astype(np.float64)
+    if convention.channel == "rgb":
+        return np.moveaxis(np.atleast_3d(rgb), 2, 0)
+    luma = rgb @ BT601 if rgb.ndim == 3 else rgb * BT601.sum()
+    luma = luma / BT601.sum() if convention.channel == "full-range" else 16 + luma / (1000 * PEAK)
+    return (np.floor(luma + 0.5) if convention.round_y else luma)[np.newaxis]
+
+
+def _psnr(sr: Planes, hr: Planes) -> float:
+    error = float(np.mean((sr - hr) ** 2))
+    return float("inf") if error == 0 else 10 * float(np.log10(PEAK**2 / error))
+
+
+def _ssim(sr: Planes, hr: Planes) -> float:
+    size = 2 * RADIUS + 1
+    if min(sr.shape[1:]) < size:
+        raise ValueError(f"SSIM needs {size}x{size} pixels, images are {_size(sr[0])} after the cut of the border")
+    mean_sr, mean_hr = _windowed(sr), _windowed(hr)
+    # the two variances occur only as their sum: four filterings do instead of five
+    product = mean_sr * mean_hr
+    squares = mean_sr**2 + mean_hr**2
+    covariance = _windowed(sr * hr) - product
+    variances = _windowed(sr**2 + hr**2) - squares
+    similarity = (2 * product + C1) * (2 * covariance + C2) / ((squares + C1) * (variances + C2))
+    return float(similarity.mean())
+
+
+def _windowed(planes: Planes) -> Planes:
+    """Return Gaussian-weighted means where the window fits: (C, H, W) -> (C, H - 10, W - 10)."""
+    valid = slice(RADIUS, -RADIUS)
+    rows = correlate1d(planes, WINDOW, axis=1)[:, valid]
+    return correlate1d(rows, WINDOW, axis=2)[:, :, valid]
+
+
+def _size(image: Image) -> str:
+    return "x".join(map(str, image.shape))

@@ -1,0 +1,58 @@
+"""Latency that two machines can compare: in units of a fixed workload, timed in turn with the network.
+
+A slower or busier processor slows both, so that their ratio stays. Both run on one thread: how well each uses several
+is a property of the machine.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.measure.cost import latency
+from benchmarks.measure.devices import describe
+from results.references import Timing
+
+WIDTH, WINDOW, ROUNDS = 48, 64, 8
+
+
+class Workload(nn.Module):
+    """What the time of the networks goes to: convolutions, attention, and moving values about.
+
+    It has no trained weights and gives nothing of use. It must never change: stored ratios refer to it.
+    """
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kernel", torch.arange(WIDTH * WIDTH * 9.0).sin().reshape(WIDTH, WIDTH, 3, 3) / WIDTH)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """RGB (N, 3, H, W), N·H·W a multiple of WINDOW -> features (N, WIDTH, H, W)."""
+        ramp = torch.linspace(0, 1, image.shape[-1], device=image.device)
+        features = (image + ramp).repeat(1, WIDTH // 3, 1, 1)
+        for _ in range(ROUNDS):
+            features = functional.gelu(functional.conv2d(features, self.kernel, padding=1))
+            tokens = features.permute(0, 2, 3, 1).reshape(-1, WIDTH)
+            windows = tokens[tokens[:, 0].argsort()].view(-1, WINDOW, WIDTH)
+            attention = (windows @ windows.transpose(1, 2)).softmax(-1)
+            mixed = functional.layer_norm(attention @ windows, (WIDTH,))
+            features = mixed.view(len(image), *image.shape[2:], WIDTH).permute(0, 3, 1, 2).contiguous()
+        return features
+
+
+def timing(model: nn.Module, lr_size: tuple[int, int], device: torch.device, repeats: int) -> Timing:
+    """Time `repeats` forward passes on an image of `lr_size` (H, W), the workload before each; after two of each."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        samples = [
+            [latency(network, lr_size, device, repeats=1, warmup=0).median_s for network in (Workload(), model)]
+            for _ in range(2 + repeats)
+        ][2:]
+    finally:
+        torch.set_num_threads(threads)
+    calibration, forward = zip(*samples, strict=True)
+    return Timing(forward, calibration, lr_size, device.type, str(describe(device)["name"]))

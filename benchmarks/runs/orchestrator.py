@@ -1,0 +1,119 @@
+"""All runs of an experiment, one after the other: what is finished is kept, a failing run does not stop the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ablations import AblationError, Protocol
+from benchmarks.data import datasets
+from benchmarks.data.images import DataError
+from benchmarks.runs.executors import ElsewhereRun, RefusedRun, execute
+from benchmarks.runs.plan import Job
+from benchmarks.runs.progress import Progress
+from foundation import SpinbenchError, nearest, one_line, write
+from results import Run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run went; `error` is None unless it failed, or was refused: its training would have to be repeated."""
+
+    job: Job
+    word: Literal["done", "already finished", "elsewhere", "refused", "failed"]
+    error: str | None = None
+
+
+def narrowed(protocol: Protocol, sets: Sequence[str]) -> Protocol:
+    """The protocol with only these of its test sets. Raises AblationError for one that it does not have."""
+    for name in sets:
+        if name not in protocol.evaluation.datasets:
+            raise AblationError(f"the protocol has no test set {name!r}; {nearest(name, protocol.evaluation.datasets)}")
+    evaluation = protocol.evaluation.model_copy(update={"datasets": list(dict.fromkeys(sets))})
+    return protocol.model_copy(update={"evaluation": evaluation})
+
+
+def prepare(protocol: Protocol, scales: Sequence[int], say: Callable[[str], None]) -> dict[int, tuple[str, ...]]:
+    """Fetch the data that a protocol needs, before hours are spent, and return the test sets at hand by scale.
+
+    A test set of which nothing can be had is named and left out. Raises DataError if training or validation data
+    cannot be had, or no test set at all.
+    """
+    training = protocol.training
+    if training and training.warm_start:
+        scales = [*scales, training.warm_start]
+    needed = [training.data] if training else []
+    if training and training.validation:
+        needed.append(training.validation.data)
+    for name in needed:
+        for scale in scales:
+            datasets.get(name).fetch_all(scale)
+    found = {scale: at_hand(protocol.evaluation.datasets, scale) for scale in scales}
+    for scale, names in found.items():
+        for name in protocol.evaluation.datasets:
+            if name not in names:
+                say(f"{name} x{scale} is left out: none of its images is available")
+        for name in names:
+            if not datasets.get(name).missing(scale):
+                datasets.get(name).fetch_all(scale)
+    if not any(found.values()):
+        raise DataError(f"none of the test sets {', '.join(protocol.evaluation.datasets)} can be had")
+    return found
+
+
+def at_hand(names: Sequence[str], scale: int) -> tuple[str, ...]:
+    """The sets of which some image is on this machine or can be downloaded."""
+    found = []
+    for name in names:
+        try:
+            dataset = datasets.get(name)
+        except DataError:  # a set that the user has to provide
+            if name not in datasets.SETS:
+                raise
+            continue
+        if len(dataset.missing(scale)) < len(dataset.hr_names()):
+            found.append(name)
+    return tuple(found)
+
+
+def carry_out(jobs: Sequence[Job], progress: Progress, rerun: bool = False) -> list[Outcome]:
+    """Finish every job that can be finished, and tell how far it is. KeyboardInterrupt passes through.
+
+    Runs that another process is at work on are looked at again in the end: by then they are finished elsewhere, free
+    to be gone on with, or still elsewhere, which is no failure. A run that fails keeps the traceback in its folder.
+    """
+    outcomes: dict[Run, Outcome] = {}
+    for attempt in ("first", "last"):
+        for job in jobs:
+            if attempt == "last" and outcomes[job.run].word != "elsewhere":
+                continue
+            before = outcomes.get(job.start) if job.start else None
+            if before and before.word == "elsewhere":
+                outcome = Outcome(job, "elsewhere")
+            else:
+                outcome = _attempt(job, progress, rerun)
+            outcomes[job.run] = outcome
+            if outcome.word != "elsewhere" or attempt == "last":
+                progress.done(f"{job.run.name} {outcome.word}" + (f": {outcome.error}" if outcome.error else ""))
+    return list(outcomes.values())
+
+
+def _attempt(job: Job, progress: Progress, rerun: bool) -> Outcome:
+    failure = job.run.path("failure.txt")
+    try:
+        worked = execute(job, progress.stage, progress.line, rerun)
+        failure.unlink(missing_ok=True)
+        return Outcome(job, "done" if worked else "already finished")
+    except ElsewhereRun:
+        return Outcome(job, "elsewhere")
+    except RefusedRun as error:
+        return Outcome(job, "refused", one_line(error))
+    except Exception as error:  # one failing run must not take the others with it
+        if job.run.folder.is_dir():
+            with contextlib.suppress(OSError):
+                write(failure, traceback.format_exc())
+        known = isinstance(error, SpinbenchError | OSError)
+        return Outcome(job, "failed", one_line(error) if known else f"{type(error).__name__}: {one_line(error)}")

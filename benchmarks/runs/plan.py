@@ -1,0 +1,217 @@
+"""From an experiment and a protocol to the runs they ask for, each with its resolved configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import ablations
+import models
+from ablations import AblationError, Experiment, Protocol, Variant
+from ablations.schema import Training
+from benchmarks.data import datasets, published
+from benchmarks.data.datasets import Dataset
+from benchmarks.data.images import READER
+from benchmarks.measure.quality import find_convention
+from foundation import nearest
+from results import BASELINE, ROOT, Run, digest
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, and what determines each of its stages: the content of run.yaml."""
+
+    run: Run
+    variant: Variant
+    protocol: Protocol
+    device: torch.device
+    sets: Mapping[str, Dataset]  # test sets at hand at its scale
+    stages: Mapping[str, Mapping[str, Any]]
+    start: Run | None = None  # the run whose weights this one begins from
+
+    status: str | None = None  # why it is not evaluated
+    on_phase: Callable[[str], None] | None = None  # hears of the phases of its training's steps
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What run.yaml says before the stages."""
+        trained = "baseline" if self.variant.model == BASELINE else "run"
+        header = {
+            "protocol": self.run.protocol,
+            "variant": self.run.variant,
+            "label": self.variant.label,
+            "scale": self.run.scale,
+            "seed": self.run.seed,
+            "source": "published weights" if self.variant.weights == "published" else trained,
+            "ensemble": self.variant.ensemble,
+            "status": self.status,
+        }
+        if self.variant.model != BASELINE:
+            header["defaults"] = models.configuration(str(self.variant.model))
+        if self.protocol.training is not None and "train" in self.stages:
+            header["training_data"] = self.protocol.training.data
+        return header
+
+
+def plan(
+    experiment: Experiment,
+    protocol_name: str,
+    protocol: Protocol,
+    *,
+    only: Sequence[str] = (),
+    scales: Sequence[int] = (),
+    seeds: Sequence[int] = (),
+    device: torch.device,
+    sets: Mapping[int, Sequence[str]],
+    root: Path = ROOT,
+) -> list[Job]:
+    """The jobs of an experiment, in the order in which they can be carried out; bicubic first.
+
+    `only`, `scales` and `seeds` narrow or replace what experiment and protocol say; `sets` are the test sets at
+    hand by scale. A scale that another one starts from is added before it. Raises AblationError naming what is
+    unknown.
+    """
+    for name in only:
+        if name not in experiment.variants:
+            raise AblationError(f"unknown variant {name!r}; {nearest(name, experiment.variants)}")
+    for scale in scales:
+        if scale not in models.SCALES:
+            raise AblationError(f"scale must be one of {models.SCALES}, not {scale}")
+    for convention in protocol.evaluation.conventions:
+        try:
+            find_convention(convention)
+        except ValueError as error:
+            raise AblationError(str(error)) from error
+    seeds, scales = list(dict.fromkeys(seeds)), list(dict.fromkeys(scales))
+    if seeds and protocol.training is None:
+        raise AblationError(f"seeds {', '.join(map(str, seeds))}: protocol {protocol_name} trains nothing")
+    chosen = {name: variant for name, variant in experiment.variants.items() if not only or name in only}
+    start = protocol.training.warm_start if protocol.training else None
+    wanted = _with_starts(list(scales or experiment.scales), start)
+    name = ablations.name_of(protocol_name)
+    planner = _Planner(name, protocol, device, sets, root)
+    jobs = [planner.baseline(scale) for scale in wanted]
+    for variant_name, variant in chosen.items():
+        if variant.model is None:
+            continue
+        if variant.weights == "published":
+            jobs += [planner.published(variant_name, variant, scale) for scale in scales or experiment.scales]
+        elif protocol.training is None:
+            jobs += [planner.untrained(variant_name, variant, scale) for scale in scales or experiment.scales]
+        else:
+            for seed in seeds or protocol.seeds:
+                jobs += [planner.job(variant_name, variant, protocol.training, scale, seed) for scale in wanted]
+    return jobs
+
+
+def _with_starts(scales: list[int], start: int | None) -> list[int]:
+    """The scales, each once, with the one they start from in front."""
+    return list(dict.fromkeys([start, *scales] if start is not None else scales))
+
+
+@dataclass(frozen=True)
+class _Planner:
+    name: str
+    protocol: Protocol
+    device: torch.device
+    sets: Mapping[int, Sequence[str]]
+    root: Path
+
+    def job(self, variant_name: str, variant: Variant, training: Training, scale: int, seed: int) -> Job:
+        network = self._network(variant_name, variant, scale)
+        train: dict[str, Any] = {
+            **network,
+            "seed": seed,
+            "training": training.deciding(),
+            "data": datasets.get(training.data).checksum(scale),
+            "reader": READER,
+        }
+        start = None
+        if training.warm_start is not None and training.warm_start != scale:
+            first = self.job(variant_name, variant, training, training.warm_start, seed)
+            start, train["start"] = first.run, digest(first.stages["train"])
+        stages = {
+            "train": train,
+            "evaluate": self._evaluation(network, variant, digest(train)),
+            "cost": self._cost(network),
+        }
+        return self._of(Run(self.name, variant_name, scale, seed, self.root), variant, stages, start=start)
+
+    def published(self, variant_name: str, variant: Variant, scale: int) -> Job:
+        """A network with published weights; costed only where its checkpoint is not at hand."""
+        network = self._network(variant_name, variant, scale)
+        source = published.checkpoint(str(variant.model), scale)
+        stages = {"cost": self._cost(network)}
+        status = variant.status
+        if status is None and source is None:
+            status = "no published checkpoint is registered"
+        elif status is None and source is not None and not source.available():
+            status = f"its checkpoint is not in the mirror ({Path(source.path).name})"
+        if status is None and source is not None:
+            stages["evaluate"] = self._evaluation(network, variant, source.content)
+        return self._of(Run(self.name, variant_name, scale, 0, self.root), variant, stages, status=status)
+
+    def untrained(self, variant_name: str, variant: Variant, scale: int) -> Job:
+        """A network that the protocol does not train: costed only."""
+        stages = {"cost": self._cost(self._network(variant_name, variant, scale))}
+        status = variant.status or "the protocol trains nothing"
+        return self._of(Run(self.name, variant_name, scale, 0, self.root), variant, stages, status=status)
+
+    def baseline(self, scale: int) -> Job:
+        """Bicubic interpolation, measured like a network but neither trained nor costed."""
+        variant = Variant(label="Bicubic", model=BASELINE)
+        network = {"model": BASELINE, "config": {}, "scale": scale}
+        stages = {"evaluate": self._evaluation(network, variant, None)}
+        return self._of(Run(self.name, BASELINE, scale, 0, self.root), variant, stages)
+
+    def _of(self, run: Run, variant: Variant, stages: dict[str, dict[str, Any]], **more: Any) -> Job:
+        return Job(run, variant, self.protocol, self.device, self._sets(run.scale), stages, **more)
+
+    def _network(self, variant_name: str, variant: Variant, scale: int) -> dict[str, Any]:
+        try:
+            config = models.configuration(str(variant.model), **variant.config)
+        except ValueError as error:
+            raise AblationError(f"variant {variant_name!r}: {error}") from error
+        return {"model": variant.model, "config": config, "scale": scale}
+
+    def _cost(self, network: dict[str, Any]) -> dict[str, Any]:
+        return {**network, "costing": self.protocol.costing.model_dump(mode="json")}
+
+    def _sets(self, scale: int) -> dict[str, Dataset]:
+        """The test sets at hand by the names under which they are measured."""
+        found: dict[str, Dataset] = {}
+        for dataset in map(datasets.get, self.sets[scale]):
+            if dataset.name in found:
+                raise AblationError(f"two of the protocol's test sets are called {dataset.name!r}; rename a folder")
+            found[dataset.name] = dataset
+        return found
+
+    def _evaluation(self, network: dict[str, Any], variant: Variant, weights: str | None) -> dict[str, Any]:
+        """`weights` stands for what they are: the settings of a training, or the SHA-256 of a checkpoint."""
+        scale = network["scale"]
+        return {
+            **network,
+            "weights": weights,
+            "ensemble": variant.ensemble,
+            "multiple": variant.multiple,
+            "conventions": self.protocol.evaluation.conventions,
+            "sets": {
+                name: {
+                    "data": dataset.checksum(scale),
+                    "reader": READER,
+                    "images": len(dataset.hr_names()),
+                    "missing": dataset.missing(scale),
+                }
+                for name, dataset in self._sets(scale).items()
+            },
+        }
+
+
+def without_stages(job: Job, keep: Collection[str]) -> Job:
+    """The same job with some of its stages only."""
+    return dataclasses.replace(job, stages={name: stage for name, stage in job.stages.items() if name in keep})

@@ -1,0 +1,45 @@
+"""The command line, `spinbench`. Errors a user can mend are one line and exit code 1 (wrong arguments: 2)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from foundation import SpinbenchError, one_line
+from spinbench import catalogue, check, networks, pictures, report, runs, speed
+from spinbench.console import say
+
+app = typer.Typer(
+    help="Reproducible benchmark and ablation suite for lightweight image super-resolution around SPIN.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for part in (runs, report, catalogue, networks, speed, check):
+    app.add_typer(part.app)
+app.add_typer(pictures.app, name="picture")
+
+
+class _Shown(logging.Handler):
+    """Prints what the library logs, above the bars of a progress if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
+        say(f"{level}{record.getMessage()}")
+
+
+def main() -> None:
+    """Entry point of `spinbench`."""
+    log = logging.getLogger("benchmarks")
+    log.setLevel(logging.INFO)
+    log.handlers = [_Shown()]
+    try:
+        app()
+    except KeyboardInterrupt as error:
+        say(str(error) or "interrupted; the same command continues")
+        sys.exit(130)
+    except (SpinbenchError, OSError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,84 @@
+"""`spinbench picture attribution`: local attribution maps of several networks side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import results
+from spinbench.console import ConsoleProgress, say
+from spinbench.options import (
+    DeviceName,
+    ScaleOfWeights,
+    Threads,
+    UsageError,
+    box_of,
+    compute_device,
+    words,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.networks import Network
+
+
+def attribution(
+    image: Annotated[str, typer.Argument(help="SET/NAME or a file, of an HR image.")],
+    networks: Annotated[
+        list[str], typer.Option(help="Variants, networks, or NAME=WEIGHTS: repeat, or separate by commas.")
+    ],
+    box: Annotated[
+        str | None, typer.Option(help="x,y,width,height in HR pixels; default: 16x16 where HR has most gradient.")
+    ] = None,
+    scale: ScaleOfWeights = None,
+    sigma: Annotated[float, typer.Option(help="Blur that the path begins with, in LR pixels.")] = 1.2,
+    steps: Annotated[int, typer.Option(min=1, help="Of the path; more of them make the residual smaller.")] = 50,
+    experiment: Annotated[str, typer.Option(help="The experiment that defines the variants.")] = "table1",
+    protocol: Annotated[str, typer.Option(help="Of the runs with trained weights.")] = "published",
+    name: Annotated[str | None, typer.Option(help="Name of the picture; default: by image and scale.")] = None,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and pictures/.")] = results.ROOT,
+) -> None:
+    """Local attribution maps: the LR pixels that networks draw on for a box, and how widely they are spread."""
+    from benchmarks import pictures
+    from benchmarks.pictures import attribution_maps
+    from results.pictures import store
+
+    wanted = None if box is None else box_of(box)
+    where = compute_device(device, threads)
+    named = words(networks)
+    scale = pictures.common_scale(named, scale)
+    chosen = [pictures.network(word, scale, experiment, protocol, folder) for word in named]
+    if not chosen:
+        raise UsageError("--networks: expected one at least")
+    title, pair = pictures.pair(image, scale)
+    place, rule = attribution_maps.place(wanted, pair, scale)
+    say(f"box {place}: {rule}")
+    with ConsoleProgress(len(chosen)) as progress:
+
+        def stage(one: Network) -> Callable[[int, int, str], None]:
+            advance = progress.stage(one.name, "attribute")
+
+            def steps_done(done: int, total: int, note: str) -> None:
+                advance(done, total, note)
+                if done == total:
+                    progress.done(f"{one.label}, {one.source}")
+
+            return steps_done
+
+        facts, images = attribution_maps.draw(
+            title, pair, scale, place, rule, chosen, sigma=sigma, steps=steps, device=where, progress=stage
+        )
+    for panel in facts.panels:
+        gain = f"residual {panel.residual:+.4g} of {panel.end - panel.start:+.4g}"
+        say(f"{panel.label}: diffusion index {panel.diffusion_index:.2f}, {gain}")
+    name = name or pictures.stored_name("attribution", title, f"x{scale}")
+    try:
+        stored = store(name, "attribution", facts.model_dump(), images, folder)
+    except ValueError as error:
+        raise UsageError(f"--name {error}") from error
+    say(f"picture: {stored}; `spinbench report` shows it")

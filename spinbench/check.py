@@ -1,0 +1,153 @@
+"""`spinbench check`: is anything worse than a stored reference? Exit code 0, 1 (something is worse) or 2 (an error)."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+import results
+from foundation import SpinbenchError, one_line
+from results import references
+from spinbench.console import ConsoleProgress, console, say
+from spinbench.options import (
+    DeviceName,
+    ScaleOfWeights,
+    Threads,
+    UsageError,
+    compute_device,
+    words,
+)
+
+if TYPE_CHECKING:
+    from reports.regression import Check
+
+app = typer.Typer()
+
+STYLES = {"equal": "green", "better": "cyan", "worse": "bold red", "inconclusive": "yellow"}
+DATA = ["embedded-test"]  # of a new reference
+
+
+@app.command()
+def check(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Weights, runs' folders, networks with published weights, experiments. "
+            "Without any: the references that have their weights with them.",
+            show_default=False,
+        ),
+    ] = None,
+    reference: Annotated[str | None, typer.Option(help="Compare with this one, such as quick/full-x4-s0.")] = None,
+    model: Annotated[str | None, typer.Option(help="The network that weights of a new reference are of.")] = None,
+    scale: ScaleOfWeights = None,
+    protocol: Annotated[str | None, typer.Option(help="Of an experiment's runs; default: quick.")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="Only these sets, or those of a new reference.")] = None,
+    retrained: Annotated[bool, typer.Option("--retrained", help="Other weights: only quality and cost count.")] = False,
+    psnr: Annotated[float | None, typer.Option(min=0, help="Tolerance in dB.")] = None,
+    ssim: Annotated[float | None, typer.Option(min=0, help="Tolerance of SSIM.")] = None,
+    update: Annotated[bool, typer.Option("--update", help="Write what is measured as the reference.")] = False,
+    reason: Annotated[str, typer.Option(help="Why it is written; needed for --update.")] = "",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the comparison here.")] = None,
+    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="The same, as a comment for CI.")] = None,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and reference/.")] = results.ROOT,
+) -> None:
+    """Compare networks with stored references: quality, images, parameters, MACs, latency and peak memory.
+
+    Weights that do not say of which run they are stand for the reference's: nothing may change but rounding. Those of a
+    run that was trained under another configuration, or anything --retrained, are judged by quality and cost alone.
+    """
+    with _two_for_an_error():
+        if update != bool(reason.strip()):
+            raise UsageError("--update: expected --reason with it" if update else "--reason: expected --update with it")
+        judged = {"--retrained": retrained, "--psnr": psnr is not None, "--ssim": ssim is not None}
+        judged |= {"--json": json_file is not None, "--markdown": markdown_file is not None}
+        if update and any(judged.values()):
+            unused = " and ".join(option for option, given in judged.items() if given)
+            raise UsageError(f"--update: nothing is compared, expected no {unused} with it")
+        from benchmarks.data import datasets
+        from benchmarks.regression.checks import measured
+        from benchmarks.regression.references import find
+        from reports import regression
+
+        where = compute_device(device, threads)
+        limits = {name: value for name, value in (("psnr", psnr), ("ssim", ssim)) if value is not None}
+        tolerance = replace(regression.Tolerance(), **limits)
+        found = find(
+            targets or [], reference=reference, model=model, scale=scale, protocol=protocol, new=update, root=folder
+        )
+        asked = words(data)
+        datasets.several(asked)  # a wrong name is told at once
+        checks = []
+        with ConsoleProgress(len(found)) as progress:
+            for network, name in found:
+                known = name in references.names(folder)
+                stored = references.load(name, folder) if known or not update else None
+                sets = asked or (list(stored.measured.data) if stored else DATA)
+                if stored and not update:
+                    for each in sets:
+                        if datasets.get(each).name not in stored.measured.data:
+                            raise UsageError(f"--data {each}: not in the reference {stored.name}")
+                now = measured(network, sets, where, partial(progress.stage, network.name))
+                if update:
+                    weights = network.weights
+                    kept = weights.locate() if weights and stored and stored.weights else None
+                    written = references.store(name, now, reason, kept, folder)
+                    progress.done(f"{written.folder}: reference written")
+                elif stored:
+                    checks.append(regression.compare(network.name, stored, now, tolerance, retrained))
+                    progress.done(f"{network.name}: {checks[-1].verdict}")
+        if update:
+            return
+        for one in checks:
+            console.print(table(one))
+        if json_file:
+            content = regression.as_json(checks, tolerance)
+            results.write(json_file, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        if markdown_file:
+            results.write(markdown_file, regression.markdown(checks))
+        verdict = regression.overall(checks)
+        say(f"regression check: {verdict}")
+        if verdict == "worse":
+            raise typer.Exit(1)
+
+
+def table(check: Check) -> Table:
+    """A check's lines for a terminal."""
+    from reports.regression import shown
+
+    title = Text(f"{check.name} against {check.reference}{', retrained' if check.retrained else ''}: {check.verdict}")
+    printed = Table(title=title)
+    for heading in ("quantity", "reference", "now", "change", "interval", "verdict", "note"):
+        printed.add_column(heading, justify="right" if heading in ("reference", "now", "change") else "left")
+    for line in check.lines:
+        verdict = Text(line.verdict, STYLES[line.verdict])
+        printed.add_row(line.quantity, *map(Text, shown(line)), verdict, Text(line.note))
+    return printed
+
+
+@contextmanager
+def _two_for_an_error() -> Iterator[None]:
+    """Exit code 1 says that something is worse, so that of an error of any kind is 2."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except (SpinbenchError, OSError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        raise typer.Exit(2) from error
+    except Exception as error:
+        traceback.print_exc()
+        raise typer.Exit(2) from error

@@ -1,0 +1,101 @@
+"""The console, and what a user sees there during long work: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as Remaining
+
+_SECONDS_BETWEEN_LINES = 15.0
+
+console = Console(width=None if sys.stdout.isatty() else 160)  # a file or a pipe has no width of its own
+
+
+def say(text: str) -> None:
+    """Print a line as it is."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class ConsoleProgress:
+    """Progress of one stage at a time and of all runs together, with the time that remains.
+
+    A context manager. Without a terminal it prints a line now and then instead of bars.
+    """
+
+    def __init__(self, runs: int) -> None:
+        self.runs = runs
+        self.finished = 0
+        self.began = time.monotonic()
+        self._last_line = 0.0
+        self._bars: Progress | None = None
+        if console.is_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                Remaining(),
+                TextColumn("{task.fields[note]}"),
+                console=console,
+            )
+            self._overall = self._bars.add_task("all runs", total=runs, note="")
+            self._stage: TaskID | None = None
+
+    def __enter__(self) -> ConsoleProgress:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def stage(self, run: str, stage: str) -> Callable[[int, int, str], None]:
+        """Begin a stage of a run; the returned function reports how far it is."""
+        began = time.monotonic()
+        self._last_line = 0.0
+        title = f"{run} {stage}"
+        if self._bars:
+            if self._stage is not None:
+                self._bars.remove_task(self._stage)
+            self._stage = self._bars.add_task(title, total=None, note="")
+
+        def advance(done: int, total: int, note: str) -> None:
+            if self._bars and self._stage is not None:
+                self._bars.update(self._stage, completed=done, total=total, note=note)
+                self._bars.update(self._overall, completed=self.finished + done / max(total, 1) * 0.9)
+                return
+            now = time.monotonic()
+            if now - self._last_line < _SECONDS_BETWEEN_LINES and done < total:
+                return
+            self._last_line = now
+            left = (now - began) / max(done, 1) * (total - done)
+            self.line(f"  {title} {done}/{total} {note} (left: {_clock(left)})")
+
+        return advance
+
+    def done(self, text: str) -> None:
+        """A run is over: say how it went, and what remains of all."""
+        self.finished += 1
+        elapsed = time.monotonic() - self.began
+        left = elapsed / self.finished * (self.runs - self.finished)
+        if self._bars:
+            self._bars.update(self._overall, completed=self.finished)
+        self.line(f"[{self.finished}/{self.runs}] {text}" + (f" (all runs left: {_clock(left)})" if left else ""))
+
+    def line(self, text: str) -> None:
+        say(text)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,218 @@
+"""Commands on one network: evaluate it, upscale with it, measure its cost, export it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+import results
+from spinbench.console import ConsoleProgress, console, say
+from spinbench.options import (
+    DeviceName,
+    Ensemble,
+    Published,
+    Scale,
+    ScaleOfWeights,
+    Settings,
+    Threads,
+    TileSize,
+    Untrained,
+    UsageError,
+    Weights,
+    compute_device,
+    network_of,
+    settings,
+    tile_of,
+    words,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A network's name, that of a run's variant, or bicubic.")],
+    data: Annotated[list[str], typer.Option(help="A set's name (see `spinbench list`), or a folder of HR images.")],
+    weights: Weights = None,
+    published: Published = False,
+    untrained: Untrained = False,
+    scale: ScaleOfWeights = None,
+    config: Settings = None,
+    convention: Annotated[list[str] | None, typer.Option(help="Of PSNR and SSIM; repeat for several.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the rows of every image here.")] = None,
+    tile: TileSize = None,
+    self_ensemble: Ensemble = False,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+) -> None:
+    """Measure PSNR and SSIM of a network, or of bicubic interpolation, on sets of images."""
+    import pandas as pd
+
+    from benchmarks.data import datasets
+    from benchmarks.measure import evaluation
+
+    where = compute_device(device, threads)
+    network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
+    manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(data)
+    frames = []
+    with ConsoleProgress(len(sets)) as progress:
+        progress.line(network.summary)
+        upscale = network.upscaler(where, tile=manner, say=progress.line)
+        for each in sets:
+            advance = progress.stage(each.name, "evaluate")
+            frames.append(
+                evaluation.evaluate(upscale, each, network.scale, conventions, advance, multiple=network.multiple)
+            )
+            progress.done(each.name)
+    rows = pd.concat(frames, ignore_index=True)
+    if csv:
+        results.write(csv, rows.to_csv(index=False, lineterminator="\n"))
+    title = f"{network.model}{'+' * network.ensemble} x{network.scale}{', untrained' * untrained}"
+    table = Table("set", "LR", "convention", "images", "PSNR (dB)", "SSIM", title=title)
+    whole = {each.name: each.hr_names() for each in sets}
+    remarks = []
+    for (name, origin, rule), group in rows.groupby(["dataset", "lr_origin", "convention"], sort=False):
+        finite = group[group["psnr"] != float("inf")]
+        psnr = f"{finite['psnr'].mean():.3f}" if len(finite) else "infinite"
+        if missing := [image for image in whole[name] if image not in set(group["image"])]:
+            remarks.append(f"{name}: {len(missing)} of {len(whole[name])} images are missing: {', '.join(missing)}")
+        if 0 < len(finite) < len(group):
+            same = f"{len(group) - len(finite)} of {len(group)} images"
+            remarks.append(f"{name}, {rule}: {same} are as HR (PSNR infinite) and not in the mean of PSNR")
+        images = f"{len(group)} of {len(whole[name])}" if missing else str(len(group))
+        table.add_row(name, origin, rule, images, psnr, f"{group['ssim'].mean():.4f}")
+    console.print(table)
+    for remark in dict.fromkeys(remarks):
+        say(remark)
+
+
+@app.command()
+def upscale(
+    images: Annotated[list[Path], typer.Argument(help="Images to enlarge.")],
+    output: Annotated[Path, typer.Option(help="Folder for the results, 8-bit PNG by the images' names.")],
+    model: Annotated[
+        str | None, typer.Option(help="A network's name, or bicubic; default: what the weights are of.")
+    ] = None,
+    weights: Weights = None,
+    published: Published = False,
+    untrained: Untrained = False,
+    scale: ScaleOfWeights = None,
+    config: Settings = None,
+    tile: TileSize = None,
+    self_ensemble: Ensemble = False,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+) -> None:
+    """Enlarge images. No file that is there already is ever overwritten."""
+    from PIL import Image
+
+    from benchmarks.data.images import DataError, read_image
+    from benchmarks.measure.quality import eight_bit
+    from benchmarks.measure.tiling import TooLarge
+
+    where = compute_device(device, threads)
+    network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
+    manner, targets = tile_of(tile, network), _targets(images, output)
+    failed = []
+    with ConsoleProgress(len(images)) as progress:
+
+        def on_tile(done: int, total: int) -> None:
+            advance(done, total, "tiles")
+
+        progress.line(network.summary)
+        enlarge = network.upscaler(where, tile=manner, say=progress.line, on_tile=on_tile)
+        for image, target in targets.items():
+            advance = progress.stage(image.name, "upscale")
+            try:
+                lr = read_image(image)
+                sr = eight_bit(enlarge(lr))
+            except (DataError, TooLarge, ValueError) as error:
+                reason = str(error) if isinstance(error, DataError) else f"{image}: {error}"
+                failed.append(reason)
+                progress.done(f"failed: {reason}")
+                continue
+            content = io.BytesIO()
+            Image.fromarray(sr).save(content, "PNG")
+            results.write(target, content.getvalue())
+            progress.done(f"{image} {_size(lr.shape)} -> {target} {_size(sr.shape)}")
+    if failed:
+        say(f"failed: {len(failed)} of {len(images)} images")
+        raise typer.Exit(1)
+
+
+@app.command("export-published")
+def export_published(
+    source: Annotated[Path, typer.Argument(help="A run's folder, or its weights.")],
+    output: Annotated[Path, typer.Argument(help="File to write: .pth, .pt or .safetensors.")],
+    model: Annotated[str | None, typer.Option(help="The network's name; default: what the weights are of.")] = None,
+    scale: ScaleOfWeights = None,
+    config: Settings = None,
+) -> None:
+    """Write trained weights under the names and shapes of the network's published checkpoints."""
+    from benchmarks import networks
+    from benchmarks.data import published
+
+    if output.exists():
+        raise UsageError(f"{output}: is there already, expected a new file")
+    trained = networks.of_weights(source, model=model, scale=scale, config=settings(config))
+    module = trained.module()
+    try:
+        count = published.export(trained.model, module, output)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    say(f"{output}: {count} tensors of {trained.summary}")
+
+
+@app.command()
+def cost(
+    model: Annotated[str, typer.Argument(help="A network's name.")],
+    scale: Scale = 4,
+    config: Settings = None,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed forward passes.")] = 10,
+    memory: Annotated[bool, typer.Option(help="Measure peak memory in a fresh process.")] = True,
+) -> None:
+    """Count parameters and MACs at an output of 1280x720, and measure latency and peak memory."""
+    from benchmarks import networks
+    from benchmarks.measure.cost import costs
+
+    where = compute_device(device, threads)
+    own = settings(config)
+    networks.untrained(model, scale, own).module()  # what cannot be built is told in a line
+    measured = costs(model, scale, own, where, repeats=repeats, memory=memory)
+    console.print_json(data=measured)
+
+
+def _conventions(names: list[str] | None) -> list[str]:
+    """Conventions of PSNR and SSIM by the option's texts, each once."""
+    from benchmarks.measure.quality import find_convention
+
+    chosen = list(dict.fromkeys(words(names))) or ["rcan"]
+    try:
+        for name in chosen:
+            find_convention(name)
+    except ValueError as error:
+        raise UsageError(f"--convention: {error}") from error
+    return chosen
+
+
+def _targets(images: list[Path], output: Path) -> dict[Path, Path]:
+    """The file for each image's result; none is there, and no two are the same."""
+    targets: dict[Path, Path] = {}
+    for image in images:
+        target = output / f"{image.stem}.png"
+        if target in targets.values():
+            raise UsageError(f"{image}: another image gives {target} too, expected images of different names")
+        if target.exists():
+            raise UsageError(f"{target}: is there already, expected a folder without it")
+        targets[image] = target
+    return targets
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]}x{shape[1]}"

@@ -1,0 +1,146 @@
+"""The options that several commands share, and what becomes of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+
+from foundation import SpinbenchError, one_line
+from results import BASELINE
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmarks.measure.tiling import Tile
+    from benchmarks.networks import Network
+    from results.comparison import Box
+
+DeviceName = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: one per core.")]
+Scale = Annotated[int, typer.Option(help="2, 3 or 4.")]
+ScaleOfWeights = Annotated[int | None, typer.Option("--scale", help="2, 3 or 4; default: the weights', else 4.")]
+Settings = Annotated[list[str] | None, typer.Option("--config", help="key=value of the network's configuration.")]
+Weights = Annotated[Path | None, typer.Option(help="A run's folder, its weights, or a published checkpoint.")]
+
+Published = Annotated[bool, typer.Option("--published", help="With the registered published checkpoint.")]
+Ensemble = Annotated[bool, typer.Option("--self-ensemble", help="Mean over the 8 symmetries of the square.")]
+Untrained = Annotated[bool, typer.Option("--untrained", help="With random weights (seed 0), which say nothing.")]
+TileSize = Annotated[
+    str | None, typer.Option("--tile", help="auto (default): tiles if the memory asks for them; off; or their edge.")
+]
+
+ProtocolName = Annotated[str, typer.Option(help="A protocol's name, or the path of its YAML file.")]
+Folder = Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and report/.", file_okay=False)]
+Rerun = Annotated[
+    bool, typer.Option("--rerun", help="Train again what is stale or damaged; the old folders are kept under stale/.")
+]
+Only = Annotated[list[str] | None, typer.Option(help="Only these variants: repeat, or separate by commas.")]
+Scales = Annotated[list[str] | None, typer.Option("--scale", help="Scales instead of the experiment's.")]
+Seeds = Annotated[list[str] | None, typer.Option(help="Seeds instead of the protocol's, such as 0,1,2.")]
+
+
+class UsageError(SpinbenchError):
+    """An argument that cannot be used; one line."""
+
+
+def compute_device(name: str, threads: int | None) -> torch.device:
+    """The device of this name, and so many CPU threads from now on."""
+    import torch
+
+    from benchmarks.measure import devices
+
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        return devices.device(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def settings(pairs: list[str] | None) -> dict[str, Any]:
+    """Values of `key=value`, read as YAML."""
+    found: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--config {pair}: expected key=value")
+        if key in found:
+            raise UsageError(f"--config {pair}: {key} is given twice")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--config {pair}: not valid YAML ({one_line(error)})") from error
+    return found
+
+
+def words(values: list[str] | None) -> list[str]:
+    """Values of an option that may be repeated, and holds several separated by commas."""
+    return [word for value in values or [] for word in value.split(",") if word]
+
+
+def integers(values: list[str] | None, option: str) -> list[int]:
+    """The same for whole numbers."""
+    found = words(values)
+    for word in found:
+        if not word.isdecimal():
+            raise UsageError(f"{option} {word}: expected whole numbers such as 0,1,2")
+    return [int(word) for word in found]
+
+
+def network_of(
+    model: str | None,
+    scale: int | None,
+    config: list[str] | None,
+    weights: Path | None,
+    published: bool,
+    untrained: bool,
+    ensemble: bool,
+) -> Network:
+    """The network that a command's options name. Nothing of them is dropped: what means nothing is refused."""
+    from benchmarks import networks
+
+    own = settings(config)
+    taken = {"--weights": weights is not None, "--published": published, "--untrained": untrained}
+    ways = [option for option, given in taken.items() if given]
+    if model == BASELINE:
+        if unused := [*ways, *(["--config"] if own else [])]:
+            raise UsageError(f"{model}: interpolation takes no {' and no '.join(unused)}")
+        found = networks.bicubic(scale)
+    elif len(ways) > 1:
+        raise UsageError(f"{' and '.join(ways)}: expected one of them")
+    elif weights is not None:
+        found = networks.of_weights(weights, model=model, scale=scale, config=own)
+    elif model is None:
+        raise UsageError("no --model: expected one, or --weights that say what they are of")
+    elif published:
+        found = networks.published(model, scale, own)
+    else:
+        found = networks.untrained(model, scale, own)  # a wrong name is told in any case
+        if not untrained:
+            raise UsageError(f"{model}: expected --weights or --published; --untrained insists on random weights")
+    return replace(found, ensemble=found.ensemble or ensemble)
+
+
+def tile_of(tile: str | None, network: Network) -> Tile:
+    """How the memory is kept, from the option's text."""
+    if tile in (None, "auto"):
+        return "auto"
+    if tile != "off" and not (tile.isdecimal() and int(tile)):
+        raise UsageError(f"--tile {tile}: expected auto, off, or the edge of a tile in LR pixels")
+    if network.model == BASELINE:
+        raise UsageError(f"{network.model}: interpolation takes no --tile")
+    return "off" if tile == "off" else int(tile)
+
+
+def box_of(text: str) -> Box:
+    """A box from x,y,width,height in HR pixels. Raises UsageError for another text."""
+    from results.comparison import Box
+
+    numbers = integers([text], "--box")
+    if len(numbers) != 4 or 0 in numbers[2:]:
+        raise UsageError(f"--box {text}: expected x,y,width,height, such as 40,120,64,64")
+    return Box(**dict(zip(Box.model_fields, numbers, strict=True)))

@@ -1,0 +1,108 @@
+"""`spinbench picture`: what networks make of an image, and what they see in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import ablations
+import results
+from spinbench.attribution import attribution
+from spinbench.console import ConsoleProgress, say
+from spinbench.options import (
+    DeviceName,
+    ScaleOfWeights,
+    Threads,
+    UsageError,
+    box_of,
+    compute_device,
+    words,
+)
+from spinbench.superpixels import superpixels
+
+if TYPE_CHECKING:
+    from benchmarks.networks import Network
+
+app = typer.Typer(help="Store pictures of images and networks, which the report shows.", no_args_is_help=True)
+app.command()(superpixels)
+app.command()(attribution)
+
+
+@app.command()
+def compare(
+    experiment: Annotated[str, typer.Argument(help="The experiment that defines the variants.")] = "table1",
+    image: Annotated[
+        str | None, typer.Option(help="SET/NAME or a file; default: where the measured PSNR differs most.")
+    ] = None,
+    networks: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Variants, networks, or NAME=WEIGHTS: repeat, or separate by commas; default: all with weights."
+        ),
+    ] = None,
+    box: Annotated[str | None, typer.Option(help="x,y,width,height in HR pixels; default: found.")] = None,
+    scale: ScaleOfWeights = None,
+    protocol: Annotated[str, typer.Option(help="Of the runs with trained weights and measured images.")] = "published",
+    name: Annotated[str | None, typer.Option(help="Name of the picture; default: by image and scale.")] = None,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and pictures/.")] = results.ROOT,
+) -> None:
+    """Crops of HR, bicubic and each network, with PSNR and SSIM and the errors, where they differ most."""
+    from benchmarks import pictures
+    from benchmarks.pictures import comparison as comparing
+    from results.pictures import check_name, store
+
+    if name is not None:
+        try:
+            check_name(name)
+        except ValueError as error:
+            raise UsageError(f"--name {error}") from error
+    wanted = None if box is None else box_of(box)
+    where = compute_device(device, threads)
+    named = words(networks)
+    scale = pictures.common_scale(named, scale)
+    chosen = _networks(named, scale, experiment, protocol, folder)
+    image_rule = "chosen by hand"
+    if image is None:
+        frame = results.load(experiment, protocol, root=folder)
+        image, image_rule = comparing.differing_image(frame, scale, [one.name for one in chosen])
+        say(f"{image}: {image_rule}")
+    title, pair = pictures.pair(image, scale)
+    shown: list[comparing.Shown] = []
+    if wanted:
+        comparing.check_box(wanted, pair, shown)
+    with ConsoleProgress(len(chosen)) as progress:
+        for one in chosen:
+            advance = progress.stage(one.name, "upscale")
+            shown.append(comparing.upscaled(one, pair.lr, where))
+            advance(1, 1, title)
+            progress.done(f"{one.label}, {one.source}")
+    if wanted:
+        comparing.check_box(wanted, pair, shown)
+        place, box_rule = wanted, "chosen by hand"
+    else:
+        place, box_rule = comparing.differing_box(pair, scale, shown)
+        say(f"box {place}: {box_rule}")
+    facts, images = comparing.compare(title, image_rule, pair, scale, shown, place, box_rule)
+    name = name or pictures.stored_name("comparison", title, f"x{scale}")
+    stored = store(name, "comparison", facts.model_dump(), images, folder)
+    say(f"picture: {stored}; `spinbench report` shows it")
+
+
+def _networks(names: list[str], scale: int, experiment: str, protocol: str, root: Path) -> list[Network]:
+    """Those that were asked for, or bicubic and every variant of the experiment that has weights."""
+    from benchmarks.networks import NetworkError
+    from benchmarks.pictures import PictureError, network
+
+    if names:
+        return [network(name, scale, experiment, protocol, root) for name in names]
+    found = []
+    for name in (results.BASELINE, *ablations.load_experiment(experiment).variants):
+        try:
+            found.append(network(name, scale, experiment, protocol, root))
+        except (PictureError, NetworkError) as error:
+            say(f"left out: {error}")
+    return found

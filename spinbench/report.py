@@ -1,0 +1,114 @@
+"""Commands that read stored results alone: report renders them, tradeoff says which networks are Pareto-optimal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+import ablations
+import results
+from spinbench.console import console, say
+from spinbench.options import Folder, UsageError
+
+app = typer.Typer()
+
+
+@app.command()
+def report(
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Experiments to show beside those that were run: names, or YAML files.", show_default=False
+        ),
+    ] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A protocol's name, or the path of its YAML file: repeat for several. "
+            "Default: every protocol that has runs, or quick.",
+            show_default=False,
+        ),
+    ] = None,
+    folder: Folder = results.ROOT,
+) -> None:
+    """Render the reports from stored results. Needs neither torch nor the data."""
+    for name in protocol or results.protocols(folder) or ["quick"]:
+        try:
+            render(name, folder, experiments or [])
+        except (ablations.AblationError, results.ResultsError) as error:
+            if protocol:
+                raise
+            say(f"left out: {error}")  # a protocol whose file is not known here, or is damaged
+
+
+@app.command()
+def tradeoff(
+    experiment: Annotated[str, typer.Argument(help="An experiment's name, or a YAML file.")] = "table1",
+    protocol: Annotated[str, typer.Option(help="A protocol's name, or the path of its YAML file.")] = "published",
+    x: Annotated[Literal["params", "macs", "latency", "memory"], typer.Option("--x", help="The cost.")] = "params",
+    y: Annotated[Literal["psnr", "ssim"], typer.Option("--y", help="The quality.")] = "psnr",
+    dataset: Annotated[str | None, typer.Option(help="A set; default: the first with points.")] = None,
+    scale: Annotated[int | None, typer.Option(help="2, 3 or 4; default: the largest of the experiment.")] = None,
+    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/.", file_okay=False)] = results.ROOT,
+) -> None:
+    """Quality over cost (Fig. 1): every network of an experiment, and whether it is on the Pareto front.
+
+    Published numbers are compared with published ones, and measured with measured ones.
+    """
+    from reports import study
+    from reports.layout import shown
+    from reports.tables import METRICS
+    from reports.tradeoff import QUANTITIES
+
+    one = study.load(experiment, protocol, folder)
+    largest = max(one.experiment.scales)
+    known = list(dict.fromkeys(one.table.dataset))
+    if dataset not in (None, *known):
+        raise UsageError(f"--dataset {dataset}: expected one of {', '.join(known)}")
+    if scale not in (None, *one.experiment.scales):
+        raise UsageError(f"--scale {scale}: expected one of {', '.join(map(str, one.experiment.scales))}")
+    pictures = [one.trade_off(name, scale or largest, x, y) for name in ([dataset] if dataset else known)]
+    picture = next((each for each in pictures if each.points or each.below), None)
+    quantity, metric = QUANTITIES[x], METRICS[y]
+    if picture is None:
+        place = f"{dataset or 'any set'} at x{scale or largest} under protocol {ablations.name_of(protocol)}"
+        raise UsageError(f"{experiment}: no network has both {metric.name} and {quantity.name} on {place}")
+    heading = f"{metric.name} over {quantity.name} on {picture.dataset}, x{picture.scale}"
+    unit = f" ({metric.unit})" if metric.unit else ""
+    table = Table(
+        "network",
+        "",
+        f"{quantity.name} ({quantity.unit})",
+        f"{metric.name}{unit}",
+        "Pareto front",
+        title=escape(heading),
+    )
+    for column in table.columns[2:4]:
+        column.justify = "right"
+    for point in sorted([*picture.points, *picture.below], key=lambda point: (point.kind, point.x, -point.y)):
+        better = [other.label for other in picture.beaten_by(point) if not picture.beaten_by(other)]
+        verdict = f"beaten by {', '.join(dict.fromkeys(better))}" if better else "yes"
+        cost, quality = shown(point.x / quantity.si, quantity.decimals), shown(point.y, metric.decimals)
+        kind = "trained here" if point.kind == "trained" else point.kind
+        table.add_row(escape(point.label), kind, cost, quality, escape(verdict), style=None if better else "bold")
+    console.print(table)
+    if picture.conditions:
+        say(f"{quantity.name}: {picture.conditions}")
+    if picture.ensembles:
+        say(f"eight passes of a self-ensemble: {', '.join(picture.ensembles)}")
+    if picture.apart:
+        say(f"left out, measured otherwise: {', '.join(picture.apart)}")
+
+
+def render(protocol: str, folder: Path, also: Iterable[str] = ()) -> None:
+    """Render the report of a protocol, and say where it is."""
+    from reports.overview import report as rendered
+
+    path = rendered(protocol, folder, also)
+    say(f"report: {path}")
+    say(f"all reports: {folder / 'report' / 'index.html'}")

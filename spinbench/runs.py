@@ -1,0 +1,194 @@
+"""Commands that carry out the runs of an experiment, and say how they stand: run, status, train."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+import ablations
+import results
+from spinbench.console import ConsoleProgress, console, say
+from spinbench.options import (
+    DeviceName,
+    Folder,
+    Only,
+    ProtocolName,
+    Rerun,
+    Scales,
+    Seeds,
+    Threads,
+    UsageError,
+    compute_device,
+    integers,
+    words,
+)
+from spinbench.report import render
+
+if TYPE_CHECKING:
+    from benchmarks.runs.orchestrator import Outcome
+    from benchmarks.training.profiling import Profile
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="An experiment's name (see `spinbench list`), or a YAML file.")],
+    protocol: ProtocolName = "quick",
+    only: Only = None,
+    scale: Scales = None,
+    seeds: Seeds = None,
+    data: Annotated[list[str] | None, typer.Option(help="Only these of the protocol's test sets.")] = None,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    rerun: Rerun = False,
+    folder: Folder = results.ROOT,
+) -> None:
+    """Train, evaluate and cost an experiment's variants, then render the report. The same command resumes.
+
+    What is finished is never repeated. A training under other settings than the protocol now has is refused.
+    """
+    from benchmarks.measure import devices
+    from benchmarks.runs import orchestrator
+    from benchmarks.runs.plan import plan
+    from results import definitions
+
+    definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
+    if data:
+        training = orchestrator.narrowed(training, words(data))
+    where = compute_device(device, threads)
+    scales = integers(scale, "--scale") or list(definition.scales)
+    sets = orchestrator.prepare(training, scales, say)
+    jobs = plan(
+        definition,
+        protocol,
+        training,
+        only=words(only),
+        scales=scales,
+        seeds=integers(seeds, "--seeds"),
+        device=where,
+        sets=sets,
+        root=folder,
+    )
+    name = devices.describe(where)["name"]
+    say(f"{definition.title}: {len(jobs)} runs under protocol {ablations.name_of(protocol)} on {name}")
+    say(f"{training.summary} Expect: {training.expect}.")
+    definitions.remember(protocol, experiment, folder)
+    with ConsoleProgress(len(jobs)) as progress:
+        outcomes = orchestrator.carry_out(jobs, progress, rerun)
+    render(protocol, folder)
+    _tell_failures(outcomes)
+
+
+@app.command()
+def status(
+    experiment: Annotated[str, typer.Argument(help="An experiment's name, or a YAML file.")] = "table2",
+    protocol: ProtocolName = "quick",
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    folder: Folder = results.ROOT,
+) -> None:
+    """Say which runs of an experiment are finished, unfinished or stale, and why."""
+    import models
+    from benchmarks.measure import provenance
+    from benchmarks.runs import orchestrator
+    from benchmarks.runs.plan import plan
+    from results import processes
+    from results.state import state
+
+    definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
+    sets = {each: orchestrator.at_hand(training.evaluation.datasets, each) for each in models.SCALES}
+    jobs = plan(definition, protocol, training, device=compute_device(device, threads), sets=sets, root=folder)
+    table = Table("run", "state", "still to do", "remarks", title=f"{experiment} under {ablations.name_of(protocol)}")
+    for job in jobs:
+        found = state(job.run, job.stages)
+        recorded = {} if any(line.startswith("provenance.json") for line in found.damaged) else job.run.provenance()
+        remarks = [*found.remarks, *provenance.flags(recorded), *processes.told(recorded.get("train", {}))]
+        todo = [f"{name} ({', '.join(found.sets)})" if name == "evaluate" else name for name in found.pending]
+        table.add_row(job.run.name, found.word, escape(", ".join(todo)), "\n".join(map(escape, remarks)))
+    console.print(table)
+
+
+@app.command()
+def train(
+    variant: Annotated[str, typer.Argument(help="A variant of the experiment.")],
+    experiment: Annotated[str, typer.Option(help="The experiment that defines the variant.")] = "table2",
+    protocol: ProtocolName = "quick",
+    scale: Scales = None,
+    seeds: Seeds = None,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Show where the time of a step goes.")] = False,
+    rerun: Rerun = False,
+    folder: Folder = results.ROOT,
+) -> None:
+    """Train one variant without evaluating it. `spinbench run` later takes it from there."""
+    from benchmarks.runs import orchestrator
+    from benchmarks.runs.plan import plan, without_stages
+    from benchmarks.training.profiling import Profile
+    from results import definitions
+
+    definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
+    scales = integers(scale, "--scale") or list(definition.scales)
+    where = compute_device(device, threads)
+    sets = orchestrator.prepare(training, scales, say)
+    jobs = plan(
+        definition,
+        protocol,
+        training,
+        only=[variant],
+        scales=scales,
+        seeds=integers(seeds, "--seeds"),
+        device=where,
+        sets=sets,
+        root=folder,
+    )
+    jobs = [without_stages(job, ["train"]) for job in jobs if "train" in job.stages]
+    if not jobs:
+        weights = "has published weights" if definition.variants[variant].weights == "published" else "is not trained"
+        raise UsageError(f"{variant}: {weights} under protocol {protocol}, there is nothing to train")
+    definitions.remember(protocol, experiment, folder)
+    profiles = {job.run.name: Profile(where) for job in jobs} if profile else {}
+    jobs = [dataclasses.replace(job, on_phase=profiles.get(job.run.name)) for job in jobs]
+    try:
+        with ConsoleProgress(len(jobs)) as progress:
+            outcomes = orchestrator.carry_out(jobs, progress, rerun)
+    finally:  # a training of days is profiled by stopping it
+        for name, measured in profiles.items():
+            _show(measured, name)
+    _tell_failures(outcomes)
+
+
+def _tell_failures(outcomes: Sequence[Outcome]) -> None:
+    """Name what could not be done, and end with exit code 1 if there was any."""
+    failed = [outcome for outcome in outcomes if outcome.error]
+    for outcome in failed:
+        say(f"{outcome.word}: {outcome.job.run.name}: {outcome.error}")
+    if any(outcome.word == "refused" for outcome in failed):
+        say("--rerun trains refused runs again; their old folders are kept under stale/")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _show(profile: Profile, run: str) -> None:
+    from benchmarks.training.profiling import DATA_LIMIT
+
+    if not profile.steps:
+        say(f"{run}: no steps to profile; if it is finished, --results FOLDER trains it anew")
+        return
+    phases = profile.phases()
+    whole = sum(seconds for seconds, _ in phases.values())
+    table = Table("phase", "ms in a step", "share", "cores busy", title=f"{run}: mean of {profile.steps} steps")
+    for phase, (seconds, cores) in phases.items():
+        table.add_row(phase, f"{1000 * seconds:.2f}", f"{seconds / whole:.2%}", f"{cores:.2f}")
+    busy = sum(seconds * cores for seconds, cores in phases.values()) / whole
+    table.add_row("a step", f"{1000 * whole:.2f}", "", f"{busy:.2f}")
+    console.print(table)
+    share = phases["data"][0] / whole
+    verdict = "below" if share < DATA_LIMIT else "above"
+    say(f"data: {share:.2%} of a step, {verdict} the limit of {DATA_LIMIT:.0%}")

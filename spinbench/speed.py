@@ -1,0 +1,70 @@
+"""The command that times all networks, and how their time grows with the image."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+import results
+from spinbench.console import ConsoleProgress, console, say
+from spinbench.options import DeviceName, Scale, Threads, UsageError, compute_device, words
+
+app = typer.Typer()
+
+
+@app.command()
+def speed(
+    chosen: Annotated[
+        list[str] | None, typer.Option("--models", help="Networks instead of all: repeat, or separate by commas.")
+    ] = None,
+    scale: Scale = 4,
+    lr: Annotated[str, typer.Option(help="The common size of the input, height x width.")] = "64x64",
+    repeats: Annotated[int, typer.Option(min=1, help="Timed forward passes at each size.")] = 5,
+    csv: Annotated[Path, typer.Option(help="File that the rows go to.")] = results.ROOT / "speed.csv",
+    device: DeviceName = "auto",
+    threads: Threads = None,
+) -> None:
+    """Time all networks at a common size, and how their time grows over four sizes."""
+    import models
+    from benchmarks import networks
+    from benchmarks.measure import devices, growth
+    from reports.speed import exponent
+
+    size = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", lr)
+    if size is None:
+        raise UsageError(f"--lr {lr}: expected height x width, such as 64x64")
+    lr_size = int(size[1]), int(size[2])
+    where = compute_device(device, threads)
+    names = words(chosen) or models.names()
+    for name in names:
+        networks.untrained(name, scale).module()  # a wrong name is told at once
+    about = devices.describe(where)
+    title = f"x{scale}, LR {lr} (HxW), {about['name']}, {about['threads']} threads"
+    table = Table("network", "seconds", "GMACs", "GMACs/s", "peak MiB", "time ~ pixels^", "MACs ~ pixels^", title=title)
+    failed = []
+    with ConsoleProgress(len(names)) as progress:
+        for name in names:
+            try:
+                rows = growth.timings(name, scale, lr_size, where, repeats, progress.stage(name, "speed"))
+                growth.store_timings(rows, csv)
+            except results.ResultsError:
+                raise
+            except Exception as error:  # whatever is wrong with one network, the others are measured
+                failed.append(name)
+                progress.done(f"{name} failed: {str(error).partition(chr(10))[0] or type(error).__name__}")
+                continue
+            (row,) = rows[rows["memory_bytes"].notna()].to_dict("records")
+            gmacs, seconds = row["macs"] / 1e9, row["median_s"]
+            grows = (f"{exponent(rows, column):.2f}" for column in ("median_s", "macs"))
+            memory = f"{row['memory_bytes'] / 2**20:.0f}"
+            table.add_row(name, f"{seconds:.4f}", f"{gmacs:.2f}", f"{gmacs / seconds:.1f}", memory, *grows)
+            progress.done(f"{name}: {seconds:.4f} s")
+    console.print(table)
+    say(f"rows: {csv}")
+    if failed:
+        say(f"failed: {', '.join(failed)}")
+        raise typer.Exit(1)

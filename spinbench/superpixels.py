@@ -1,0 +1,87 @@
+"""`spinbench picture superpixels`: what the blocks of a SPIN see in an image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import results
+from spinbench.console import say
+from spinbench.options import (
+    DeviceName,
+    ScaleOfWeights,
+    Threads,
+    UsageError,
+    Weights,
+    compute_device,
+    integers,
+)
+
+DEFAULT = "full"  # the variant that is looked at
+
+
+def superpixels(
+    image: Annotated[str, typer.Argument(help="SET/NAME or a file, of an HR image.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--network", help="A variant of the experiment; default: what the weights are of, else full."),
+    ] = None,
+    weights: Weights = None,
+    untrained: Annotated[bool, typer.Option("--untrained", help="With random weights, and labelled so.")] = False,
+    scale: ScaleOfWeights = None,
+    at: Annotated[
+        str | None, typer.Option(help="x,y in LR pixels, whose superpixels are looked at; default: found.")
+    ] = None,
+    blocks: Annotated[list[str] | None, typer.Option(help="Only these blocks, such as 1,4,8.")] = None,
+    experiment: Annotated[str, typer.Option(help="The experiment that defines the variants.")] = "table2",
+    protocol: Annotated[str | None, typer.Option(help="Of the run with trained weights; default: quick.")] = None,
+    picture: Annotated[str | None, typer.Option("--name", help="Of the picture; default: by what it shows.")] = None,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and pictures/.")] = results.ROOT,
+) -> None:
+    """What SPIN sees: superpixels of each block, the pixels that one selects, those ignored, and its attention."""
+    from benchmarks import networks, pictures
+    from benchmarks.pictures.superpixel_views import draw
+    from models.spin.network import SPIN
+    from results.pictures import store
+
+    if weights and untrained:
+        raise UsageError("--weights and --untrained: expected one of them")
+    if protocol and (weights or untrained):
+        raise UsageError(f"--protocol {protocol}: says nothing about {'--weights' if weights else '--untrained'}")
+    place = None if at is None else tuple(integers([at], "--at"))
+    if place is not None and len(place) != 2:
+        raise UsageError(f"--at {at}: expected x,y in LR pixels, such as 20,35")
+    where = compute_device(device, threads)
+    if weights and name is None and networks.describe(weights):
+        found = networks.of_weights(weights, scale=scale)
+        one = replace(found, name=found.model, label=f"{found.label} ({weights.name})")
+    else:
+        named = f"{name or DEFAULT}={weights}" if weights else name or DEFAULT
+        scale = pictures.common_scale([named], scale)
+        if untrained:
+            one = pictures.untrained(named, scale, experiment)
+        else:
+            one = pictures.network(named, scale, experiment, protocol or "quick", folder)
+    model = one.module()
+    if not isinstance(model, SPIN):
+        raise UsageError(f"{one.name}: has no superpixels, expected a SPIN")
+    title, pair = pictures.pair(image, one.scale)
+    facts, images = draw(
+        title, pair, one.scale, model,
+        label=one.label, source=one.source, blocks=integers(blocks, "--blocks"), at=place, device=where,
+    )  # fmt: skip
+    say(f"pixel {facts.at[0]},{facts.at[1]}: {facts.at_rule}")
+    for block in facts.blocks:
+        left = "" if block.ignored is None else f", {block.ignored:.1%} of the pixels ignored"
+        say(f"block {block.number}: {block.rows}x{block.columns} superpixels, entropy {block.entropy:.2f} bits{left}")
+    picture = picture or pictures.stored_name("superpixels", one.name, title, f"x{one.scale}", "untrained" * untrained)
+    try:
+        stored = store(picture, "superpixels", facts.model_dump(), images, folder)
+    except ValueError as error:
+        raise UsageError(f"--name {error}") from error
+    say(f"picture: {stored}; `spinbench report` shows it")

@@ -1,0 +1,376 @@
+"""MACs: by hand on a small network, and against torch's own counter on everything that counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+import models
+from benchmarks.measure.macs import HANDLERS, ZERO_OPERATORS, CostError, JitModelAnalysis, lr_size_for, macs
+from tests.models.shallow import shorten
+
+SIZE = (6, 8)
+few = settings(max_examples=40, deadline=None)
+small = st.integers(1, 4)
+
+
+class Applied(nn.Module):
+    """A function of tensors of the given shapes, whatever the image is."""
+
+    def __init__(self, function: Callable[..., Tensor], *shapes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.function = function
+        self.operands = nn.ParameterList(torch.empty(shape) for shape in shapes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.function(*self.operands)
+
+
+class OnImage(nn.Module):
+    """A function of the image."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.function(image)
+
+
+def torch_count(model: nn.Module, lr_size: tuple[int, int] = SIZE) -> int:
+    """Half of torch's FLOPs. The plain attention: torch's counter does not know the CPU's fused one."""
+    model = model.to("meta").eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        model(torch.empty(1, 3, *lr_size, device="meta"))
+    flops = counter.get_total_flops()
+    assert flops % 2 == 0
+    return flops // 2
+
+
+def agreed(function: Callable[..., Tensor], *shapes: tuple[int, ...]) -> int:
+    """The count that `macs` and torch's counter agree on."""
+    model = Applied(function, *shapes)
+    count = macs(model, SIZE).total
+    assert count == torch_count(model)
+    return count
+
+
+# By hand
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 8, 3, padding=1)
+        self.body = nn.Sequential(nn.Conv2d(8, 12, 1, groups=4), nn.ReLU(inplace=True))
+        self.norm = nn.LayerNorm(12)
+        self.token = nn.Linear(12, 12, bias=False)
+        self.tail = nn.PixelShuffle(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.body(self.head(x))
+        tokens = self.norm(x.flatten(2).transpose(1, 2))
+        tokens = self.token(tokens) + tokens @ (tokens.transpose(1, 2) @ tokens)
+        return self.tail(tokens.transpose(1, 2).reshape(x.shape)) + F.interpolate(x[:, :3], scale_factor=2)
+
+
+def test_small_network_by_hand() -> None:
+    pixels = 6 * 8
+    head, body = pixels * 8 * 3 * 9, pixels * 12 * 2
+    linear, matmul = pixels * 12 * 12, 2 * pixels * 12 * 12
+    count = macs(Small(), SIZE)
+    assert count.total == head + body + linear + matmul
+    assert count.lr_size == SIZE
+    assert count.by_operator == {"convolution": head + body, "linear": linear, "matmul": matmul}
+    assert count.by_module == {
+        "": count.total, "head": head, "body": body, "body.0": body, "body.1": 0, "norm": 0, "token": linear, "tail": 0,
+    }  # fmt: skip
+    assert count.activations == pixels * (8 + 12 + 12 + 12) + 12 * 12
+    assert count.zero_operators == (
+        "add", "flatten", "layer_norm", "pixel_shuffle", "relu_", "reshape", "slice", "transpose", "upsample_nearest2d",
+    )  # fmt: skip
+    assert count.uncalled_modules == ()
+    assert count.total == torch_count(Small())
+
+
+def test_a_shared_module_counts_at_every_call() -> None:
+    conv = nn.Conv2d(3, 3, 3, padding=1)
+    once, thrice = macs(conv, SIZE).total, macs(nn.Sequential(conv, conv, conv), SIZE).total
+    assert once == 48 * 9 * 9
+    assert thrice == 3 * once
+
+
+def test_modules_that_never_run_are_reported() -> None:
+    class Partly(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used = nn.Conv2d(3, 3, 1)
+            self.by_weight = nn.Conv2d(3, 3, 1)
+            self.unused = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.conv2d(self.used(x), self.by_weight.weight)
+
+    count = macs(Partly(), SIZE)
+    assert count.uncalled_modules == ("by_weight", "unused.0")
+    assert count.total == 2 * count.by_module["used"]
+
+
+def test_what_never_reaches_the_output_is_not_counted() -> None:
+    def wasteful(x: Tensor) -> Tensor:
+        x @ x.transpose(2, 3)
+        return x + 1
+
+    assert macs(OnImage(wasteful), SIZE).total == 0
+
+
+# Against torch's counter
+
+
+@few
+@given(st.data())
+def test_convolutions(data: st.DataObject) -> None:
+    dims = data.draw(st.integers(1, 3))
+    groups, per_group_in, per_group_out, batch = (data.draw(small) for _ in range(4))
+    kernel, stride, dilation, padding = (
+        tuple(data.draw(st.lists(st.integers(low, 3), min_size=dims, max_size=dims))) for low in (1, 1, 1, 0)
+    )
+    least = [max(d * (k - 1), 2 * p) + 1 for k, d, p in zip(kernel, dilation, padding, strict=True)]
+    sizes = tuple(data.draw(st.integers(n, n + 4)) for n in least)
+    bias = data.draw(st.booleans())
+    transposed = data.draw(st.booleans())
+    name = f"Conv{'Transpose' if transposed else ''}{dims}d"
+    more = [data.draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True)]
+    extra = {"output_padding": tuple(more)} if transposed else {}
+    layer = getattr(nn, name)(
+        groups * per_group_in, groups * per_group_out, kernel, stride, padding=padding, dilation=dilation,
+        groups=groups, bias=bias, **extra,
+    )  # fmt: skip
+    shape = (batch, groups * per_group_in, *sizes)
+    count = agreed(layer, shape)
+    places = math.prod(sizes) if transposed else math.prod(layer(torch.empty(shape, device="meta")).shape[2:])
+    assert count == batch * places * groups * per_group_in * per_group_out * math.prod(kernel)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize("kernel", [1, 2, 3, (2, 5)])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_convolutions_with_padding_by_name(kernel: Any, padding: str) -> None:
+    layer = nn.Conv2d(4, 6, kernel, padding=padding, groups=2, dilation=1)
+    agreed(layer, (2, 4, 7, 9))
+
+
+@few
+@given(st.lists(small, max_size=3), small, small, st.booleans())
+def test_linear(batch: list[int], inputs: int, outputs: int, bias: bool) -> None:
+    shapes = [(*batch, 5, inputs), (outputs, inputs), *([(outputs,)] if bias else [])]
+    assert agreed(F.linear, *shapes) == math.prod(batch) * 5 * inputs * outputs
+
+
+@few
+@given(small, small, small, small)
+def test_plain_products(b: int, n: int, k: int, m: int) -> None:
+    assert agreed(torch.mm, (n, k), (k, m)) == n * k * m
+    assert agreed(torch.addmm, (n, m), (n, k), (k, m)) == n * k * m
+    assert agreed(torch.bmm, (b, n, k), (b, k, m)) == b * n * k * m
+    assert agreed(torch.baddbmm, (b, n, m), (b, n, k), (b, k, m)) == b * n * k * m
+
+
+@few
+@given(st.data(), st.integers(2, 4), st.integers(2, 4), st.integers(2, 4))
+def test_matmul_broadcasts(data: st.DataObject, n: int, k: int, m: int) -> None:
+    batch = data.draw(st.lists(small, max_size=3))
+    left, right = ([data.draw(st.sampled_from([size, 1])) for size in batch] for _ in range(2))
+    left, right = (sizes[data.draw(st.integers(0, len(sizes))) :] for sizes in (left, right))
+    shape = np.broadcast_shapes(left, right)
+    assert agreed(torch.matmul, (*left, n, k), (*right, k, m)) == math.prod(shape) * n * k * m
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"), [((4, 3), (3,), 12), ((3,), (3, 5), 15), ((2, 4, 3), (3,), 24), ((3,), (3,), 3)]
+)
+def test_products_with_vectors(left: tuple[int, ...], right: tuple[int, ...], expected: int) -> None:
+    """Which torch's counter leaves out."""
+    assert macs(Applied(torch.matmul, left, right), SIZE).total == expected
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes", "expected"),
+    [
+        ("bnc,bmc->bnm", [(2, 5, 3), (2, 7, 3)], 2 * 5 * 7 * 3),
+        ("b n c , b m c -> b n m", [(2, 5, 3), (2, 7, 3)], 2 * 5 * 7 * 3),
+        ("bhwc,hkc->bhwk", [(2, 3, 4, 5), (3, 6, 5)], 2 * 3 * 4 * 6 * 5),
+        ("...ij,jk->...ik", [(2, 3, 4, 5), (5, 6)], 2 * 3 * 4 * 5 * 6),
+        ("ij,jk->k", [(4, 5), (5, 6)], 5 * 6),  # i is summed first
+        ("ij,jk,kl->il", [(2, 3), (3, 5), (5, 7)], 2 * 3 * 5 + 2 * 5 * 7),
+        ("ij,ij->ij", [(4, 5), (4, 5)], 0),  # nothing is summed
+        ("ij->i", [(4, 5)], 0),
+    ],
+)
+def test_einsum(equation: str, shapes: list[tuple[int, ...]], expected: int) -> None:
+    assert agreed(lambda *operands: torch.einsum(equation, *operands), *shapes) == expected
+
+
+@few
+@given(st.lists(small, min_size=1, max_size=1), small, *[st.integers(1, 9)] * 4)
+def test_attention_at_true_widths(
+    batch: list[int], heads: int, queries: int, keys: int, depth: int, width: int
+) -> None:
+    shapes = [(*batch, heads, n, d) for n, d in [(queries, depth), (keys, depth), (keys, width)]]
+    expected = batch[0] * heads * queries * keys * (depth + width)
+    assert agreed(F.scaled_dot_product_attention, *shapes) == expected
+
+
+def test_padding_for_one_devices_kernel_is_not_counted() -> None:
+    def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        if query.device.type == "cpu":
+            query, key = F.pad(query, (0, 16)), F.pad(key, (0, 16))
+        return F.scaled_dot_product_attention(query, key, value)
+
+    shapes = [(1, 1, 5, 24), (1, 1, 7, 24), (1, 1, 7, 40)]
+    assert macs(Applied(attend, *shapes), SIZE).total == 5 * 7 * (24 + 40)
+
+
+# Nothing is skipped
+
+
+class Rectified(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x @ x.transpose(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("function", "operator"),
+    [
+        (lambda x: torch.fft.rfft2(x).abs(), "aten::fft_rfft2"),
+        (lambda x: torch.linalg.inv(x @ x.transpose(2, 3)), "aten::linalg_inv"),
+        (lambda x: torch.cdist(x, x), "aten::cdist"),
+        (lambda x: torch.tensordot(x, x, ([3], [3])), "aten::tensordot"),
+        (lambda x: x[0, 0].mv(x[0, 0, 0]), "aten::mv"),
+        (Rectified.apply, "prim::PythonOp.Rectified"),
+    ],
+)
+def test_an_unknown_operator_fails_with_its_name_and_module(function: Callable[..., Tensor], operator: str) -> None:
+    model = nn.Sequential(nn.Identity(), nn.Sequential(nn.ReLU(), OnImage(function)))
+    with pytest.raises(CostError, match=rf"Sequential.*{operator}\b.*'1\.1'"):
+        macs(model, SIZE)
+
+
+class Branch(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.size(0) > 1:
+            x = x @ x
+        return x
+
+
+def branch(x: Tensor) -> Tensor:
+    if x.size(0) > 1:
+        x = x @ x
+    return x
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_scripted_code_fails() -> None:
+    scripted = torch.jit.script(branch)
+    with pytest.raises(CostError, match=r"prim::CallFunction"):
+        macs(OnImage(lambda x: scripted(x)), SIZE)
+    with pytest.raises(CostError, match="ScriptModules"):
+        macs(nn.Sequential(torch.jit.script(Branch())), SIZE)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x * 2 if x.mean() > 0 else x,
+        lambda x: x * x.max().item(),
+        lambda x: x[x > 0],
+        lambda x: x + torch.ones(3, 1, 1),
+    ],
+)
+def test_a_network_that_asks_for_values_fails(function: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(CostError, match="OnImage cannot be traced on the meta device: "):
+        macs(OnImage(function), SIZE)
+
+
+def test_the_tables_leave_nothing_to_fvcore() -> None:
+    """What fvcore would skip without a word is either counted here or named as zero, and nothing is both."""
+    ours = {f"aten::{name}" for name in ZERO_OPERATORS | HANDLERS.keys()}
+    assert ours >= JitModelAnalysis(nn.ReLU(), ())._ignored_ops
+    assert not ZERO_OPERATORS & HANDLERS.keys()
+
+
+def test_zero_operators_exist_and_count_zero_in_torch_too() -> None:
+    schemas = {schema.name for schema in torch._C._jit_get_all_schemas()}
+    assert {f"aten::{name}" for name in ZERO_OPERATORS} <= schemas
+    assert not ZERO_OPERATORS & {packet.__name__ for packet in flop_registry}
+
+
+# What the tracer would not follow by itself
+
+
+def test_sizes_are_plain_numbers() -> None:
+    def function(x: Tensor) -> Tensor:
+        rows = np.arange(x.shape[2]) * x.size(3) // x.size()[-1]
+        return x[:, :, torch.from_numpy(rows).to(x.device)] * math.isqrt(x.numel())
+
+    assert "floor_divide" not in macs(OnImage(function), SIZE).zero_operators
+
+
+def test_bits_read_as_integers() -> None:
+    assert macs(OnImage(lambda x: (x.view(torch.int32) ^ 1).float() @ x.transpose(2, 3)), SIZE).total == 3 * 6 * 6 * 8
+
+
+# The model and the protocol
+
+
+def test_counting_leaves_the_model_as_it_is() -> None:
+    model = Small()
+    model.body.eval()
+    model.head.weight.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    macs(model, SIZE)
+    assert [module.training for module in model.modules()] == [True, True, False, False, False, True, True, True]
+    assert {p.device.type for p in model.parameters()} == {"cpu"}
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["head.weight"]
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_dropout_and_batch_normalisation_are_those_of_evaluation() -> None:
+    model = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(3), nn.Conv2d(3, 5, 1))
+    assert macs(model, SIZE).total == 48 * 15
+    assert model[1].num_batches_tracked == 0
+
+
+def test_lr_sizes() -> None:
+    assert [lr_size_for(scale) for scale in (2, 3, 4)] == [(360, 640), (240, 427), (180, 320)]
+    with pytest.raises(ValueError, match="scale is 0"):
+        lr_size_for(0)
+
+
+@pytest.mark.parametrize("scale", models.SCALES)
+@pytest.mark.parametrize("name", models.names())
+def test_every_network_agrees_with_torch(name: str, scale: int) -> None:
+    """At x4 as a whole; at other scales only the end is another."""
+    model, size = models.build(name, scale), lr_size_for(scale)
+    if scale != 4:
+        shorten(model, name)
+    count = macs(model, size)
+    assert count.total == torch_count(model, size) > 0
+
+
+def test_spin_needs_fewer_macs_than_its_dense_form() -> None:
+    """The official implementation, with its dense association, counts 89.9 GMAC."""
+    assert 70e9 < macs(models.build("spin", 4), lr_size_for(4)).total < 85e9

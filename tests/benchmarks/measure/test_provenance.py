@@ -1,0 +1,54 @@
+"""What a stage records of the kernels: those that its process computed with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import models
+from benchmarks.measure import provenance
+from benchmarks.measure.provenance import Process
+from models import native
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def not_asked_for_yet() -> None:
+    if native.library() is None:
+        pytest.skip("needs the kernels (a C++ compiler, and SPINBENCH_NATIVE not 0)")
+    native.library.cache_clear()
+
+
+@torch.no_grad()
+def test_kernels_are_recorded_once_they_are_used() -> None:
+    x = torch.rand(1, 3, 24, 24)
+    models.build("imdn", 2)(x)
+    assert Process(CPU).facts()["versions"]["kernels"] == "not used"
+    models.build("spin", 2, blocks=1)(x)
+    assert Process(CPU).facts()["versions"]["kernels"] == native.compiler()
+
+
+@torch.no_grad()
+def test_a_process_that_did_without_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPINBENCH_NATIVE", "0")
+    models.build("spin", 2, blocks=1)(torch.rand(1, 3, 24, 24))
+    assert Process(CPU).facts()["versions"]["kernels"] == "none"
+    native.library.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("recorded", "flagged"), [("not used", False), ("none", True), ("c++ 0.1", True), (None, False)]
+)
+def test_records_are_compared_without_compiling(
+    recorded: str | None, flagged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPINBENCH_DATA", str(tmp_path))
+    made = Process(CPU).facts()
+    made["versions"]["kernels"] = recorded or native.compiler()
+    assert [flag for flag in provenance.flags({"training": made}) if "kernels" in flag] == (
+        [f"training: other kernels ({recorded}, now {native.compiler()})"] if flagged else []
+    )
+    assert native.used() is None and not (tmp_path / "kernels").exists()

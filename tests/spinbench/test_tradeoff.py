@@ -1,0 +1,84 @@
+"""The trade-off as a table: who is on the front, who beats the others, and what cannot be asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import results
+from spinbench.options import UsageError
+from spinbench.report import app
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two networks of Table 1 at x4 on Set5: BSRN is better and cheaper than IMDN, but slower."""
+    for variant, psnr, parameters, seconds in (("imdn", 32.2, 715176, 0.1), ("bsrn", 32.35, 352000, 0.2)):
+        run = results.Run("published", variant, 4, 0, tmp_path)
+        run.describe(
+            {"variant": variant, "source": "published weights", "ensemble": False},
+            {"evaluate": {"images": {"Set5": 1}}},
+        )
+        rows = f"dataset,lr_origin,convention,image,psnr,ssim\nSet5,stored,rcan,a,{psnr},0.9\n"
+        results.write(run.path("quality.csv"), rows)
+        latency = {"median_s": seconds, "device": "cpu", "device_name": "X [bold]", "lr_size": [90, 160]}
+        results.write(run.path("cost.json"), json.dumps({"parameters": parameters, "latency": latency}))
+    return tmp_path
+
+
+def rows(folder: Path, *arguments: object) -> tuple[str, dict[tuple[str, str], list[str]]]:
+    """The output of the command, and the cells of its table by network and kind."""
+    result = CliRunner().invoke(
+        app, ["tradeoff", "--results", str(folder), *map(str, arguments)], catch_exceptions=False
+    )
+    assert result.exit_code == 0
+    cells = [
+        [cell.strip() for cell in line.strip("│").split("│")] for line in result.output.splitlines() if "│" in line
+    ]
+    return result.output, {(name, kind): rest for name, kind, *rest in cells}
+
+
+def test_parameters_of_published_and_measured_networks(folder: Path) -> None:
+    output, found = rows(folder)
+    assert "PSNR over parameters on Set5, x4" in output
+    assert found["BSRN", "measured"] == ["352", "32.35", "yes"]
+    assert found["IMDN", "measured"] == ["715", "32.20", "beaten by BSRN"]
+    assert found["SPIN", "published"] == ["555", "32.48", "yes"]
+    assert found["IMDN", "published"] == ["715", "32.21", "beaten by RFDN, SPIN"]
+    assert len(found) == 15 + 2
+
+
+def test_latency_with_its_conditions(folder: Path) -> None:
+    output, found = rows(folder, "--x", "latency")
+    assert found == {("IMDN", "measured"): ["100.0", "32.20", "yes"], ("BSRN", "measured"): ["200.0", "32.35", "yes"]}
+    assert "latency: X [bold] (cpu), LR 90×160" in output
+
+
+def test_ssim_of_another_set_and_scale(folder: Path) -> None:
+    output, found = rows(folder, "--y", "ssim", "--dataset", "Urban100", "--scale", 2)
+    assert "SSIM over parameters on Urban100, x2" in output
+    assert found["CARN", "published"][:2] == ["1,592", "0.9256"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "Kodak"], "--dataset Kodak: expected one of Set5, Set14, BSDS100, Urban100, Manga109"),
+        (["--scale", "8"], "--scale 8: expected one of 2, 3, 4"),
+        (
+            ["--x", "memory"],
+            "table1: no network has both PSNR and peak memory on any set at x4 under protocol published",
+        ),
+    ],
+)
+def test_what_cannot_be_shown_is_told(folder: Path, arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, ["tradeoff", "--results", str(folder), *arguments])
+    assert isinstance(result.exception, UsageError)
+    assert str(result.exception) == message
+
+
+def test_another_axis_is_a_wrong_argument(folder: Path) -> None:
+    assert CliRunner().invoke(app, ["tradeoff", "--results", str(folder), "--x", "watts"]).exit_code == 2
