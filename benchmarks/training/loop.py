@@ -12,13 +12,9 @@ import contextlib
 import json
 import logging
 import math
-import signal
-import threading
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import pandas as pd
@@ -33,6 +29,8 @@ from ablations.schema import Training
 from benchmarks.data.patches import PatchSampler, loader
 from benchmarks.measure.provenance import Process
 from benchmarks.training import checkpoints
+from benchmarks.training.schedule import learning_rate
+from benchmarks.training.signals import noted_signals
 from foundation import SpinbenchError
 from models import native
 from models.weights import ENTRY, WeightsError, metadata, read_weights, tensors_digest
@@ -148,7 +146,7 @@ def train(
     saved, clock = start, time.perf_counter() - seconds
     batches = loader(sampler, start, training.iterations, training.workers)
     # closed, or the frame of an exception would keep the workers, and this process would wait for them for ever
-    with _reproducible_cudnn(), _noted_signals() as signals, contextlib.closing(batches):
+    with _reproducible_cudnn(), noted_signals() as signals, contextlib.closing(batches):
         for iteration, (lr, hr) in zip(range(start + 1, training.iterations + 1), batches, strict=True):
             lr, hr = lr.to(device, non_blocking=True), hr.to(device, non_blocking=True)
             ended("data")
@@ -239,24 +237,6 @@ def finished(run: results.Run, fingerprint: str) -> bool:
         return False
 
 
-def learning_rate(training: Training, iteration: int) -> float:
-    """The learning rate of step `iteration`, which counts from 1.
-
-    The values are those of torch's MultiStepLR and OneCycleLR (cosine). Without a state of its own, the rate cannot
-    be lost on resumption, and does not lag where float16 skips a step.
-    """
-    schedule, peak, step = training.schedule, training.learning_rate, iteration - 1
-    if schedule.kind == "milestones":
-        return peak * schedule.factor ** bisect_right(schedule.milestones, step)
-    if schedule.kind == "one-cycle":
-        first, last = peak / 25, peak / 25e4
-        top = schedule.warmup * training.iterations - 1
-        if step < top:
-            return _cosine(first, peak, step / top)
-        return _cosine(peak, last, (step - top) / (training.iterations - 1 - top))
-    return peak
-
-
 def warm_start(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
     """Copy into the network what fits it by name and shape; return the names of what keeps its own initialisation.
 
@@ -271,10 +251,6 @@ def warm_start(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
         )
     model.load_state_dict(fitting, strict=False)
     return [name for name in own if name not in fitting]
-
-
-def _cosine(first: float, last: float, share: float) -> float:
-    return last + (first - last) / 2 * (1 + math.cos(math.pi * share))
 
 
 def _finite_losses(unchecked: list[tuple[int, float, Tensor]], scaler: torch.amp.GradScaler) -> list[float]:
@@ -315,33 +291,3 @@ def _reproducible_cudnn() -> Iterator[None]:
         yield
     finally:
         cudnn.benchmark, cudnn.deterministic = before
-
-
-@contextlib.contextmanager
-def _noted_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM, so that the step in progress ends first; a second signal acts at once.
-
-    Only the main thread may do so. Signals that are ignored stay ignored.
-    """
-    received: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    handlers = {number: old for number, old in handlers.items() if old not in (None, signal.SIG_IGN)}
-    if threading.current_thread() is not threading.main_thread():
-        handlers = {}
-
-    def restore() -> None:
-        for number, old in handlers.items():
-            signal.signal(number, old)
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        restore()
-
-    try:
-        for number in handlers:
-            signal.signal(number, note)
-        yield received
-    finally:
-        restore()
-    if received:  # it came after the last step: its turn now
-        signal.raise_signal(received[0])
