@@ -1,4 +1,4 @@
-"""What is written of weights: in the run.yaml beside them, and in the metadata of their own file."""
+"""The description of weights: in the run.yaml beside them, or in the metadata of their file."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ WEIGHTS = STAGES["train"]  # of a run
 
 
 class NetworkError(SpinbenchError):
-    """A network that cannot be had as it is asked for; one line with what was asked, and what there is."""
+    """A network that is not available as requested; one line with the request and what is available."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is written of weights: in the run.yaml beside them, or in their own file. None is what is not."""
+    """The description of weights, from the run.yaml beside them or from their file. None stands for what is not described."""
 
     place: str
     model: str

@@ -33,7 +33,7 @@ __all__ = [
     "published", "untrained",
 ]  # fmt: skip
 
-SCALE = 4  # where nobody says it
+SCALE = 4  # the default
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Network:
     by_name: bool = False
     training: str | None = None
     name: str = ""  # under which it was asked for
-    label: str = ""  # for people
+    label: str = ""  # shown to users
     source: str = ""  # of the weights, in words
 
     @property
@@ -72,7 +72,7 @@ class Network:
         """The network on the CPU; the global random generator stays as it is.
 
         Raises NetworkError for what cannot be built, and for bicubic; DataError and models.WeightsError for weights
-        that cannot be had, are damaged or of another network.
+        that are unavailable, damaged or of another network.
         """
         if self.model == BASELINE:
             raise NetworkError(f"{BASELINE}: interpolation, expected a network")
@@ -168,7 +168,7 @@ def of_weights(
 
 
 def published(model: str, scale: int | None = None, config: Mapping[str, Any] | None = None) -> Network:
-    """A network with its published weights. Raises NetworkError where none are registered or at hand, and where
+    """A network with its published weights. Raises NetworkError where none are registered or available, and where
     `config` is not the configuration that they are of.
     """
     scale = SCALE if scale is None else scale
@@ -183,7 +183,7 @@ def published(model: str, scale: int | None = None, config: Mapping[str, Any] | 
 
 
 def untrained(model: str, scale: int | None = None, config: Mapping[str, Any] | None = None, seed: int = 0) -> Network:
-    """A network with random weights, which say nothing. Raises NetworkError for a configuration that it cannot have."""
+    """A network with random weights. Raises NetworkError for a configuration that it cannot have."""
     scale, config = SCALE if scale is None else scale, configuration(model, config)
     return Network(model, scale, config, seed=seed, label=_title(model), source=f"untrained, seed {seed}")
 

@@ -1,4 +1,4 @@
-"""`spinbench check`: is anything worse than a stored reference? Exit code 0, 1 (something is worse) or 2 (an error)."""
+"""`spinbench check`: comparison with stored references. Exit code 0, 1 (something is worse) or 2 (an error)."""
 
 from __future__ import annotations
 
@@ -43,31 +43,42 @@ def check(
     targets: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Weights, runs' folders, networks with published weights, experiments. "
-            "Without any: the references that have their weights with them.",
+            help="Weights, folders of runs, names of networks with published weights, or experiments. "
+            "Default: all references with stored weights.",
             show_default=False,
         ),
     ] = None,
-    reference: Annotated[str | None, typer.Option(help="Compare with this one, such as quick/full-x4-s0.")] = None,
-    model: Annotated[str | None, typer.Option(help="The network that weights of a new reference are of.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="The reference to compare with, such as quick/full-x4-s0.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The network of the weights of a new reference.")] = None,
     scale: ScaleOfWeights = None,
-    protocol: Annotated[str | None, typer.Option(help="Of an experiment's runs; default: quick.")] = None,
-    data: Annotated[list[str] | None, typer.Option(help="Only these sets, or those of a new reference.")] = None,
-    retrained: Annotated[bool, typer.Option("--retrained", help="Other weights: only quality and cost count.")] = False,
-    psnr: Annotated[float | None, typer.Option(min=0, help="Tolerance in dB.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="The protocol of an experiment's runs. Default: quick.")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="Restrict to these image sets, or the image sets of a new reference.")
+    ] = None,
+    retrained: Annotated[
+        bool,
+        typer.Option(
+            "--retrained", help="The weights differ from those of the reference: compare only quality and cost."
+        ),
+    ] = False,
+    psnr: Annotated[float | None, typer.Option(min=0, help="Tolerance of PSNR in dB.")] = None,
     ssim: Annotated[float | None, typer.Option(min=0, help="Tolerance of SSIM.")] = None,
-    update: Annotated[bool, typer.Option("--update", help="Write what is measured as the reference.")] = False,
-    reason: Annotated[str, typer.Option(help="Why it is written; needed for --update.")] = "",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the comparison here.")] = None,
-    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="The same, as a comment for CI.")] = None,
+    update: Annotated[bool, typer.Option("--update", help="Store the measurement as the reference.")] = False,
+    reason: Annotated[str, typer.Option(help="The reason for --update, stored with the reference.")] = "",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the comparison to this file.")] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", help="Write the comparison as Markdown, for a comment of CI.")
+    ] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and reference/.")] = results.ROOT,
+    folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and reference/.")] = results.ROOT,
 ) -> None:
     """Compare networks with stored references: quality, images, parameters, MACs, latency and peak memory.
 
-    Weights that do not say of which run they are stand for the reference's: nothing may change but rounding. Those of a
-    run that was trained under another configuration, or anything --retrained, are judged by quality and cost alone.
+    Weights without a description are taken for those of the reference, whose results may change by rounding only. Runs
+    trained with another configuration, and weights marked with --retrained, are compared by quality and cost only.
     """
     with _two_for_an_error():
         if update != bool(reason.strip()):
@@ -89,7 +100,7 @@ def check(
             targets or [], reference=reference, model=model, scale=scale, protocol=protocol, new=update, root=folder
         )
         asked = words(data)
-        datasets.several(asked)  # a wrong name is told at once
+        datasets.several(asked)  # an unknown name is reported first
         checks = []
         with ConsoleProgress(len(found)) as progress:
             for network, name in found:

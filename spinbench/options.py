@@ -19,28 +19,44 @@ if TYPE_CHECKING:
     from benchmarks.networks import Network
     from results.comparison import Box
 
-DeviceName = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: one per core.")]
-Scale = Annotated[int, typer.Option(help="2, 3 or 4.")]
-ScaleOfWeights = Annotated[int | None, typer.Option("--scale", help="2, 3 or 4; default: the weights', else 4.")]
-Settings = Annotated[list[str] | None, typer.Option("--config", help="key=value of the network's configuration.")]
-Weights = Annotated[Path | None, typer.Option(help="A run's folder, its weights, or a published checkpoint.")]
+DeviceName = Annotated[str, typer.Option(help="The device: auto, cpu or cuda.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: one per core.")]
+Scale = Annotated[int, typer.Option(help="Upscaling factor: 2, 3 or 4.")]
+ScaleOfWeights = Annotated[
+    int | None, typer.Option("--scale", help="Upscaling factor: 2, 3 or 4. Default: the one of the weights, or 4.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--config", help="An entry of the network's configuration, as key=value. Can be repeated."),
+]
+Weights = Annotated[Path | None, typer.Option(help="A run's folder, a file of weights, or a published checkpoint.")]
 
-Published = Annotated[bool, typer.Option("--published", help="With the registered published checkpoint.")]
-Ensemble = Annotated[bool, typer.Option("--self-ensemble", help="Mean over the 8 symmetries of the square.")]
-Untrained = Annotated[bool, typer.Option("--untrained", help="With random weights (seed 0), which say nothing.")]
+Published = Annotated[bool, typer.Option("--published", help="Use the registered published checkpoint.")]
+Ensemble = Annotated[
+    bool, typer.Option("--self-ensemble", help="Average the results of the 8 flips and rotations of the input.")
+]
+Untrained = Annotated[bool, typer.Option("--untrained", help="Use random weights (seed 0).")]
 TileSize = Annotated[
-    str | None, typer.Option("--tile", help="auto (default): tiles if the memory asks for them; off; or their edge.")
+    str | None,
+    typer.Option(
+        "--tile",
+        help="Tiling: auto (default) tiles images that exceed the memory; off; or the edge of a tile in LR pixels.",
+    ),
 ]
 
-ProtocolName = Annotated[str, typer.Option(help="A protocol's name, or the path of its YAML file.")]
-Folder = Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and report/.", file_okay=False)]
+ProtocolName = Annotated[str, typer.Option(help="The name of a protocol, or the path of its YAML file.")]
+Folder = Annotated[Path, typer.Option("--results", help="The folder with runs/ and report/.", file_okay=False)]
 Rerun = Annotated[
-    bool, typer.Option("--rerun", help="Train again what is stale or damaged; the old folders are kept under stale/.")
+    bool,
+    typer.Option(
+        "--rerun", help="Repeat trainings that are stale or damaged. Their old folders are kept under stale/."
+    ),
 ]
-Only = Annotated[list[str] | None, typer.Option(help="Only these variants: repeat, or separate by commas.")]
-Scales = Annotated[list[str] | None, typer.Option("--scale", help="Scales instead of the experiment's.")]
-Seeds = Annotated[list[str] | None, typer.Option(help="Seeds instead of the protocol's, such as 0,1,2.")]
+Only = Annotated[list[str] | None, typer.Option(help="Restrict to these variants, separated by commas.")]
+Scales = Annotated[
+    list[str] | None, typer.Option("--scale", help="Scales, separated by commas. Default: those of the experiment.")
+]
+Seeds = Annotated[list[str] | None, typer.Option(help="Seeds, such as 0,1,2. Default: those of the protocol.")]
 
 
 class UsageError(SpinbenchError):

@@ -1,4 +1,4 @@
-"""`spinbench picture`: what networks make of an image, and what they see in it."""
+"""`spinbench picture`: crops of the results of several networks, superpixels, and attribution maps."""
 
 from __future__ import annotations
 
@@ -25,32 +25,34 @@ from spinbench.superpixels import superpixels
 if TYPE_CHECKING:
     from benchmarks.networks import Network
 
-app = typer.Typer(help="Store pictures of images and networks, which the report shows.", no_args_is_help=True)
+app = typer.Typer(help="Make pictures for the report: crops, superpixels, attribution maps.", no_args_is_help=True)
 app.command()(superpixels)
 app.command()(attribution)
 
 
 @app.command()
 def compare(
-    experiment: Annotated[str, typer.Argument(help="The experiment that defines the variants.")] = "table1",
+    experiment: Annotated[str, typer.Argument(help="The experiment with the variants.")] = "table1",
     image: Annotated[
-        str | None, typer.Option(help="SET/NAME or a file; default: where the measured PSNR differs most.")
+        str | None,
+        typer.Option(help="An image as SET/NAME, or a file. Default: the one whose measured PSNR differs most."),
     ] = None,
     networks: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Variants, networks, or NAME=WEIGHTS: repeat, or separate by commas; default: all with weights."
-        ),
+        typer.Option(help="Variants, networks, or NAME=WEIGHTS, separated by commas. Default: all with weights."),
     ] = None,
-    box: Annotated[str | None, typer.Option(help="x,y,width,height in HR pixels; default: found.")] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(help="The crop as x,y,width,height in HR pixels. Default: where the results differ most."),
+    ] = None,
     scale: ScaleOfWeights = None,
-    protocol: Annotated[str, typer.Option(help="Of the runs with trained weights and measured images.")] = "published",
-    name: Annotated[str | None, typer.Option(help="Name of the picture; default: by image and scale.")] = None,
+    protocol: Annotated[str, typer.Option(help="The protocol of the runs with trained weights.")] = "published",
+    name: Annotated[str | None, typer.Option(help="The name of the picture. Default: image and scale.")] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and pictures/.")] = results.ROOT,
+    folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
 ) -> None:
-    """Crops of HR, bicubic and each network, with PSNR and SSIM and the errors, where they differ most."""
+    """Show crops of HR, bicubic and each network with PSNR, SSIM and error maps."""
     from benchmarks import pictures
     from benchmarks.pictures import comparison as comparing
     from results.pictures import check_name, store

@@ -38,20 +38,25 @@ app = typer.Typer()
 
 @app.command()
 def run(
-    experiment: Annotated[str, typer.Argument(help="An experiment's name (see `spinbench list`), or a YAML file.")],
+    experiment: Annotated[
+        str, typer.Argument(help="The name of an experiment (see `spinbench list`), or a YAML file.")
+    ],
     protocol: ProtocolName = "quick",
     only: Only = None,
     scale: Scales = None,
     seeds: Seeds = None,
-    data: Annotated[list[str] | None, typer.Option(help="Only these of the protocol's test sets.")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="Restrict to these of the protocol's test sets, separated by commas.")
+    ] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
     rerun: Rerun = False,
     folder: Folder = results.ROOT,
 ) -> None:
-    """Train, evaluate and cost an experiment's variants, then render the report. The same command resumes.
+    """Train, evaluate and measure the cost of an experiment's variants, then render the report.
 
-    What is finished is never repeated. A training under other settings than the protocol now has is refused.
+    The same command resumes after an interruption. Finished work is not repeated. A run whose training differs from
+    the protocol is reported and left as it is.
     """
     from benchmarks.measure import devices
     from benchmarks.runs import orchestrator
@@ -87,13 +92,13 @@ def run(
 
 @app.command()
 def status(
-    experiment: Annotated[str, typer.Argument(help="An experiment's name, or a YAML file.")] = "table2",
+    experiment: Annotated[str, typer.Argument(help="The name of an experiment, or a YAML file.")] = "table2",
     protocol: ProtocolName = "quick",
     device: DeviceName = "auto",
     threads: Threads = None,
     folder: Folder = results.ROOT,
 ) -> None:
-    """Say which runs of an experiment are finished, unfinished or stale, and why."""
+    """Show which runs of an experiment are finished, unfinished or stale, and why."""
     import models
     from benchmarks.measure import provenance
     from benchmarks.runs import orchestrator
@@ -116,18 +121,18 @@ def status(
 
 @app.command()
 def train(
-    variant: Annotated[str, typer.Argument(help="A variant of the experiment.")],
+    variant: Annotated[str, typer.Argument(help="The variant to train.")],
     experiment: Annotated[str, typer.Option(help="The experiment that defines the variant.")] = "table2",
     protocol: ProtocolName = "quick",
     scale: Scales = None,
     seeds: Seeds = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    profile: Annotated[bool, typer.Option("--profile", help="Show where the time of a step goes.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Show the time of each phase of a training step.")] = False,
     rerun: Rerun = False,
     folder: Folder = results.ROOT,
 ) -> None:
-    """Train one variant without evaluating it. `spinbench run` later takes it from there."""
+    """Train one variant without evaluating it. `spinbench run` evaluates it later."""
     from benchmarks.runs import orchestrator
     from benchmarks.runs.plan import plan, without_stages
     from benchmarks.training.profiling import Profile

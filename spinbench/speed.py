@@ -19,16 +19,16 @@ app = typer.Typer()
 @app.command()
 def speed(
     chosen: Annotated[
-        list[str] | None, typer.Option("--models", help="Networks instead of all: repeat, or separate by commas.")
+        list[str] | None, typer.Option("--models", help="Names of networks, separated by commas. Default: all.")
     ] = None,
     scale: Scale = 4,
-    lr: Annotated[str, typer.Option(help="The common size of the input, height x width.")] = "64x64",
-    repeats: Annotated[int, typer.Option(min=1, help="Timed forward passes at each size.")] = 5,
-    csv: Annotated[Path, typer.Option(help="File that the rows go to.")] = results.ROOT / "speed.csv",
+    lr: Annotated[str, typer.Option(help="The common size of the LR image, height x width.")] = "64x64",
+    repeats: Annotated[int, typer.Option(min=1, help="Number of timed forward passes at each size.")] = 5,
+    csv: Annotated[Path, typer.Option(help="The CSV file to write to.")] = results.ROOT / "speed.csv",
     device: DeviceName = "auto",
     threads: Threads = None,
 ) -> None:
-    """Time all networks at a common size, and how their time grows over four sizes."""
+    """Measure the time of all networks at a common size, and its growth over four sizes."""
     import models
     from benchmarks import networks
     from benchmarks.measure import devices, growth
@@ -41,7 +41,7 @@ def speed(
     where = compute_device(device, threads)
     names = words(chosen) or models.names()
     for name in names:
-        networks.untrained(name, scale).module()  # a wrong name is told at once
+        networks.untrained(name, scale).module()  # an unknown name is reported first
     about = devices.describe(where)
     title = f"x{scale}, LR {lr} (HxW), {about['name']}, {about['threads']} threads"
     table = Table("network", "seconds", "GMACs", "GMACs/s", "peak MiB", "time ~ pixels^", "MACs ~ pixels^", title=title)

@@ -1,4 +1,4 @@
-"""`spinbench picture superpixels`: what the blocks of a SPIN see in an image."""
+"""`spinbench picture superpixels`: superpixels and attention of the blocks of a SPIN in an image."""
 
 from __future__ import annotations
 
@@ -20,30 +20,36 @@ from spinbench.options import (
     integers,
 )
 
-DEFAULT = "full"  # the variant that is looked at
+DEFAULT = "full"  # the variant that is shown
 
 
 def superpixels(
-    image: Annotated[str, typer.Argument(help="SET/NAME or a file, of an HR image.")],
+    image: Annotated[str, typer.Argument(help="An HR image as SET/NAME, or a file.")],
     name: Annotated[
         str | None,
-        typer.Option("--network", help="A variant of the experiment; default: what the weights are of, else full."),
+        typer.Option("--network", help="A variant of the experiment. Default: the one of the weights, or full."),
     ] = None,
     weights: Weights = None,
-    untrained: Annotated[bool, typer.Option("--untrained", help="With random weights, and labelled so.")] = False,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="Use random weights. The picture is labelled accordingly.")
+    ] = False,
     scale: ScaleOfWeights = None,
     at: Annotated[
-        str | None, typer.Option(help="x,y in LR pixels, whose superpixels are looked at; default: found.")
+        str | None, typer.Option(help="The LR pixel x,y whose superpixels are shown. Default: the least certain one.")
     ] = None,
-    blocks: Annotated[list[str] | None, typer.Option(help="Only these blocks, such as 1,4,8.")] = None,
-    experiment: Annotated[str, typer.Option(help="The experiment that defines the variants.")] = "table2",
-    protocol: Annotated[str | None, typer.Option(help="Of the run with trained weights; default: quick.")] = None,
-    picture: Annotated[str | None, typer.Option("--name", help="Of the picture; default: by what it shows.")] = None,
+    blocks: Annotated[list[str] | None, typer.Option(help="Restrict to these blocks, such as 1,4,8.")] = None,
+    experiment: Annotated[str, typer.Option(help="The experiment with the variants.")] = "table2",
+    protocol: Annotated[
+        str | None, typer.Option(help="The protocol of the run with trained weights. Default: quick.")
+    ] = None,
+    picture: Annotated[
+        str | None, typer.Option("--name", help="The name of the picture. Default: network, image and scale.")
+    ] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and pictures/.")] = results.ROOT,
+    folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
 ) -> None:
-    """What SPIN sees: superpixels of each block, the pixels that one selects, those ignored, and its attention."""
+    """Show what the blocks of SPIN see: superpixels, the pixels one of them selects, ignored pixels, attention."""
     from benchmarks import networks, pictures
     from benchmarks.pictures.superpixel_views import draw
     from models.spin.network import SPIN
@@ -52,7 +58,7 @@ def superpixels(
     if weights and untrained:
         raise UsageError("--weights and --untrained: expected one of them")
     if protocol and (weights or untrained):
-        raise UsageError(f"--protocol {protocol}: says nothing about {'--weights' if weights else '--untrained'}")
+        raise UsageError(f"--protocol {protocol}: does not apply to {'--weights' if weights else '--untrained'}")
     place = None if at is None else tuple(integers([at], "--at"))
     if place is not None and len(place) != 2:
         raise UsageError(f"--at {at}: expected x,y in LR pixels, such as 20,35")

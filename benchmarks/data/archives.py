@@ -28,7 +28,7 @@ def unpacked(url: str, known_hash: str) -> Path:
 
     The folder appears under its name only when it is complete, and is trusted from then on: what is damaged in it is
     found by the checksums inside its PNG files when they are read, another image in a file's place is not. DataError
-    for an archive that cannot be had or has another checksum, and for members that are links, leave the folder or
+    for an archive that is unavailable or has another checksum, and for members that are links, leave the folder or
     are larger than `LIMIT` together.
     """
     archive = archive_file(url)

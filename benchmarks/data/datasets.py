@@ -99,7 +99,7 @@ class Dataset:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def missing(self, scale: int) -> list[str]:
-        """The images of which a file is neither at hand nor, offline, to be had. Online, that is none."""
+        """Images with a file that is neither stored nor downloadable. Online there are none."""
         return [
             image for image in self.hr_names() if not all(source.available() for source in self._sources(image, scale))
         ]
@@ -143,9 +143,9 @@ class Dataset:
         return Pair(image, hr, lr, self.lr_origin(scale))
 
     def pairs(self, scale: int) -> Iterator[Pair]:
-        """The pairs of all images but the missing ones, sorted by name; whoever uses them says what is `missing`.
+        """The pairs of all images but the missing ones, sorted by name; callers report what is `missing`.
 
-        DataError, which says how to get it, if no image is to be had.
+        DataError, which says how to get it, if no image is available.
         """
         missing = set(self.missing(scale))
         names = [image for image in self.hr_names() if image not in missing] or self.hr_names()

@@ -34,7 +34,7 @@ def mirror_folder() -> Path | None:
 def fetch(path: str, sha256: str) -> Path:
     """The file of the raw-file host with this relative path (slashes) and SHA-256, on this machine.
 
-    DataError for a path that leaves its folder, a file that cannot be had and one with another checksum.
+    DataError for a path that leaves its folder, a file that is unavailable and one with another checksum.
     """
     folder = mirror_folder()
     if folder is None:

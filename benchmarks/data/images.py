@@ -44,7 +44,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def _check(image: Image.Image, path: Path) -> None:
-    # Pillow opens 16-bit RGB as RGB and drops the lower bytes; only the raw mode of the stored tiles tells
+    # Pillow opens 16-bit RGB as RGB and drops the lower bytes; only the raw mode of the stored tiles shows it
     deep = any(re.search(";16[BLN]", str(tile.args)) for tile in getattr(image, "tile", ()))
     if deep or image.mode[0] in "IF":
         raise DataError(f"{path}: more than 8 bit per channel, expected 8 bit (convert it first)")

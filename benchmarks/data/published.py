@@ -28,7 +28,7 @@ def checkpoint(name: str, scale: int) -> Published | None:
 def fetch_all(progress: Callable[[int, int, str], None] | None = None) -> int:
     """Fetch and check all checkpoints, and the data that a network needs beside its own; how many they are.
 
-    Raises DataError naming those that cannot be had, after all others were fetched.
+    Raises DataError naming those that are unavailable, after all others were fetched.
     """
     every = [entry for name in models.names() for entry in entries(name) if entry.kind in ("weights", "data")]
     missing = []

@@ -1,4 +1,4 @@
-"""Where an image file comes from. Every source says whether it can be had, gives the file, and names its content."""
+"""Where an image file comes from. Every source states whether it is available, gives the file, and identifies its content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Source(Protocol):
         """Determines the bytes of the file; known without fetching where the file is registered."""
 
     def available(self) -> bool:
-        """Whether the file is at hand or, online, may be fetched."""
+        """Whether the file is stored or, online, can be downloaded."""
 
     def locate(self) -> Path:
         """The file on this machine, fetched and checked where needed. DataError if that fails."""
@@ -105,7 +105,7 @@ class Local:
 
 
 def read(source: Source) -> NDArray[np.uint8]:
-    """The image of a source as `read_image` gives it. DataError if it cannot be had, is damaged or not an image."""
+    """The image of a source as `read_image` gives it. DataError if it is unavailable, damaged or not an image."""
     file = source.locate()
     try:
         return read_image(file)

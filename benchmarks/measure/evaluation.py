@@ -44,11 +44,11 @@ def evaluate(
     """Upscale every image of a set, or the first `limit`, once and judge it under each of the conventions.
 
     Returns a row per image and convention: dataset, lr_origin, convention, image, psnr (dB, infinite for
-    identical images) and ssim. Images that `dataset.missing(scale)` lists have no row; whoever shows a mean
-    says so. LR images are cropped at bottom and right to a `multiple`, HR images with them. `progress` is called
+    identical images) and ssim. Images that `dataset.missing(scale)` lists have no row; a mean is shown
+    with a remark. LR images are cropped at bottom and right to a `multiple`, HR images with them. `progress` is called
     after each image.
     Raises ValueError for an unknown convention or none; EvaluationError for an image that fails (its cause is
-    chained); DataError for a damaged image, or if no image of the set is to be had.
+    chained); DataError for a damaged image, or if no image of the set is available.
     """
     if not conventions:
         raise ValueError("no convention to evaluate under")

@@ -115,7 +115,7 @@ class Fitted:
     """A network's upscaler that takes images whole, or in tiles where the memory asks for it.
 
     `tile` is "auto", "off" (always whole) or the edge of a tile in LR pixels; `least` is the network's smallest
-    input. `say` hears whether images are taken whole or in tiles, whenever that changes, and of a network that sees
+    input. `say` is told whether images are taken whole or in tiles, whenever that changes, and of a network that sees
     further than the halo, what difference tiles make. Calling it raises TooLarge for an image that does not fit in
     the way asked for, and ValueError for a tile that is nothing but halo.
     """

@@ -29,7 +29,7 @@ def network(text: str, scale: int, experiment: str, protocol: str, root: Path = 
 
     A variant that is trained has the weights of its run under the protocol (the first seed); where the protocol
     trains nothing, those of another one, which its label then names. A network's bare name means its published
-    weights. Raises PictureError for an unknown name, or weights that are not at hand, and NetworkError for weights
+    weights. Raises PictureError for an unknown name, or weights that are not available, and NetworkError for weights
     of another network than is named.
     """
     name, given, file = text.partition("=")

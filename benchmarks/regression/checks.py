@@ -39,7 +39,7 @@ def measured(network: Network, sets: Sequence[str], device: torch.device, watch:
     chosen = datasets.several(sets)
     for dataset in chosen:
         missing, whole = dataset.missing(network.scale), len(dataset.hr_names())
-        if 0 < len(missing) < whole:  # where none is at hand, the first says how to get it
+        if 0 < len(missing) < whole:  # where none is available, the first message says how to get it
             reason = f"{len(missing)} of {whole} images are missing: {', '.join(missing)}"
             raise evaluation.EvaluationError(f"{dataset.name} x{network.scale}: {reason}")
     for dataset in chosen:

@@ -37,10 +37,10 @@ def narrowed(protocol: Protocol, sets: Sequence[str]) -> Protocol:
 
 
 def prepare(protocol: Protocol, scales: Sequence[int], say: Callable[[str], None]) -> dict[int, tuple[str, ...]]:
-    """Fetch the data that a protocol needs, before hours are spent, and return the test sets at hand by scale.
+    """Fetch the data that a protocol needs, before any training, and return the available test sets by scale.
 
-    A test set of which nothing can be had is named and left out. Raises DataError if training or validation data
-    cannot be had, or no test set at all.
+    A test set without any available image is named and left out. Raises DataError if training or validation data
+    is unavailable, or all test sets are.
     """
     training = protocol.training
     if training and training.warm_start:
@@ -60,7 +60,7 @@ def prepare(protocol: Protocol, scales: Sequence[int], say: Callable[[str], None
             if not datasets.get(name).missing(scale):
                 datasets.get(name).fetch_all(scale)
     if not any(found.values()):
-        raise DataError(f"none of the test sets {', '.join(protocol.evaluation.datasets)} can be had")
+        raise DataError(f"none of the test sets {', '.join(protocol.evaluation.datasets)} is available")
     return found
 
 

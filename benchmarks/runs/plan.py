@@ -30,12 +30,12 @@ class Job:
     variant: Variant
     protocol: Protocol
     device: torch.device
-    sets: Mapping[str, Dataset]  # test sets at hand at its scale
+    sets: Mapping[str, Dataset]  # available test sets at its scale
     stages: Mapping[str, Mapping[str, Any]]
     start: Run | None = None  # the run whose weights this one begins from
 
     status: str | None = None  # why it is not evaluated
-    on_phase: Callable[[str], None] | None = None  # hears of the phases of its training's steps
+    on_phase: Callable[[str], None] | None = None  # called at the end of each phase of a training step
 
     @property
     def header(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class _Planner:
         return self._of(Run(self.name, variant_name, scale, seed, self.root), variant, stages, start=start)
 
     def published(self, variant_name: str, variant: Variant, scale: int) -> Job:
-        """A network with published weights; costed only where its checkpoint is not at hand."""
+        """A network with published weights; only its cost is measured where its checkpoint is unavailable."""
         network = self._network(variant_name, variant, scale)
         source = published.checkpoint(str(variant.model), scale)
         stages = {"cost": self._cost(network)}
@@ -183,7 +183,7 @@ class _Planner:
         return {**network, "costing": self.protocol.costing.model_dump(mode="json")}
 
     def _sets(self, scale: int) -> dict[str, Dataset]:
-        """The test sets at hand by the names under which they are measured."""
+        """The available test sets by the names under which they are measured."""
         found: dict[str, Dataset] = {}
         for dataset in map(datasets.get, self.sets[scale]):
             if dataset.name in found:

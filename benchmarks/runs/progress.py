@@ -1,4 +1,4 @@
-"""How far work is: what the library tells of it, for the command line to show."""
+"""The progress of long work, as the library reports it and the command line shows it."""
 
 from __future__ import annotations
 

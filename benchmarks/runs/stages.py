@@ -134,7 +134,7 @@ def _about(job: Job) -> dict[str, Any]:
 def evaluate(work: Work) -> None:
     job, run = work.job, work.job.run
     if not job.sets:
-        raise RunError(f"{run.name}: none of the test sets {job.protocol.evaluation.datasets} is at hand")
+        raise RunError(f"{run.name}: none of the test sets {job.protocol.evaluation.datasets} is available")
     settings = job.stages["evaluate"]
     common = digest({key: value for key, value in settings.items() if key != "sets"})
     inputs = {WEIGHTS: sha256(run.path(WEIGHTS))} if "train" in job.stages else {}

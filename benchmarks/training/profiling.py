@@ -14,7 +14,7 @@ DATA_LIMIT = 0.03  # of a step: a training is to wait for its network, not for i
 
 
 class Profile:
-    """Time of the phases of a training's steps; `training.train` tells them to it as its `on_phase`.
+    """Time of the phases of a training's steps; an instance is the `on_phase` of `loop.train`.
 
     The time between two calls belongs to the phase of the second, so the phases add up to the steps. Validation is
     no part of a step. `steps` is how many were counted, those after the warm-up. On a GPU each call waits for the
