@@ -13,11 +13,12 @@ import pandas as pd
 from foundation import write
 from results.current import BASELINE, COLUMNS, Collected, LeftOut, collect, collect_as, collect_elsewhere, stored_runs
 from results.definitions import protocols
-from results.run import ROOT, STAGES, ResultsError, Run, differences, digest, plain, sha256
+from results.run import PACKAGE, ROOT, STAGES, ResultsError, Run, differences, digest, plain, sha256
 
 __all__ = [
     "BASELINE",
     "COLUMNS",
+    "PACKAGE",
     "PUBLISHED",
     "ROOT",
     "STAGES",
@@ -41,7 +42,7 @@ __all__ = [
     "write",
 ]
 
-PUBLISHED = ROOT / "published"
+PUBLISHED = PACKAGE / "published"
 
 
 def load(experiment: str, protocol: str, convention: str | None = "rcan", *, root: Path = ROOT) -> pd.DataFrame:

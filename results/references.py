@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from results import ROOT, ResultsError, digest, plain, sha256, write
+from results import PACKAGE, ROOT, ResultsError, digest, plain, sha256, write
 
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _TEXTS = ("dataset", "lr_origin", "image")
@@ -111,17 +111,17 @@ class _Description:
 
 
 def names(root: Path = ROOT) -> list[str]:
-    """The references below `root`, as <protocol>/<run>, sorted."""
-    folder = root / "reference"
-    return sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob("*/*/reference.json"))
+    """The references below `root`, as <protocol>/<run>, sorted. Below the usual one count also those of the suite."""
+    return sorted(_folders(root))
 
 
 def load(name: str, root: Path = ROOT) -> Reference:
     """A reference by its name. Raises ResultsError where there is none, or a damaged one."""
-    folder = root / "reference" / name
+    known = _folders(root)
+    if name not in known:
+        raise ResultsError(f"no reference {name!r}, expected one of {', '.join(sorted(known)) or '(none is stored)'}")
+    folder = known[name]
     path = folder / "reference.json"
-    if name not in names(root):
-        raise ResultsError(f"no reference {name!r}, expected one of {', '.join(names(root)) or '(none is stored)'}")
     try:
         content = TypeAdapter(_Description).validate_json(path.read_bytes())
     except ValidationError as error:
@@ -160,6 +160,15 @@ def store(name: str, measured: Measured, reason: str, weights: Path | None = Non
     content = plain(asdict(description))
     write(folder / "reference.json", json.dumps({**content, "hash": digest(content)}, indent=1) + "\n")
     return load(name, root)
+
+
+def _folders(root: Path) -> dict[str, Path]:
+    """Where each reference lies: own ones come before those that come with the suite."""
+    found: dict[str, Path] = {}
+    for place in [PACKAGE, ROOT] if root == ROOT else [root]:
+        folder = place / "reference"
+        found |= {path.parent.relative_to(folder).as_posix(): path.parent for path in folder.glob("*/*/reference.json")}
+    return found
 
 
 def _check(folder: Path, content: _Description) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ import yaml
 from foundation import SpinbenchError, write
 from results.cost import misshapen
 
-ROOT = Path(__file__).parent
+PACKAGE = Path(__file__).parent  # where published/ and reference/ lie that come with the suite
 FORMAT = 2  # of run.yaml; 1 had no hash over itself, and hashed the machine too
 STAGES = {"train": "weights.safetensors", "evaluate": "quality.csv", "cost": "cost.json"}  # in order; what each leaves
 _RUN_AGAIN = "run the experiment again, which makes it anew"
@@ -41,6 +42,16 @@ _REMEDIES = {  # what is not cheap is never made anew by itself
 FOLDER_NAME = re.compile(r"(?P<variant>.+)-x(?P<scale>\d)-s(?P<seed>\d+)")
 
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # builds plain data only; in C where PyYAML was built with it
+
+
+def _root() -> Path:
+    """Where results go: SPINBENCH_RESULTS, or this folder in a checkout; where the suite is installed, ./results."""
+    if asked := os.environ.get("SPINBENCH_RESULTS"):
+        return Path(asked)
+    return PACKAGE if (PACKAGE.parent / "pyproject.toml").is_file() else Path("results")
+
+
+ROOT = _root()
 
 
 class ResultsError(SpinbenchError):

@@ -81,7 +81,9 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str | None:
-    """Git commit of the checkout, with `+changes` if files differ from it; None outside git."""
+    """Git commit of the checkout, with `+changes` if files differ from it; None where the suite is installed."""
+    if not (CHECKOUT / ".git").exists():  # an environment may lie inside somebody's repository
+        return None
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(CHECKOUT), *arguments]

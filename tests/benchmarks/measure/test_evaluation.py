@@ -1,24 +1,17 @@
-"""Evaluation of upscalers: rows, networks, bicubic interpolation against known figures, devices, faults."""
+"""Evaluation of upscalers: self-ensemble, rows, networks, faults."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 
-from benchmarks.data import datasets
-from benchmarks.data.datasets import Pair
 from benchmarks.data.images import DataError
-from benchmarks.data.resize import imresize
 from benchmarks.measure import devices
 from benchmarks.measure.evaluation import (
     COLUMNS,
@@ -29,58 +22,7 @@ from benchmarks.measure.evaluation import (
     self_ensemble,
 )
 from benchmarks.measure.quality import CONVENTIONS, scores
-
-SCALE = 4
-CPU = torch.device("cpu")
-
-
-@dataclass
-class SmallSet:
-    """Three random images of different sizes behind the interface of a data set."""
-
-    name: str = "Small"
-    broken: str = ""
-    lacking: str = ""
-    images: dict[str, Pair] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        random = np.random.default_rng(0)
-        for name, height, width in [("b", 6, 9), ("a", 8, 7), ("c", 5, 5)]:
-            hr = random.integers(0, 256, (SCALE * height, SCALE * width, 3), dtype=np.uint8)
-            self.images[name] = Pair(name, hr, imresize(hr, 1 / SCALE), "imresize-symmetric")
-
-    def hr_names(self) -> list[str]:
-        return list(self.images)
-
-    def missing(self, scale: int) -> list[str]:
-        return [self.lacking] if self.lacking else []
-
-    def pairs(self, scale: int) -> Iterator[Pair]:
-        for name, pair in self.images.items():
-            if name == self.broken:
-                raise DataError(f"{name}.png: damaged")
-            if name != self.lacking:
-                yield pair
-
-
-class Network(nn.Module):
-    """x4 by a convolution, noisy while training; `frozen` stays in evaluation mode."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.body = nn.Sequential(nn.Conv2d(3, 3 * SCALE**2, 3, padding=1), nn.Dropout(0.5))
-        self.frozen = nn.BatchNorm2d(3 * SCALE**2)
-        self.up = nn.PixelShuffle(SCALE)
-        self.frozen.eval()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.up(self.frozen(self.body(x)))
-
-
-def lr_image(height: int = 6, width: int = 7) -> NDArray[np.uint8]:
-    return np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
+from tests.benchmarks.measure.small_set import CPU, SCALE, Network, SmallSet, lr_image
 
 # Self-ensemble
 
@@ -279,89 +221,6 @@ def test_faults_before_the_first_image() -> None:
 def test_damaged_image_keeps_the_error_that_names_its_file() -> None:
     with pytest.raises(DataError, match=r"^a\.png: damaged$"):
         evaluate(bicubic_upscale(SCALE), SmallSet(broken="a"), SCALE)
-
-
-# Bicubic interpolation
-
-
-def test_bicubic_upscale_is_imresize() -> None:
-    lr = lr_image()
-    sr = bicubic_upscale(3)(lr)
-    assert sr.dtype == np.float32
-    np.testing.assert_array_equal(np.rint(255 * sr), imresize(lr, 3))
-
-
-@pytest.fixture(scope="module")
-def bicubic(mirror_folder: Path) -> dict[str, pd.DataFrame]:
-    """Bicubic x4 on the stored LR of the mirror under every convention."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPINBENCH_MIRROR", str(mirror_folder))
-        return {
-            name: evaluate(bicubic_upscale(SCALE), datasets.get(name), SCALE, tuple(CONVENTIONS))
-            for name in ("Set5", "Set14", "BSDS100")
-        }
-
-
-@pytest.mark.parametrize(
-    ("name", "count", "psnr", "ssim"),
-    [("Set5", 5, 28.430, 0.8111), ("Set14", 14, 26.091, 0.7048), ("BSDS100", 100, 25.962, 0.6681)],
-)
-def test_bicubic_figures_of_an_independent_implementation(
-    bicubic: dict[str, pd.DataFrame], name: str, count: int, psnr: float, ssim: float
-) -> None:
-    rcan = bicubic[name].query("convention == 'rcan'")
-    assert len(rcan) == count
-    assert set(rcan.lr_origin) == {"stored-replicate"}
-    assert rcan.psnr.mean() == pytest.approx(psnr, abs=0.002)
-    assert rcan.ssim.mean() == pytest.approx(ssim, abs=0.0002)
-
-
-def test_departures_on_real_images(bicubic: dict[str, pd.DataFrame]) -> None:
-    for name, frame in bicubic.items():
-        effect = frame.groupby("convention").psnr.mean() - frame.query("convention == 'rcan'").psnr.mean()
-        assert effect["full-range"] == pytest.approx(20 * np.log10(219 / 255), abs=1e-9), name
-        assert -2.5 < effect["rgb"] < -1.32, name
-        assert -0.09 < effect["y8"] < -1e-4, name
-        assert 1e-3 < abs(effect["no-border"]) < 0.5, name
-        assert abs(effect["float"]) < 1e-4, name  # imresize gives 8 bit
-
-
-def test_published_bicubic_of_set14_has_the_grey_file_in_full_range(
-    bicubic: dict[str, pd.DataFrame], mirror_folder: Path
-) -> None:
-    """One image is stored as grey; another is grey too but stored as RGB, and so converted like the rest."""
-    files = mirror_folder.glob("jbhuang0604/SelfExSR/*/data/Set14/image_SRF_4/*_HR.png")
-    grey = [file.name for file in files if Image.open(file).mode == "L"]
-    assert len(grey) == 1
-    frame = bicubic["Set14"]
-    is_grey = [grey[0].startswith(name) for name in frame.image]
-    judged = frame[frame.convention == np.where(is_grey, "full-range", "rcan")]
-    assert len(judged) == 14
-    assert judged.psnr.mean() == pytest.approx(25.997, abs=0.002)  # published: 26.00
-    assert judged.ssim.mean() == pytest.approx(0.7029, abs=0.0002)  # published: 0.7027
-
-
-# Devices
-
-
-def test_device_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert [devices.device(name).type for name in ("auto", "cpu", "cuda")] == ["cuda", "cpu", "cuda"]
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert [devices.device(name).type for name in ("auto", "cpu")] == ["cpu", "cpu"]
-    with pytest.raises(ValueError, match=r"device 'cuda' asked for, but PyTorch .* sees no GPU"):
-        devices.device("cuda")
-    with pytest.raises(ValueError, match="unknown device 'gpu', expected auto, cpu or cuda"):
-        devices.device("gpu")
-
-
-def test_description_of_a_device() -> None:
-    described = devices.describe(CPU)
-    assert list(described) == ["kind", "name", "threads"]
-    assert described["kind"] == "cpu"
-    assert described["name"]
-    assert described["threads"] == torch.get_num_threads()
-    assert json.loads(json.dumps(described)) == described
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -1,58 +1,29 @@
-"""Comparisons of networks on an image: whose weights, which image, which box, and what stands under each crop."""
+"""Comparisons of networks on an image: which image, which box, and what stands under each crop."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import safetensors.torch
-import torch
-import typer.testing
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from PIL import Image
 
-import models
 import results
 from benchmarks.data import datasets
-from benchmarks.data.datasets import Pair
 from benchmarks.data.images import DataError
 from benchmarks.data.resize import imresize
-from benchmarks.data.sources import Local
 from benchmarks.measure import evaluation
 from benchmarks.measure.quality import eight_bit, psnr, ssim
-from benchmarks.networks import Network, NetworkError
-from benchmarks.pictures import PictureError, common_scale, comparison, pair, stored_name
-from benchmarks.pictures import network as named
-from benchmarks.pictures.comparison import COLOURS, EDGE, LEAST, Shown, compare, differing_box, differing_image
-from foundation import SpinbenchError
-from results import Run, pictures
-from results.comparison import Box, Comparison
-from results.quality import QUALITY
-from spinbench import pictures as cli_pictures
-from tests.benchmarks.stored_runs import run_of
-
-CPU = torch.device("cpu")
-SCALE = 4
-RGB = NDArray[np.uint8]
-
-
-def noise(seed: int, height: int, width: int) -> RGB:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def pair_of(hr: RGB) -> Pair:
-    return Pair("x", hr, imresize(hr, 1 / SCALE), "imresize-symmetric")
-
-
-def shown(name: str, sr: RGB) -> Shown:
-    return Shown(Network(name, SCALE, name=name, label=name.upper(), source="published weights"), sr)
-
+from benchmarks.networks import Network
+from benchmarks.pictures import PictureError, comparison, pair, stored_name
+from benchmarks.pictures.comparison import COLOURS, EDGE, LEAST, compare, differing_box, differing_image
+from results import pictures
+from results.comparison import Box
+from tests.benchmarks.pictures.noise import CPU, SCALE, noise, pair_of, shown
 
 # The box
 
@@ -236,214 +207,10 @@ def test_stored_names_are_plain(one: str, other: str) -> None:
     assert pictures._PLAIN_NAME.fullmatch(stored_name("c", one, other))
 
 
-# Whose weights
-
-
-def trained(root: Path, protocol: str, seed: int = 0) -> Run:
-    run = Run(protocol, "full", SCALE, seed, root)
-    run_of(run.folder, "spin", SCALE, {"blocks": 8}, protocol=protocol, variant="full", seed=seed)
-    return run
-
-
-def test_weights_of_runs(tmp_path: Path) -> None:
-    run = trained(tmp_path, "quick")
-    one = named("full", SCALE, "table2", "quick", tmp_path)
-    assert (one.model, one.source) == ("spin", "run quick/full-x4-s0")
-    assert one.weights == Local(run.path("weights.safetensors"))
-    assert "protocol" not in one.label
-    state = safetensors.torch.load_file(run.path("weights.safetensors"))
-    for name, tensor in one.module().state_dict().items():
-        assert torch.equal(tensor, state[name])
-    # where nothing is trained, those of another protocol stand in under its name
-    one = named("full", SCALE, "table1", "published", tmp_path)
-    assert (one.label, one.source) == ("SPIN (protocol quick)", "run quick/full-x4-s0")
-    with pytest.raises(PictureError, match=r"full x4: no trained weights, expected .*runs/cpu/full-x4-s0/weights"):
-        named("full", SCALE, "table2", "cpu", tmp_path)
-    with pytest.raises(PictureError, match="full x2: no trained weights"):
-        named("full", 2, "table2", "quick", tmp_path)
-
-
-def test_published_weights_and_named_files(tmp_path: Path, mirror_folder: Path) -> None:
-    one = named("imdn", SCALE, "table1", "published", tmp_path)
-    assert (one.label, one.source) == ("IMDN", "published weights")
-    assert named("hpinet_m", SCALE, "table2", "quick", tmp_path).source == "published weights"
-    file = tmp_path / "mine.safetensors"
-    torch.manual_seed(3)
-    own = models.build("espcn", SCALE)
-    safetensors.torch.save_file(own.state_dict(), file)
-    one = named(f"espcn={file}", SCALE, "table1", "published", tmp_path)
-    assert (one.source, one.weights) == (str(file), Local(file))
-    assert one.label.endswith("(mine.safetensors)")
-    x = torch.rand(1, 3, 8, 8)
-    with torch.inference_mode():
-        assert torch.equal(one.module()(x), own(x))
-
-
-def test_named_weights_are_what_they_say(tmp_path: Path) -> None:
-    run = run_of(tmp_path / "run", "spin", 2, {"blocks": 1})
-    for name in ("spin", "mine"):  # the model, the run's variant
-        one = named(f"{name}={run}", 2, "table1", "published", tmp_path)
-        assert (one.name, one.label, one.scale, one.config["blocks"]) == (name, "Mine (run)", 2, 1)
-    with pytest.raises(NetworkError, match=r"run: asked for blocks 8, but .*run\.yaml says blocks 1"):
-        named(f"full={run}", 2, "table1", "published", tmp_path)  # a variant that is defined otherwise
-    with pytest.raises(NetworkError, match=r"run: asked for x4, but .*run\.yaml says x2"):
-        named(f"spin={run}", 4, "table1", "published", tmp_path)
-    with pytest.raises(PictureError, match=r"bicubic=.*run: interpolation has no weights"):
-        named(f"bicubic={run}", 2, "table1", "published", tmp_path)
-    assert common_scale(["imdn", f"spin={run}"], None) == 2
-    assert common_scale(["imdn", f"spin={run}"], 3) == 3
-    assert common_scale(["imdn"], None) == 4
-
-
-def test_a_run_of_another_definition_is_not_the_variant_s(tmp_path: Path) -> None:
-    run_of(tmp_path / "runs" / "quick" / "full-x4-s0", "spin", SCALE, {"blocks": 1}, variant="full")
-    told = r"no trained weights \(full-x4-s0: of another definition \(config.blocks: 1 -> 8\)\), expected"
-    with pytest.raises(PictureError, match=told):
-        named("full", SCALE, "table2", "quick", tmp_path)
-
-
 def test_a_network_is_shown_as_it_is_measured() -> None:
     network, lr = Network("espcn", 2, ensemble=True, multiple=4), noise(0, 31, 27)
     expected = evaluation.self_ensemble(evaluation.network_upscale(network.module(), CPU))(lr[:28, :24])
     assert np.array_equal(comparison.upscaled(network, lr, CPU).sr, eight_bit(expected))
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("imdm", "unknown network 'imdm'; did you mean 'imdn'"),
-        ("madnet", "madnet: its network is not publicly documented"),
-        ("carn", "carn x4: no published checkpoint is registered; name a file as carn=FILE"),
-        ("spin", "spin x4: no published checkpoint is registered; name a file as spin=FILE"),
-    ],
-)
-def test_networks_without_weights_say_so(tmp_path: Path, name: str, words: str) -> None:
-    with pytest.raises(PictureError) as error:
-        named(name, SCALE, "table1", "published", tmp_path)
-    assert words in str(error.value)
-
-
-def test_a_checkpoint_that_is_not_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPINBENCH_MIRROR", str(tmp_path))
-    with pytest.raises(PictureError, match="imdn x4: its checkpoint is not in the mirror"):
-        named("imdn", SCALE, "table1", "published", tmp_path)
-
-
-# The command
-
-Picture = Callable[..., tuple[str, BaseException | None]]
-
-
-@pytest.fixture
-def picture() -> Picture:
-    """Output of `spinbench picture` in this process, and what stopped it."""
-
-    def run(*arguments: object) -> tuple[str, BaseException | None]:
-        threads = torch.get_num_threads()
-        found = typer.testing.CliRunner().invoke(cli_pictures.app, [str(each) for each in arguments])
-        torch.set_num_threads(threads)
-        return " ".join(found.output.split()), found.exception
-
-    return run
-
-
-@pytest.fixture
-def espcn(tmp_path: Path) -> list[str]:
-    """Two ESPCN x2 of random weights, as a user names them."""
-    files = []
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        file = tmp_path / f"espcn-{seed}.safetensors"
-        safetensors.torch.save_file(models.build("espcn", 2).state_dict(), file)
-        files.append(f"espcn={file}")
-    return files
-
-
-def test_compare(picture: Picture, espcn: list[str], tmp_path: Path) -> None:
-    networks = ["--networks", f"bicubic,{espcn[0]}", "--networks", espcn[1]]
-    common = ["--image", "embedded-test/chelsea", "--scale", 2, "--results", tmp_path, "--device", "cpu"]
-    output, error = picture("compare", *networks, *common)
-    assert error is None, error
-    (stored,) = pictures.load(tmp_path)
-    assert stored.name == "comparison-embedded-test-chelsea-x2"
-    facts = Comparison.of(stored)
-    assert facts.image == "embedded-test/chelsea"
-    assert [panel.name for panel in facts.panels] == ["bicubic", "espcn", "espcn"]
-    assert facts.panels[1].crop != facts.panels[2].crop
-    assert f"box {facts.box}: {facts.box_rule}" in output
-    assert "[3/3]" in output
-    # the values are those of an evaluation of the set
-    upscale = evaluation.network_upscale(named(espcn[0], 2, "table1", "published").module(), CPU)
-    for panel, upscaler in zip(facts.panels, (evaluation.bicubic_upscale(2), upscale), strict=False):
-        rows = evaluation.evaluate(upscaler, datasets.get("embedded-test"), 2, limit=1)
-        (row,) = rows[rows.image == "chelsea"].to_dict("records")
-        assert (panel.whole.psnr, panel.whole.ssim) == (row["psnr"], row["ssim"])
-    one = datasets.get("embedded-test").pair("chelsea", 2)
-    with Image.open(stored.folder / facts.panels[1].crop) as image:
-        assert np.array_equal(np.array(image), eight_bit(upscale(one.lr))[facts.box.place])
-
-    output, error = picture("compare", *networks, *common, "--box", "10,20,30,40", "--name", "mine")
-    assert error is None, error
-    mine = next(each for each in pictures.load(tmp_path) if each.name == "mine")
-    assert Comparison.of(mine).box == Box(x=10, y=20, width=30, height=40)
-    assert Comparison.of(mine).box_rule == "chosen by hand"
-
-
-def test_the_image_and_the_networks_are_found(
-    picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Everything by default, where the weights of a single variant are at hand."""
-    monkeypatch.setenv("SPINBENCH_MIRROR", str(tmp_path))
-    trained(tmp_path, "quick")
-    for variant, chelsea in {"bicubic": 28.0, "full": 27.0}.items():
-        rows = pd.DataFrame({"image": ["chelsea", "coffee"], "psnr": [chelsea, 30.0]})
-        rows = rows.assign(dataset="embedded-test", lr_origin="imresize-symmetric", convention="rcan", ssim=0.9)
-        run = Run("quick", variant, SCALE, 0, tmp_path)
-        if variant == "bicubic":
-            run.describe({"source": "baseline"}, {})
-        run.write("quality.csv", rows[QUALITY].to_csv(index=False))
-    monkeypatch.setattr(  # a small part of the set: SPIN takes its time
-        datasets.Dataset, "pair", lambda self, image, scale: Pair(image, *_small(), "imresize-symmetric")
-    )
-    output, error = picture("compare", "table2", "--protocol", "quick", "--results", tmp_path, "--device", "cpu")
-    assert error is None, error
-    (stored,) = pictures.load(tmp_path)
-    facts = Comparison.of(stored)
-    assert facts.image == "embedded-test/chelsea"
-    assert facts.image_rule.startswith("of 2 measured images, the one on which 2 methods are furthest apart (1.00 dB")
-    assert [panel.name for panel in facts.panels] == ["bicubic", "full"]
-    assert facts.panels[1].source == "run quick/full-x4-s0"
-    assert "left out: svq x4: no trained weights" in output
-
-
-def _small() -> tuple[RGB, RGB]:
-    hr = noise(0, 128, 128)
-    return hr, imresize(hr, 1 / SCALE)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--image", "embedded-test/tea"], "has no image 'tea', expected one of chelsea, coffee"),
-        (["--image", "absent.png"], "image 'absent.png': no such file"),
-        (["--box", "1,2,3"], "--box 1,2,3: expected x,y,width,height, such as"),
-        (["--box", "1,2,a,4"], "--box a: expected whole numbers"),
-        (["--box", "1,2,0,40"], "--box 1,2,0,40: expected x,y,width,height"),
-        (["--box", "440,0,20,20"], "box 440,0,20,20: reaches outside of chelsea, 448x300 pixels"),
-        (["--networks", "spin"], "spin x4: no published checkpoint is registered"),
-        (["--networks", "espcn=absent.safetensors"], "absent.safetensors: no such file"),
-        (["--name", "My Picture"], "--name 'My Picture': expected lower-case letters"),
-        (["--scale", "5"], "scale 5, expected one of 2, 3, 4"),
-    ],
-)
-def test_wrong_arguments_get_one_clear_line(picture: Picture, tmp_path: Path, arguments: list[str], words: str) -> None:
-    defaults = {"--image": "embedded-test/chelsea", "--networks": "bicubic", "--results": str(tmp_path)}
-    options = {**defaults, **dict(zip(arguments[::2], arguments[1::2], strict=True))}
-    _, error = picture("compare", *(word for option in options.items() for word in option))
-    assert isinstance(error, SpinbenchError), error
-    assert words in str(error)
-    assert "\n" not in str(error)
-    assert not (tmp_path / "pictures").exists()
 
 
 def test_the_least_box_is_the_window_of_ssim() -> None:

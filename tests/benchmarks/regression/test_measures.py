@@ -1,0 +1,89 @@
+"""What the regression check measures: costs, pixels of a grid, calibration, memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmarks.measure import memory
+from benchmarks.measure.cost import Latency
+from benchmarks.regression import calibration, checks
+from benchmarks.regression.references import find
+from models import native
+from results.references import Reference
+from tests.benchmarks.regression.planted import CPU, NAME
+
+
+def test_costs(reference: Reference) -> None:
+    ((network, _),) = find([], reference=NAME)
+    model = network.module()
+    stored = reference.measured.cost
+    assert stored is not None
+    assert len(stored.timing.forward_s) == len(stored.timing.calibration_s) == checks.REPEATS
+    assert stored.parameters == sum(parameter.numel() for parameter in model.parameters())
+    with native.off():
+        assert stored.memory_bytes == memory.live_bytes(model, checks.LR_SIZE, CPU)
+
+
+def test_the_grid_reaches_from_edge_to_edge() -> None:
+    image = np.arange(100 * 37 * 3, dtype=np.uint32).reshape(100, 37, 3).astype(np.uint8)
+    pixels = checks.grid(image)
+    assert len(pixels) == checks.GRID**2
+    assert (pixels["row"].min(), pixels["row"].max()) == (0, 99)
+    assert (pixels["column"].min(), pixels["column"].max()) == (0, 36)
+    for row, column, *rgb in pixels.to_numpy().tolist():
+        assert image[row, column].tolist() == rgb
+    assert len(checks.grid(image[:5, :3])) == checks.GRID**2  # an image smaller than the grid: some pixels twice
+
+
+def test_calibration_in_turn_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, calls = nn.Conv2d(3, 3, 3), list[tuple[str, int]]()
+
+    def latency(model: nn.Module, lr_size: Any, device: Any, repeats: int, warmup: int) -> Latency:
+        calls.append((type(model).__name__, torch.get_num_threads()))
+        assert (lr_size, device, repeats, warmup) == ((16, 16), CPU, 1, 0)
+        seconds = float(len(calls))
+        return Latency(seconds, seconds, seconds, (seconds,), 1, 0, lr_size, "float32", "cpu", "a CPU", 1)
+
+    monkeypatch.setattr(calibration, "latency", latency)
+    torch.set_num_threads(before := torch.get_num_threads())
+    timing = calibration.timing(network, (16, 16), CPU, 3)
+    assert calls == [("Workload", 1), ("Conv2d", 1)] * 5
+    assert timing.calibration_s == (5, 7, 9)  # the first two of each are not counted
+    assert timing.forward_s == (6, 8, 10)
+    assert torch.get_num_threads() == before
+
+
+def test_the_workload_gives_numbers_and_takes_no_random_ones() -> None:
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    with torch.inference_mode():
+        first, second = (calibration.Workload()(torch.full((1, 3, 16, 24), 0.5)) for _ in range(2))
+    assert first.shape == (1, calibration.WIDTH, 16, 24)
+    assert torch.isfinite(first).all()
+    assert first.std() > 0.1  # neither dead nor denormal
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+class Steps(nn.Module):
+    """Holds 3 images more at the most: the sum, its double and their product; a view and work in place add nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1000))
+
+    def forward(self, image: Tensor) -> Tensor:
+        total = image + self.weight[0]
+        double = 2 * total
+        product = (total * double).flatten(1).relu_()
+        del total, double
+        return product + 1
+
+
+def test_memory_of_tensors_held_at_once() -> None:
+    assert memory.live_bytes(Steps(), (8, 16), CPU) == 3 * (4 * 3 * 8 * 16)

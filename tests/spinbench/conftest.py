@@ -1,0 +1,13 @@
+"""A run that is finished."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.spinbench.tiny import Finished, run_tiny
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder = tmp_path_factory.mktemp("results")
+    return folder, run_tiny(folder, "--only", "full")
