@@ -265,7 +265,7 @@ class Evaluation(Strict):
     conventions: Annotated[list[str], AfterValidator(_once)] = Field(default=["rcan"], min_length=1)
 
 
-class Cost(Strict):
+class Costing(Strict):
     """How latency and memory are taken. Parameters and MACs need no choice."""
 
     latency_lr: Size | None = Field(
@@ -288,7 +288,7 @@ class Protocol(Strict):
     )
     training: Training | None = Field(default=None, description="without it only published weights are measured")
     evaluation: Evaluation
-    costing: Cost = Field(default_factory=Cost)
+    costing: Costing = Field(default_factory=Costing)
 
 
 class Decision(Strict):

@@ -25,7 +25,7 @@ NAMES = {
 ORDER = list(dict.fromkeys(NAMES.values()))
 
 
-def breakdown(run: Run) -> dict[str, int]:
+def macs_by_part(run: Run) -> dict[str, int]:
     """MACs by part of a network, those of each position of a list of blocks added up. Their sum is its total.
 
     Empty where cost.json does not hold them. The parts of a block are told apart where cost.json goes down to them

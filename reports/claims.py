@@ -16,9 +16,9 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from ablations import Better, Claim, Experiment, Peak, Smaller
-from reports.layout import shown
-from reports.outcomes import Outcome, Outcomes, State, cells, measured, printed
-from reports.statistics import Comparison, compare
+from reports.contrasts import Contrast, compute_contrasts
+from reports.numbers import shown
+from reports.outcomes import ContrastOutcome, Outcomes, State, measured_outcomes, printed_outcomes, psnr_rows
 from reports.study import Study
 from reports.tables import METRICS
 from results import BASELINE
@@ -59,32 +59,32 @@ class Condition(NamedTuple):
     A comparison of costs names one as its metric, and no set.
     """
 
-    comparisons: list[Comparison]
+    contrasts: list[Contrast]
     spare: int = 0
 
 
-def judge(study: Study) -> list[Judgement]:
+def judge_study(study: Study) -> list[Judgement]:
     """A judgement of every claim of a study's experiment. Raises ResultsError where a measured number is missing."""
     stated = study.experiment.claims
     wanted = {name: conditions(claim, study.definition) for name, claim in stated.items()}
-    needed = {name: [one for condition in found for one in condition.comparisons] for name, found in wanted.items()}
-    tested = compare(study.frame, dict.fromkeys(one for found in needed.values() for one in found))
-    rows = {Comparison(*row[: len(Comparison._fields)]): row for row in tested.itertuples(index=False)}
+    needed = {name: [one for condition in found for one in condition.contrasts] for name, found in wanted.items()}
+    tested = compute_contrasts(study.frame, dict.fromkeys(one for found in needed.values() for one in found))
+    rows = {Contrast(*row[: len(Contrast._fields)]): row for row in tested.itertuples(index=False)}
     return [
         Judgement(
             name,
             claim.text,
             claim.source,
-            _on_published(study, wanted[name], printed(study, needed[name])),
-            _on_measured(study, wanted[name], measured(study, needed[name], rows)),
+            _on_published(study, wanted[name], printed_outcomes(study, needed[name])),
+            _on_measured(study, wanted[name], measured_outcomes(study, needed[name], rows)),
         )
         for name, claim in stated.items()
     ]
 
 
-def claims(studies: Iterable[Study]) -> Claims:
+def judge_studies(studies: Iterable[Study]) -> Claims:
     """The judgements of several studies together."""
-    judgements = [judgement for study in studies for judgement in judge(study)]
+    judgements = [judgement for study in studies for judgement in judge_study(study)]
     sentences = []
     for numbers in ("published", "measured") if judgements else ():
         words = Counter(getattr(one, numbers).word for one in judgements)
@@ -101,8 +101,8 @@ def conditions(claim: Claim, experiment: Experiment) -> list[Condition]:
     sets = [name for name in experiment.datasets if name in (claim.datasets or experiment.datasets)]
     places = [(scale, name, metric) for scale in scales for name in sets for metric in claim.metrics]
 
-    def quality(cell: tuple[int, str, str], better: str, worse: str) -> Comparison:
-        return Comparison(cell[0], cell[1], better, worse, cell[2])
+    def quality(cell: tuple[int, str, str], better: str, worse: str) -> Contrast:
+        return Contrast(cell[0], cell[1], better, worse, cell[2])
 
     if isinstance(claim, Peak):
         by_x = sorted(experiment.variants, key=lambda name: experiment.variants[name].config[str(experiment.x)])
@@ -112,10 +112,10 @@ def conditions(claim: Claim, experiment: Experiment) -> list[Condition]:
     rivals = experiment.rivals(claim)
     pairs = [(variant, other) for variant in claim.variants for other in rivals]
     if isinstance(claim, Smaller):
-        return [Condition([Comparison(scale, "", *pair, claim.cost)]) for scale in scales for pair in pairs]
+        return [Condition([Contrast(scale, "", *pair, claim.cost)]) for scale in scales for pair in pairs]
     if not isinstance(claim, Better):
         return [
-            Condition([quality(cell, *pair), Comparison(cell[0], "", *pair, claim.cost)], spare=1)
+            Condition([quality(cell, *pair), Contrast(cell[0], "", *pair, claim.cost)], spare=1)
             for cell in places
             for pair in pairs
         ]
@@ -151,7 +151,7 @@ def _on_measured(study: Study, wanted: Sequence[Condition], outcomes: Outcomes) 
         "untested": "right on too few images for a test", "missing": "not measured",
     }  # fmt: skip
     verdict = _verdict(wanted, outcomes, told)
-    seeds = [row.n_seeds for (_, _, name), row in cells(study).items() if name in named and row.source == "run"]
+    seeds = [row.n_seeds for (_, _, name), row in psnr_rows(study).items() if name in named and row.source == "run"]
     if verdict.word != "undecided" and seeds and max(seeds) == 1:
         return verdict._replace(reason=f"{verdict.reason} One training of each: another seed may tell otherwise.")
     return verdict
@@ -161,7 +161,7 @@ def _verdict(wanted: Sequence[Condition], outcomes: Outcomes, told: Mapping[Stat
     judged = [
         (_state(known, condition.spare), known)
         for condition in wanted
-        if (known := [outcomes[one] for one in condition.comparisons if one in outcomes])
+        if (known := [outcomes[one] for one in condition.contrasts if one in outcomes])
     ]
     states = Counter(state for state, _ in judged)
     unsettled = states["open"] + states["missing"]
@@ -184,7 +184,7 @@ def _verdict(wanted: Sequence[Condition], outcomes: Outcomes, told: Mapping[Stat
     return Verdict(word, f"{', '.join(parts)}.", evidence)
 
 
-def _state(outcomes: Sequence[Outcome], spare: int) -> State:
+def _state(outcomes: Sequence[ContrastOutcome], spare: int) -> State:
     """The state of a condition. It may be missing some and hold, or fail, all the same."""
     states = Counter(one.state for one in outcomes)
     if states["fails"] > spare:
@@ -198,7 +198,7 @@ def _state(outcomes: Sequence[Outcome], spare: int) -> State:
 
 def _below_bicubic(study: Study, names: Iterable[str]) -> list[str]:
     """Where networks that were trained here have a lower PSNR than bicubic interpolation."""
-    own, metric, found = cells(study), METRICS["psnr"], []
+    own, metric, found = psnr_rows(study), METRICS["psnr"], []
     for (scale, dataset, name), row in own.items():
         bicubic = own.get((scale, dataset, BASELINE))
         if name in names and row.source == "run" and bicubic is not None and row.measured < bicubic.measured:
@@ -208,7 +208,7 @@ def _below_bicubic(study: Study, names: Iterable[str]) -> list[str]:
     return found
 
 
-def _missing(outcomes: Iterable[Outcome]) -> list[str]:
+def _missing(outcomes: Iterable[ContrastOutcome]) -> list[str]:
     """What is missing, and where, a line for each reason."""
     places: dict[str, dict[str, None]] = {}
     for one in outcomes:

@@ -16,7 +16,7 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def costs(runs: Iterable[Run]) -> pd.DataFrame:
+def cost_table(runs: Iterable[Run]) -> pd.DataFrame:
     """A row per variant and scale, from its first run with an intact cost.json: seeds do not change the costs.
 
     Numbers are in SI units (MACs are multiply-adds of one image) and NaN where they were not measured; the columns
@@ -47,10 +47,10 @@ def costs(runs: Iterable[Run]) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), columns=COLUMNS)
 
 
-def conditions(table: pd.DataFrame, quantity: str) -> list[str]:
+def cost_conditions(table: pd.DataFrame, quantity: str) -> list[str]:
     """How a quantity ("macs", "latency" or "memory") was taken, and for whom if networks differ.
 
-    `table` is of `costs`, with a column `label`.
+    `table` is of `cost_table`, with a column `label`.
     """
     told = table[table[f"{quantity}_conditions"] != ""].groupby(f"{quantity}_conditions", sort=False).label.agg(list)
     if len(told) == 1:

@@ -13,14 +13,14 @@ from markupsafe import Markup
 
 import results
 from reports import figures, speed
-from reports.breakdown import breakdown
-from reports.differences import differences
-from reports.statistics import Compared
+from reports.breakdown import macs_by_part
+from reports.differences import image_differences
+from reports.significance import Significance
 from reports.study import Study
-from reports.tradeoff import QUANTITIES, Cost, TradeOff
+from reports.tradeoff import QUANTITIES, CostName, TradeOff
 
 FIGURE_1 = ("table1", "Set5", 4)  # the experiment, set and scale that the paper's Fig. 1 shows
-COSTS: tuple[Cost, ...] = ("params", "macs", "latency")  # the first is the paper's
+COSTS: tuple[CostName, ...] = ("params", "macs", "latency")  # the first is the paper's
 
 
 class Drawing(NamedTuple):
@@ -45,7 +45,7 @@ class Plan(NamedTuple):
 
 def drawings(
     studies: Sequence[Study],
-    compared: Sequence[Compared],
+    compared: Sequence[Significance],
     runs: Sequence[results.Run],
     labels: Mapping[str, str],
     root: Path,
@@ -55,7 +55,7 @@ def drawings(
 
     With table1 fig1, and fig1-macs and fig1-latency for the page alone; one per curve and scale; training, breakdown,
     speed-<number>; and differences-<name> of a table: each where there is something to draw. `compared` is of
-    `statistics.compared`; `labels` are those of the variants of `runs`. Raises ResultsError for a damaged file.
+    `significance.significances`; `labels` are those of the variants of `runs`. Raises ResultsError for a damaged file.
     """
     drawn = {}
     planned = chain(_planned(studies, runs, labels, root), _differences(studies, compared))
@@ -85,9 +85,9 @@ def _planned(
         yield "training", Plan(partial(figures.training, curves), "Training loss over the iterations")
     if parts := _parts(studies, labels):
         yield "breakdown", Plan(partial(figures.breakdown, parts), "MACs of SPIN by its parts")
-    for number, measured in enumerate(speed.load(root), start=1):
+    for number, measured in enumerate(speed.load_speed(root), start=1):
         description = f"Time and memory over the size of the image, ×{measured.scale}, {measured.conditions}"
-        yield f"speed-{number}", Plan(partial(figures.speed, measured), description)
+        yield f"speed-{number}", Plan(partial(figures.growth, measured), description)
 
 
 def _trade_offs(one: Study) -> Iterator[tuple[str, Plan]]:
@@ -102,7 +102,7 @@ def _trade_offs(one: Study) -> Iterator[tuple[str, Plan]]:
                 yield f"fig1-{x}", Plan(draw, description, "page", picture)
 
 
-def _differences(studies: Sequence[Study], compared: Sequence[Compared]) -> Iterator[tuple[str, Plan]]:
+def _differences(studies: Sequence[Study], compared: Sequence[Significance]) -> Iterator[tuple[str, Plan]]:
     """PSNR of single images of a table against its reference: at its largest scale, on the set with most images."""
     tables = {one.name: one for one in studies if one.experiment.kind == "table"}
     for one in compared:
@@ -112,7 +112,7 @@ def _differences(studies: Sequence[Study], compared: Sequence[Compared]) -> Iter
         rows = rows[(rows.reference == study.experiment.reference) & (rows.scale == max(study.experiment.scales))]
         rows = rows[rows.n_images == rows.n_images.max()]
         rows = rows[rows.dataset == rows.dataset.iloc[0]] if len(rows) else rows
-        if len(rows) and (found := differences(study.frame, rows)):
+        if len(rows) and (found := image_differences(study.frame, rows)):
             description = f"PSNR of each image of {found.dataset}, ×{found.scale}, minus that of {found.reference}"
             yield f"differences-{one.name}", Plan(partial(figures.differences, found), description)
 
@@ -142,5 +142,5 @@ def _parts(studies: Sequence[Study], labels: Mapping[str, str]) -> dict[str, dic
         for run in (*one.runs, *one.others) if one.experiment.kind == "table" else ():
             variant = one.experiment.variants.get(run.variant)
             if variant and variant.model == "spin" and run.scale == max(one.experiment.scales):
-                found.setdefault(labels[run.variant], {}).update(breakdown(run))
+                found.setdefault(labels[run.variant], {}).update(macs_by_part(run))
     return {label: parts for label, parts in found.items() if parts}

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from ablations import Variant
-from reports.costs import conditions
+from reports.costs import cost_conditions
 from reports.reasons import TOLERANCE
 from reports.tables import METRICS
 from results import BASELINE, Run
@@ -68,7 +68,7 @@ def about_variant(
 
 
 def about_measurements(table: pd.DataFrame) -> list[str]:
-    """How many images, which LR, which seeds; for whom, if rows of a table of `study.load` differ."""
+    """How many images, which LR, which seeds; for whom, if rows of a table of `study.load_study` differ."""
     measured = table[table.measured.notna() & (table.metric == next(iter(METRICS)))]
     notes = []
     for dataset, column in measured.groupby("dataset", sort=False):
@@ -100,6 +100,6 @@ def about_measurements(table: pd.DataFrame) -> list[str]:
 
 
 def about_costs(costs: pd.DataFrame, latency: bool) -> list[str]:
-    """How the costs of a table were taken. `costs` is of `costs.costs`, with a column `label`."""
-    notes = [f"Latency: {text}." for text in conditions(costs, "latency")] if latency else []
-    return notes + [f"MACs: multiply-adds of one image, {text}." for text in conditions(costs, "macs")]
+    """How the costs of a table were taken. `costs` is of `costs.cost_table`, with a column `label`."""
+    notes = [f"Latency: {text}." for text in cost_conditions(costs, "latency")] if latency else []
+    return notes + [f"MACs: multiply-adds of one image, {text}." for text in cost_conditions(costs, "macs")]

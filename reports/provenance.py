@@ -54,7 +54,7 @@ def provenance(runs: Iterable[Run]) -> Provenance:
 
 def in_several_processes(runs: Iterable[Run]) -> list[str]:
     """A line for every run whose training went on in another process, with what changed on the way."""
-    return [f"{run.name}: {line}" for run in runs for line in processes.told(run.provenance().get("train", {}))]
+    return [f"{run.name}: {line}" for run in runs for line in processes.remarks(run.provenance().get("train", {}))]
 
 
 def full_sets(runs: Iterable[Run]) -> dict[str, int]:

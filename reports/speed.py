@@ -24,7 +24,7 @@ class Speed(NamedTuple):
     rows: pd.DataFrame
 
 
-def load(root: Path = ROOT) -> list[Speed]:
+def load_speed(root: Path = ROOT) -> list[Speed]:
     """The content of speed.csv by scale and device; empty without the file. Raises ResultsError for a damaged one."""
     path = root / FILE
     if not path.is_file():

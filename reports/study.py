@@ -13,13 +13,14 @@ import pandas as pd
 
 import ablations
 import results
-from reports.costs import costs
-from reports.layout import Layout, layout, shown, signed
+from reports.costs import cost_table
+from reports.layout import Layout, layout
 from reports.notes import warm_starts
+from reports.numbers import shown, signed
 from reports.provenance import full_sets, in_several_processes
 from reports.reasons import TOLERANCE, exceeds, explanations, missing
-from reports.tables import CONVENTION, METRICS, WEIGHTS, compare, fullest, means
-from reports.tradeoff import Cost, Quality, TradeOff, trade_off
+from reports.tables import CONVENTION, METRICS, PUBLISHED_WEIGHTS, fullest, means, side_by_side
+from reports.tradeoff import CostName, QualityName, TradeOff, quality_over_cost
 from results import definitions
 
 
@@ -36,10 +37,10 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """`frame` is of `results.load`, of all conventions; `spent` of `costs.costs`; a layout per scale.
+    """`frame` is of `results.load`, of all conventions; `spent` of `costs.cost_table`; a layout per scale.
 
     `definition` is the experiment as it is written, `experiment` the same with all scales that were run; `left_out` is
-    what lies in the runs' folder and does not count. `table` is of `tables.compare`, with the columns protocol,
+    what lies in the runs' folder and does not count. `table` is of `tables.side_by_side`, with the columns protocol,
     explanation (of `reasons.explanations`), params (thousands, as published), parameters and macs (counted). `others`
     are runs of trained variants under other protocols: where this one trains nothing, they stand in the table under the
     name of theirs.
@@ -79,7 +80,7 @@ class Study:
                 "nothing is compared with the paper."
             ]
         compared = self.table[self.table.metric == "psnr"].dropna(subset="difference")
-        found = self._agreement(compared[compared.source == WEIGHTS])
+        found = self._agreement(compared[compared.source == PUBLISHED_WEIGHTS])
         own = compared[compared.published.notna()]  # a row of another protocol repeats no published value
         for row in own[own.variant == self.experiment.reference].itertuples():
             metric = METRICS["psnr"]
@@ -102,10 +103,10 @@ class Study:
         causes = ", ".join(f"{text} ({count})" for text, count in apart.explanation.value_counts(sort=False).items())
         return [f"{told}; what explains the others: {causes}."]
 
-    def trade_off(self, dataset: str, scale: int, x: Cost = "params", y: Quality = "psnr") -> TradeOff:
+    def trade_off(self, dataset: str, scale: int, x: CostName = "params", y: QualityName = "psnr") -> TradeOff:
         """Quality over cost on a set, of all its networks. See `reports.tradeoff`."""
         ensembles = [name for name, variant in self.experiment.variants.items() if variant.ensemble]
-        return trade_off(self.table, self.spent, ensembles, dataset, scale, x, y)
+        return quality_over_cost(self.table, self.spent, ensembles, dataset, scale, x, y)
 
     @cached_property
     def curves(self) -> list[Curve]:
@@ -157,7 +158,7 @@ class Study:
         )
 
 
-def load(name: str, protocol: str, root: Path = results.ROOT) -> Study:
+def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
     """Everything a report says of an experiment under a protocol.
 
     Raises ablations.AblationError for an unknown or wrong definition, results.ResultsError for a damaged file.
@@ -172,7 +173,7 @@ def load(name: str, protocol: str, root: Path = results.ROOT) -> Study:
     elsewhere = results.collect_elsewhere(definition, name, protocol, root) if trained else {}
     others = [run for found in elsewhere.values() for run in found.runs if run.variant in trained]
     reasons = missing(experiment, plan, runs, frame, others)
-    table = compare(experiment, frame, published, full_sets(runs), reasons).assign(protocol=own)
+    table = side_by_side(experiment, frame, published, full_sets(runs), reasons).assign(protocol=own)
     table["explanation"] = explanations(table, frame)
     tables = [table]
     for other, found in elsewhere.items():
@@ -180,7 +181,7 @@ def load(name: str, protocol: str, root: Path = results.ROOT) -> Study:
         if len(their_frame):
             tables.append(_elsewhere(experiment, trained, other, their_frame, published, full_sets(found.runs)))
     table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else table
-    spent = costs([*runs, *others])
+    spent = cost_table([*runs, *others])
     table = _with_costs(experiment, table, spent, published)
     summaries = {other: definitions.protocol(other, root).summary for other in elsewhere}
     starts = warm_starts([*runs, *others])
@@ -224,7 +225,7 @@ def _elsewhere(
         key: variant.model_copy(update={"label": f"{variant.label} (protocol {protocol})"})
         for key, variant in trained.items()
     }
-    table = compare(experiment.model_copy(update={"variants": named}), frame, published, images)
+    table = side_by_side(experiment.model_copy(update={"variants": named}), frame, published, images)
     table = table[table.measured.notna()].assign(protocol=protocol, published_mark="", measured_mark="")
     return table.assign(explanation=explanations(table, frame), published=math.nan)
 

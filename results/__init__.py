@@ -13,7 +13,7 @@ import pandas as pd
 from foundation import write
 from results.current import BASELINE, COLUMNS, Collected, LeftOut, collect, collect_as, collect_elsewhere, stored_runs
 from results.definitions import protocols
-from results.run import ROOT, STAGES, ResultsError, Run, differences, digest, plain, sha256
+from results.run import ROOT, STAGES, ResultsError, Run, changed_settings, digest, plain, sha256
 
 __all__ = [
     "BASELINE",
@@ -25,10 +25,10 @@ __all__ = [
     "LeftOut",
     "ResultsError",
     "Run",
+    "changed_settings",
     "collect",
     "collect_as",
     "collect_elsewhere",
-    "differences",
     "digest",
     "load",
     "official",

@@ -9,7 +9,7 @@ from results.comparison import Box
 from results.pictures import Facts
 
 
-class Panel(Strict):
+class AttributionPanel(Strict):
     """What one network draws on. `map`, `overlay` and `area` are files.
 
     `start` and `end` are the gradient that its result has in the box, of the blurred and of the sharp LR image;
@@ -49,7 +49,7 @@ class AttributionMaps(Facts):
     steps: Positive
     gamma: float = Field(gt=0)
     share: float = Field(gt=0, lt=1)
-    panels: list[Panel] = Field(min_length=1)
+    panels: list[AttributionPanel] = Field(min_length=1)
 
     @property
     def files(self) -> list[str]:

@@ -23,7 +23,7 @@ def changes(processes: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def told(record: Mapping[str, Any]) -> list[str]:
+def remarks(record: Mapping[str, Any]) -> list[str]:
     """What a training's record says of several processes, in words: nothing if there was one."""
     earlier = record.get("earlier", [])
     if not earlier:

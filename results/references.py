@@ -110,18 +110,20 @@ class _Description:
     files: dict[str, str] = field(default_factory=dict)
 
 
-def names(root: Path = ROOT) -> list[str]:
+def reference_names(root: Path = ROOT) -> list[str]:
     """The references below `root`, as <protocol>/<run>, sorted."""
     folder = root / "reference"
     return sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob("*/*/reference.json"))
 
 
-def load(name: str, root: Path = ROOT) -> Reference:
+def load_reference(name: str, root: Path = ROOT) -> Reference:
     """A reference by its name. Raises ResultsError where there is none, or a damaged one."""
     folder = root / "reference" / name
     path = folder / "reference.json"
-    if name not in names(root):
-        raise ResultsError(f"no reference {name!r}, expected one of {', '.join(names(root)) or '(none is stored)'}")
+    if name not in reference_names(root):
+        raise ResultsError(
+            f"no reference {name!r}, expected one of {', '.join(reference_names(root)) or '(none is stored)'}"
+        )
     try:
         content = TypeAdapter(_Description).validate_json(path.read_bytes())
     except ValidationError as error:
@@ -137,7 +139,9 @@ def load(name: str, root: Path = ROOT) -> Reference:
     return Reference(name, folder, measured, content.history)
 
 
-def store(name: str, measured: Measured, reason: str, weights: Path | None = None, root: Path = ROOT) -> Reference:
+def store_reference(
+    name: str, measured: Measured, reason: str, weights: Path | None = None, root: Path = ROOT
+) -> Reference:
     """Write a reference and the reason for it; the reasons for those that it replaces are kept.
 
     `weights` is copied to it. Raises ValueError for an empty reason, ResultsError for a name that is not
@@ -148,18 +152,18 @@ def store(name: str, measured: Measured, reason: str, weights: Path | None = Non
     if not _NAME.fullmatch(name):
         raise ResultsError(f"reference {name!r}: expected <protocol>/<run>, such as quick/full-x4-s0")
     folder = root / "reference" / name
-    before = load(name, root).history if name in names(root) else []
+    before = load_reference(name, root).history if name in reference_names(root) else []
     history = [*before, {"reason": reason.strip(), **measured.provenance}]
     description = _Description(measured.network, measured.data, measured.cost, history)
     for file, table in (("quality.csv", measured.quality[QUALITY]), ("samples.csv", measured.samples[SAMPLES])):
-        write(folder / file, _text(table))
+        write(folder / file, _csv(table))
         description.files[file] = sha256(folder / file)
     own = folder / "weights.safetensors"
     if weights is not None and weights.resolve() != own.resolve():
         write(own, weights.read_bytes())
     content = plain(asdict(description))
     write(folder / "reference.json", json.dumps({**content, "hash": digest(content)}, indent=1) + "\n")
-    return load(name, root)
+    return load_reference(name, root)
 
 
 def _check(folder: Path, content: _Description) -> None:
@@ -177,7 +181,7 @@ def _check(folder: Path, content: _Description) -> None:
             raise ResultsError(f"{path}: damaged or replaced: its SHA-256 is not the recorded one; restore it")
 
 
-def _text(table: pd.DataFrame) -> str:
+def _csv(table: pd.DataFrame) -> str:
     return str(table.round({"psnr": 6, "ssim": 8}).to_csv(index=False, lineterminator="\n"))
 
 

@@ -261,7 +261,7 @@ def plain(content: Any) -> Any:
     return json.loads(json.dumps(content, allow_nan=False))
 
 
-def differences(old: Any, new: Any, key: str = "") -> list[str]:
+def changed_settings(old: Any, new: Any, key: str = "") -> list[str]:
     """`key: old -> new` for every setting in which two configurations differ."""
     old, new = plain(old), plain(new)
     if not (isinstance(old, dict) and isinstance(new, dict)):
@@ -269,7 +269,7 @@ def differences(old: Any, new: Any, key: str = "") -> list[str]:
     found = []
     for name in dict.fromkeys([*old, *new]):
         place = f"{key}.{name}" if key else str(name)
-        found += differences(old.get(name), new.get(name), place)
+        found += changed_settings(old.get(name), new.get(name), place)
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from results.run import STAGES, Run, differences, digest
+from results.run import STAGES, Run, changed_settings, digest
 
 Stages = Mapping[str, Mapping[str, Any]]
 WEIGHTS = STAGES["train"]
@@ -104,7 +104,7 @@ def _changes(wanted: Any, stored: Any, record: Any, first: bool) -> list[str]:
         return [] if record is None else ["run.yaml does not say under which settings it was made"]
     if record is not None and not first and record["hash"] != digest(stored):
         return ["run.yaml and provenance.json are of different attempts"]
-    return of_first_format(stored, wanted) if first else differences(stored, wanted)
+    return of_first_format(stored, wanted) if first else changed_settings(stored, wanted)
 
 
 def _evaluation(
@@ -132,7 +132,9 @@ def _evaluation(
             sets.append(name)
         elif entry["hash"] != digest(settings):
             sets.append(name)
-            changes += differences(known.get(name, {}), settings, name) or [f"{name}: measured under other settings"]
+            changes += changed_settings(known.get(name, {}), settings, name) or [
+                f"{name}: measured under other settings"
+            ]
     return changes, tuple(sets)
 
 
@@ -142,4 +144,4 @@ def of_first_format(stored: Any, wanted: Any) -> list[str]:
     new = {key: value for key, value in wanted.items() if key in old}
     if isinstance(old.get("training"), dict):
         old["training"] = {key: value for key, value in old["training"].items() if key not in _RECORDED_OF_TRAINING}
-    return differences(old, new)
+    return changed_settings(old, new)

@@ -46,7 +46,7 @@ def attribution(
     """Local attribution maps: the LR pixels that networks draw on for a box, and how widely they are spread."""
     from benchmarks import pictures
     from benchmarks.pictures import attribution_maps
-    from results.pictures import store
+    from results.pictures import store_picture
 
     wanted = None if box is None else box_of(box)
     where = compute_device(device, threads)
@@ -78,7 +78,7 @@ def attribution(
         say(f"{panel.label}: diffusion index {panel.diffusion_index:.2f}, {gain}")
     name = name or pictures.stored_name("attribution", title, f"x{scale}")
     try:
-        stored = store(name, "attribution", facts.model_dump(), images, folder)
+        stored = store_picture(name, "attribution", facts.model_dump(), images, folder)
     except ValueError as error:
         raise UsageError(f"--name {error}") from error
     say(f"picture: {stored}; `spinbench report` shows it")

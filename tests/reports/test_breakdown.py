@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import results
-from reports.breakdown import breakdown
+from reports.breakdown import macs_by_part
 
 
 def cost(run: results.Run, modules: Mapping[str, object], total: int) -> results.Run:
@@ -28,12 +28,12 @@ DEEP = {
 
 def test_parts_add_up_to_the_whole(tmp_path: Path) -> None:
     run = results.Run("quick", "full", 4, 0, tmp_path)
-    assert breakdown(cost(run, MODULES, 137)) == {"convolutions": 16, "blocks": 100, "upsampler": 20, "other": 1}
-    assert breakdown(cost(run, MODULES | DEEP, 136)) == {
+    assert macs_by_part(cost(run, MODULES, 137)) == {"convolutions": 16, "blocks": 100, "upsampler": 20, "other": 1}
+    assert macs_by_part(cost(run, MODULES | DEEP, 136)) == {
         "convolutions": 16, "association": 5, "SPCA": 50, "local attention": 35, "FFNs": 10, "upsampler": 20
     }  # fmt: skip
-    assert breakdown(cost(run, {}, 137)) == {}
-    assert breakdown(results.Run("quick", "svq", 4, 0, tmp_path)) == {}
+    assert macs_by_part(cost(run, {}, 137)) == {}
+    assert macs_by_part(results.Run("quick", "svq", 4, 0, tmp_path)) == {}
 
 
 @pytest.mark.parametrize(("modules", "total"), [({"blocks": "many"}, 1), ({"blocks": -1}, 1), ({"blocks": 1}, None)])
@@ -41,4 +41,4 @@ def test_counts_that_are_none_are_refused(tmp_path: Path, modules: dict[str, obj
     run = cost(results.Run("quick", "full", 4, 0, tmp_path), modules, total)
     with pytest.raises(results.ResultsError, match=r"cost.json: macs\..*found"):
         run.cost()
-    assert breakdown(run) == {}
+    assert macs_by_part(run) == {}

@@ -13,11 +13,13 @@ import pytest
 
 import results
 from ablations import Experiment
-from reports import statistics, study
-from reports.claims import MOST, Judgement, Verdict, claims, conditions, judge
+from reports import study
+from reports.claims import MOST, Judgement, Verdict, conditions, judge_studies, judge_study
+from reports.contrasts import Contrast, compute_contrasts
 from reports.page import TEMPLATES
+from reports.statistics import LEVEL
 from reports.study import Study
-from reports.tables import WEIGHTS, compare
+from reports.tables import PUBLISHED_WEIGHTS, side_by_side
 from results import BASELINE, COLUMNS
 
 IMAGES = 14  # of every set, if not said: enough for a test
@@ -47,7 +49,7 @@ Leads = Mapping[str, float | Mapping[str, float]]  # of a variant over c, in dB:
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Study]:
     """A function that makes a study of synthetic numbers."""
-    empty = study.load("table2", "cpu", tmp_path_factory.mktemp("nothing"))
+    empty = study.load_study("table2", "cpu", tmp_path_factory.mktemp("nothing"))
 
     def make(
         claimed: Experiment,
@@ -88,7 +90,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Study]:
                 ],
                 columns=["method", "scale", "dataset", "psnr", "ssim"],
             )
-        compared = compare(claimed, frame, table, of_images)
+        compared = side_by_side(claimed, frame, table, of_images)
         known = compared.variant.map(costs or {}).astype(float)
         compared = compared.assign(
             protocol="cpu", explanation="", params=known / 1000, parameters=known, macs=known * 1e6
@@ -102,7 +104,7 @@ Stored = Callable[..., Study]
 
 
 def only(study: Study) -> Judgement:
-    (judgement,) = judge(study)
+    (judgement,) = judge_study(study)
     return judgement
 
 
@@ -273,8 +275,8 @@ def test_interval_and_test_must_agree(stored: Stored, differences: list[float], 
     here = frame.dataset == "Set5"
     base = frame.psnr[here & (frame.variant == "b")].to_numpy()
     frame.loc[here & (frame.variant == "a"), "psnr"] = base + differences
-    (row,) = statistics.compare(frame, [statistics.Comparison(4, "Set5", "a", "b", "psnr")]).itertuples()
-    assert row.p < statistics.LEVEL
+    (row,) = compute_contrasts(frame, [Contrast(4, "Set5", "a", "b", "psnr")]).itertuples()
+    assert row.p < LEVEL
     assert only(dataclasses.replace(one, frame=frame)).measured.word == word
 
 
@@ -298,7 +300,7 @@ def test_networks_below_bicubic_tell_nothing(stored: Stored) -> None:
     assert verdict.evidence[0].startswith("×4 Set5 PSNR: B 30.2")
     assert verdict.evidence[0].endswith("(protocol cpu)")
     assert {line.split(": ")[1][0] for line in verdict.evidence} == {"B", "C"}
-    published = dict.fromkeys("abc", WEIGHTS)
+    published = dict.fromkeys("abc", PUBLISHED_WEIGHTS)
     assert only(stored(BETTER, leads, bicubic=30.3, sources=published)).measured.word == "supported"
 
 
@@ -307,14 +309,14 @@ def test_a_part_of_a_set_and_other_sources_are_not_compared(stored: Stored) -> N
     verdict = only(stored(BETTER, leads, of_images={"Set14": 100})).measured
     assert verdict.word == "undecided"
     assert verdict.evidence == ["A: only 14 of 100 images measured, at ×4 Set14"]
-    verdict = only(stored(BETTER, leads, sources={"b": WEIGHTS, "c": WEIGHTS})).measured
+    verdict = only(stored(BETTER, leads, sources={"b": PUBLISHED_WEIGHTS, "c": PUBLISHED_WEIGHTS})).measured
     told = "A and B: one is trained here, and not compared with published weights"
     assert (verdict.word, verdict.reason) == ("undecided", f"Nothing can be compared. {told}.")
     assert verdict.evidence[0] == f"{told}, at ×4 Set5, ×4 Set14"
 
 
 def test_runs_of_another_protocol_are_named_and_not_mixed(stored: Stored) -> None:
-    one = stored(BETTER, {"b": 0.2, "c": 0.0}, sources={"b": WEIGHTS, "c": WEIGHTS})
+    one = stored(BETTER, {"b": 0.2, "c": 0.0}, sources={"b": PUBLISHED_WEIGHTS, "c": PUBLISHED_WEIGHTS})
     one = dataclasses.replace(one, others=[results.Run("quick", "a", 4, 0)])
     told = "A: measured under protocol quick only, and protocols are not mixed"
     places = "×4 Set5, ×4 Set14"
@@ -331,7 +333,7 @@ def test_a_claim_may_be_about_some_sets_and_metrics(stored: Stored) -> None:
     narrow = experiment(
         {"check": "better", "variants": ["a"], "datasets": ["Set14"], "metrics": ["ssim"]}, scales=(2, 4)
     )
-    found = [one for condition in conditions(narrow.claims["claim"], narrow) for one in condition.comparisons]
+    found = [one for condition in conditions(narrow.claims["claim"], narrow) for one in condition.contrasts]
     assert {(one.scale, one.dataset, one.metric, one.reference) for one in found} == {
         (scale, "Set14", "ssim", other) for scale in (2, 4) for other in "bc"
     }
@@ -343,7 +345,8 @@ def test_a_claim_may_be_about_some_sets_and_metrics(stored: Stored) -> None:
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Judgement]:
     root = tmp_path_factory.mktemp("nothing")
-    return {one.id: one for name in ("table1", "table2", "fig7") for one in judge(study.load(name, "published", root))}
+    studies = [study.load_study(name, "published", root) for name in ("table1", "table2", "fig7")]
+    return {judgement.id: judgement for one in studies for judgement in judge_study(one)}
 
 
 def test_the_papers_claims_in_its_own_numbers(verdicts: dict[str, Judgement]) -> None:
@@ -398,18 +401,18 @@ def test_the_summary_counts(stored: Stored) -> None:
     several = [
         stored(BETTER, printed=values) for values in (printed(a=31.0, b=30.0, c=30.0), printed(a=29.0, b=30.0), {})
     ]
-    assert claims(several).summary == [
+    assert judge_studies(several).summary == [
         "1 of 3 claims hold in the published numbers (1 contradicted, 1 undecided).",
         "0 of 3 claims hold in the measured numbers (0 contradicted, 3 undecided).",
     ]
-    assert claims([]).summary == []
+    assert judge_studies([]).summary == []
 
 
 def test_the_page_says_verdicts_in_words_and_escapes(stored: Stored) -> None:
     evil = "<script>alert(1)</script>"
     claimed = experiment({"check": "better", "variants": ["a"], "text": evil, "source": evil})
     claimed.variants["b"] = claimed.variants["b"].model_copy(update={"label": evil})
-    told = claims([stored(claimed, {"a": 0.5, "b": 0.2, "c": 0.0}, printed=printed(a=30.0, b=30.1, c=29.0))])
+    told = judge_studies([stored(claimed, {"a": 0.5, "b": 0.2, "c": 0.0}, printed=printed(a=30.0, b=30.1, c=29.0))])
     loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     html = environment.get_template("claims.html").module.section(told)

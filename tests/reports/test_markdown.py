@@ -59,7 +59,7 @@ def shown(source: str) -> Text:
 def write(name: str, protocol: str, root: Path) -> str:
     """The Markdown of an experiment's stored runs."""
     template = markdown.environment(Path(markdown.__file__).parent / "templates").get_template("table.md")
-    one = study.load(name, protocol, root)
+    one = study.load_study(name, protocol, root)
     return template.render(study=one, plan=ablations.load_protocol(protocol), protocol=protocol)
 
 
@@ -174,12 +174,12 @@ def departing(store: Store, tmp_path: Path) -> list[str]:
 
 
 def test_every_departure_is_told_in_every_format(departing: list[str], tmp_path: Path) -> None:
-    (x4,) = (layout for layout in study.load("table1", "published", tmp_path).layouts if layout.scale == 4)
+    (x4,) = (layout for layout in study.load_study("table1", "published", tmp_path).layouts if layout.scale == 4)
     told = [*x4.footnotes.values(), *x4.notes]  # what the page prints
     seen = " ".join(shown(write("table1", "published", tmp_path)).text.split())
     template = latex.environment(Path(latex.__file__).parent / "templates").get_template("table.tex")
     tex = template.render(
-        study=study.load("table1", "published", tmp_path),
+        study=study.load_study("table1", "published", tmp_path),
         plan=ablations.load_protocol("published"),
         protocol="published",
     )

@@ -129,7 +129,7 @@ def test_what_explains_a_difference(
     weights: Store, tmp_path: Path, variant: str, method: str, difference: float, y8: float, explanation: str
 ) -> None:
     weights(variant, psnr=printed(method) + difference, conventions={"rcan": 0.0, "y8": y8})
-    one = study.load("table1", "published", tmp_path)
+    one = study.load_study("table1", "published", tmp_path)
     row = one.table.query("variant == @variant and metric == 'psnr' and scale == 4 and dataset == 'Set5'").iloc[0]
     assert row.difference == pytest.approx(difference)
     assert row.explanation == explanation
@@ -143,7 +143,7 @@ def test_what_explains_a_difference(
 
 def test_a_difference_in_ssim_alone_needs_no_explanation(weights: Store, tmp_path: Path) -> None:
     weights("imdn", psnr=printed("IMDN"), ssim=0.5)
-    assert set(study.load("table1", "published", tmp_path).table.explanation) == {""}
+    assert set(study.load_study("table1", "published", tmp_path).table.explanation) == {""}
 
 
 def test_spin_stands_under_the_names_of_its_protocols_and_is_not_ranked(

@@ -273,7 +273,9 @@ def pair() -> Pair:
     return Pair("p", picture(60, 70), picture(30, 35), "imresize-symmetric")
 
 
-def drawn(pair: Pair, variant: str = "full", **options: Any) -> tuple[stored.Superpixels, dict[str, NDArray[np.uint8]]]:
+def drawn(
+    pair: Pair, variant: str = "full", **options: Any
+) -> tuple[stored.SuperpixelFacts, dict[str, NDArray[np.uint8]]]:
     model = network(variant).float()
     return superpixel_views.draw("a set/p", pair, 2, model, label=variant, source="a file", device=CPU, **options)
 
@@ -350,9 +352,9 @@ def test_lines_follow_the_superpixels() -> None:
 
 def test_all_that_is_drawn_can_be_stored_and_read(pair: Pair, tmp_path: Path) -> None:
     facts, images = drawn(pair, "only-ispa")
-    pictures.store("p", "superpixels", facts.model_dump(), images, tmp_path)
-    (found,) = pictures.load(tmp_path)
-    assert stored.Superpixels.of(found) == facts
+    pictures.store_picture("p", "superpixels", facts.model_dump(), images, tmp_path)
+    (found,) = pictures.load_pictures(tmp_path)
+    assert stored.SuperpixelFacts.of(found) == facts
     assert sum(len(found.png(file)) for file in found.images) < 100_000
 
 
@@ -369,10 +371,10 @@ def test_all_that_is_drawn_can_be_stored_and_read(pair: Pair, tmp_path: Path) ->
 )
 def test_damaged_facts_are_told(pair: Pair, tmp_path: Path, change: dict[str, Any], words: str) -> None:
     facts, images = drawn(pair)
-    pictures.store("p", "superpixels", facts.model_dump() | change, images, tmp_path)
-    (found,) = pictures.load(tmp_path)
+    pictures.store_picture("p", "superpixels", facts.model_dump() | change, images, tmp_path)
+    (found,) = pictures.load_pictures(tmp_path)
     with pytest.raises(ResultsError, match=words):
-        stored.Superpixels.of(found)
+        stored.SuperpixelFacts.of(found)
 
 
 @pytest.mark.parametrize(
@@ -423,9 +425,9 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def read(spinbench: Spinbench) -> stored.Superpixels:
-    (found,) = pictures.load(spinbench.folder)
-    return stored.Superpixels.of(found)
+def read(spinbench: Spinbench) -> stored.SuperpixelFacts:
+    (found,) = pictures.load_pictures(spinbench.folder)
+    return stored.SuperpixelFacts.of(found)
 
 
 def test_untrained_is_said(spinbench: Spinbench, image: Path) -> None:
@@ -450,7 +452,7 @@ def test_weights_of_a_file_and_of_a_run(spinbench: Spinbench, image: Path) -> No
     found = []
     for arguments in ([], ["--weights", run], ["--weights", published]):
         spinbench(image, "--blocks", "2", *arguments, "--name", f"n{len(found)}")
-        found = [stored.Superpixels.of(one) for one in pictures.load(spinbench.folder)]
+        found = [stored.SuperpixelFacts.of(one) for one in pictures.load_pictures(spinbench.folder)]
     assert [one.source for one in found] == ["run quick/full-x4-s0", str(run), str(published)]
     assert found[0].blocks == found[1].blocks == found[2].blocks
     assert np.isclose(found[0].blocks[0].entropy, expected_entropy(model, image))
@@ -498,7 +500,7 @@ def expected_entropy(model: nn.Module, image: Path) -> float:
 def test_mistakes_are_told(spinbench: Spinbench, image: Path, arguments: list[str], words: str) -> None:
     with pytest.raises(SpinbenchError, match=words):
         spinbench(image, *arguments)
-    assert pictures.load(spinbench.folder) == []
+    assert pictures.load_pictures(spinbench.folder) == []
 
 
 def test_a_small_image_is_told(spinbench: Spinbench, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from benchmarks.regression import calibration, checks
 from benchmarks.regression.references import TargetError, find
 from models import native
 from models.weights import read_weights
-from reports.regression import Check, compare
+from reports.regression import Check, check_network
 from results import ResultsError, references
 from results.references import Measured, Reference
 from spinbench import check as cli_check
@@ -72,7 +72,7 @@ class After(nn.Module):
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    return references.load(NAME)
+    return references.load_reference(NAME)
 
 
 class Planted(Network):
@@ -102,7 +102,7 @@ def checked(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> Callable[[
 
     def run(model: nn.Module) -> Check:
         measured = checks.measured(Planted.as_of(network, model), ["embedded-test"], CPU, watch)
-        return compare("planted", reference, measured)
+        return check_network("planted", reference, measured)
 
     return run
 
@@ -186,10 +186,10 @@ def test_wrong_lr(
     wrong: Callable[..., Any], name: str, checked: Callable[..., Check], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(datasets, "imresize", wrong)
-    stored = references.load(name)
+    stored = references.load_reference(name)
     ((network, _),) = find([], reference=name)
     measured = checks.measured(network, ["embedded-test"], CPU, watch)
-    assert "change of SR" in worse(compare("planted", stored, measured))
+    assert "change of SR" in worse(check_network("planted", stored, measured))
 
 
 def test_one_per_cent_of_noise_lowers_the_psnr_of_a_well_trained_network(
@@ -201,14 +201,14 @@ def test_one_per_cent_of_noise_lowers_the_psnr_of_a_well_trained_network(
     model = network.module()
     same = Planted.as_of(network, model)
     measured = checks.measured(same, ["Set5"], CPU, watch)
-    stored = references.store(reference, measured, "first", root=tmp_path)
+    stored = references.store_reference(reference, measured, "first", root=tmp_path)
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1 + 0.01 * torch.randn(parameter.shape, generator=random))
     noisy = checks.measured(same, ["Set5"], CPU, watch)
-    assert "PSNR" in worse(compare("noisy", stored, noisy, retrained=True))
-    assert compare("same", stored, measured).verdict == "equal"
+    assert "PSNR" in worse(check_network("noisy", stored, noisy, retrained=True))
+    assert check_network("same", stored, measured).verdict == "equal"
 
 
 # what must stay quiet
@@ -234,8 +234,8 @@ def test_another_number_of_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             measured.append(checks.measured(network, [str(tmp_path / "crops")], CPU, watch))
     finally:
         torch.set_num_threads(before)
-    stored = references.store(NAME, measured[0], "first", root=tmp_path)
-    assert [compare("now", stored, now).verdict for now in measured[1:]] == ["equal", "equal"]
+    stored = references.store_reference(NAME, measured[0], "first", root=tmp_path)
+    assert [check_network("now", stored, now).verdict for now in measured[1:]] == ["equal", "equal"]
 
 
 # what is measured
@@ -357,7 +357,7 @@ def test_an_experiment_by_its_runs_that_have_a_reference(run: Path, reference: R
     with pytest.raises(ResultsError, match="none of 1 finished runs of table2 has a reference"):
         find(["table2"], root=tmp_path)
     assert [network.name for network, _ in find(["table2"], new=True, root=tmp_path)] == [NAME]
-    references.store(NAME, reference.measured, "first", root=tmp_path)
+    references.store_reference(NAME, reference.measured, "first", root=tmp_path)
     assert [network.name for network, _ in find(["table2"], root=tmp_path)] == [NAME]
 
 
@@ -520,7 +520,7 @@ def test_a_reference_is_written_only_when_told(
 ) -> None:
     there = ["--results", tmp_path]
     assert spinbench(run, *there)[0] == 2  # there is none yet
-    assert references.names(tmp_path) == []
+    assert references.reference_names(tmp_path) == []
     assert spinbench(run, *there, "--update", "--reason", "first")[0] == 0
     before = (tmp_path / "reference" / NAME / "reference.json").read_bytes()
     measures(slower(reference.measured, 1.5))
@@ -528,7 +528,8 @@ def test_a_reference_is_written_only_when_told(
     assert (tmp_path / "reference" / NAME / "reference.json").read_bytes() == before
     assert spinbench(run, *there, "--update", "--reason", "a better layer")[0] == 0
     assert spinbench(run, *there)[0] == 0
-    assert [record["reason"] for record in references.load(NAME, tmp_path).history] == ["first", "a better layer"]
+    history = references.load_reference(NAME, tmp_path).history
+    assert [record["reason"] for record in history] == ["first", "a better layer"]
 
 
 def test_tolerances_can_be_given(
@@ -542,10 +543,10 @@ def test_tolerances_can_be_given(
 
 def test_the_committed_reference_is_whole() -> None:
     """Its weights are those that its numbers come from."""
-    for name in references.names():
-        stored = references.load(name)
+    for name in references.reference_names():
+        stored = references.load_reference(name)
         if stored.weights:
             ((network, _),) = find([], reference=name)
             ((rehashed, _),) = find([str(stored.weights)], reference=name)
             assert rehashed.record() == network.record() == stored.measured.network
-    assert {NAME, "quick/bicubic-x4-s0"} <= set(references.names(results.ROOT))
+    assert {NAME, "quick/bicubic-x4-s0"} <= set(references.reference_names(results.ROOT))
