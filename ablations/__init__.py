@@ -20,6 +20,7 @@ from ablations.schema import (
     Protocol,
     Smaller,
     Strict,
+    TradeOffFigure,
     Undominated,
     Variant,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Peak",
     "Protocol",
     "Smaller",
+    "TradeOffFigure",
     "Undominated",
     "Variant",
     "experiment_names",

@@ -128,6 +128,14 @@ class Peak(Statement):
 Claim = Better | Smaller | Undominated | Peak
 
 
+class TradeOffFigure(Strict):
+    """A figure of quality over cost: every network of the experiment as a point, on one set at one scale."""
+
+    dataset: str
+    scale: Scale
+    source: str | None = Field(default=None, description="the figure of the paper that it reproduces")
+
+
 class Experiment(Strict):
     """What to compare, and how the comparison is laid out."""
 
@@ -141,6 +149,8 @@ class Experiment(Strict):
     scales: Scales = Field(min_length=1)
     datasets: Sets = Field(min_length=1, description="the paper's test sets, in its order")
     reference: Id
+    tradeoff: TradeOffFigure | None = Field(default=None, description="of a table; without it, no such figure is drawn")
+    breakdown: Ids = Field(default=[], description="variants whose MACs the report draws part by part")
     variants: dict[Id, Variant] = Field(min_length=1)
     claims: dict[Id, Annotated[Claim, Field(discriminator="check")]] = {}
 
@@ -157,6 +167,14 @@ class Experiment(Strict):
                 value = variant.config.get(self.x)
                 if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                     raise ValueError(f"variant {name!r} gives no number for {self.x!r} in its config")
+        for name in self.breakdown:
+            if name not in self.variants:
+                raise ValueError(f"breakdown: unknown variant {name!r}; {nearest(name, self.variants)}")
+        if self.tradeoff and (self.tradeoff.dataset not in self.datasets or self.tradeoff.scale not in self.scales):
+            raise ValueError(
+                f"tradeoff: {self.tradeoff.dataset} at x{self.tradeoff.scale} is not in the experiment, expected one "
+                f"of {', '.join(self.datasets)} at one of the scales {', '.join(map(str, self.scales))}"
+            )
         for name, claim in self.claims.items():
             if misfit := self._misfit(claim):
                 raise ValueError(f"claim {name!r}: {misfit}")

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-import ablations
 from ablations import Experiment, Protocol
 from reports.tables import CONVENTION, means
 from results import BASELINE, Run
@@ -64,8 +63,7 @@ def _not_evaluated(
         return ""
     if any((other.variant, other.scale) == (variant, scale) for other in others):
         return "no weights are published; runs of this suite stand below, under the name of their protocol"
-    table2 = variant in ablations.load_experiment("table2").variants
-    return "not trained yet; run reproduce-table2" if table2 else "not trained yet"
+    return "not trained yet under any protocol"
 
 
 def explanations(table: pd.DataFrame, frame: pd.DataFrame) -> list[str]:

@@ -19,27 +19,26 @@ from reports.provenance import full_sets, in_several_processes, provenance
 from reports.significance import significances
 from reports.study import Study
 from reports.tables import CONVENTION, METRICS, RUN, departures
-from results import definitions, targets
+from results import definitions
 
-TEXTS = {"tex": latex, "md": markdown}
+TABLE_FORMATS = {"tex": latex, "md": markdown}
 
 
 def render(
     experiment_names: Sequence[str],
     protocol: str,
     root: Path = results.ROOT,
-    output: Path | None = None,
     left_out: Sequence[str] = (),
 ) -> Path:
     """Write the report of some experiments under a protocol and return the path of its page, index.html.
 
-    Reads the runs below `root` and writes to `output` (default: `root`/report/<protocol>): index.html; for every
+    Reads the runs below `root` and writes to `root`/report/<protocol>: index.html; for every
     experiment <name>.csv and, if it is a table, <name>.tex and <name>.md; the figures of `drawings`; and the
     comparisons of `pictures.write_figures`. `left_out` are lines of what else is not shown, and why. Any subset of the
     runs will do, even none. The same results give the same bytes.
     Raises ablations.AblationError and results.ResultsError.
     """
-    folder = output or root / "report" / ablations.name_of(protocol)
+    folder = root / "report" / ablations.name_of(protocol)
     plan = definitions.protocol(protocol, root)
     studies = [study.load_study(name, protocol, root) for name in experiment_names]
     studies.sort(key=lambda one: (one.experiment.published is None, one.experiment.kind == "curve"))
@@ -61,7 +60,6 @@ def render(
         "costs": cost_table(everywhere).assign(label=lambda table: table.variant.map(labels)),
         "cost_conditions": cost_conditions,
         "operators": operators,
-        "targets": targets.load(root),
         "metrics": METRICS,
         "convention": CONVENTION,
         "departures": departures(_pooled(studies)),
@@ -83,7 +81,7 @@ def render(
         table = table[[*first, *(name for name in table.columns if name not in first)]]
         results.write(folder / f"{one.name}.csv", table.to_csv(index=False, lineterminator="\n"))
         if one.experiment.kind == "table":
-            for form, module in TEXTS.items():
+            for form, module in TABLE_FORMATS.items():
                 text = module.environment(TEMPLATES).get_template(f"table.{form}").render(content, study=one)
                 results.write(folder / f"{one.name}.{form}", text)
     pictures.write_figures(comparisons, folder)

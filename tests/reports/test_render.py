@@ -140,7 +140,7 @@ HOSTILE = f"""{SCRIPT}"><img src=x onerror=alert(2)> 50% [a](b) `c` |d| $x$ {SPE
 
 
 def store_hostile(store: Store, folder: Path) -> list[str]:
-    """Experiments named table1 (so that Fig. 1 is drawn) and curve, in which every text is hostile."""
+    """A table with a trade-off and a breakdown, and a curve, in which every text is hostile."""
     text, label = json.dumps(HOSTILE), json.dumps(SCRIPT + SPECIALS)  # JSON strings are YAML
     common = f"title: {text}\nsource: {text}\ncaption: {text}\nlabel: {text}\nscales: [4]\nreference: full\n"
     claim = f"{{text: {text}, source: {text}, check: better, variants: [full], others: [imdn]}}"
@@ -148,6 +148,7 @@ def store_hostile(store: Store, folder: Path) -> list[str]:
     imdn = f"imdn: {{label: {label}, published: IMDN, model: imdn, weights: published}}"
     (folder / "table1.yaml").write_text(
         f"{common}kind: table\ndatasets: [Set5, {text}]\npublished: table1.csv\nvariants: {{{full}, {imdn}}}\n"
+        f"tradeoff: {{dataset: Set5, scale: 4, source: {text}}}\nbreakdown: [full]\n"
         f"claims: {{one: {claim}}}\n"
     )
     (folder / "curve.yaml").write_text(f"{common}kind: curve\nx: blocks\ndatasets: [{text}]\nvariants: {{{full}}}\n")
@@ -177,11 +178,13 @@ def test_text_from_data_stays_text(store: Store, tmp_path: Path) -> None:
     assert " ".join(HOSTILE.split()) in " ".join(page.text.split())
     assert "49" not in re.findall(r"\{\{ (.*?) \}\}|49 </style>", page.source)
 
-    for name in ("fig1.svg", "curve.svg", "training.svg", "breakdown.svg"):
+    for name in ("tradeoff-table1.svg", "curve.svg", "training.svg", "breakdown.svg"):
         drawing = xml.etree.ElementTree.parse(folder / name)
         assert not [element for element in drawing.iter() if element.tag.endswith(("script", "image"))]
     titles = {
-        title.text for title in xml.etree.ElementTree.parse(folder / "fig1.svg").iter() if title.tag.endswith("title")
+        title.text
+        for title in xml.etree.ElementTree.parse(folder / "tradeoff-table1.svg").iter()
+        if title.tag.endswith("title")
     }
     assert any((title or "").startswith(f"{SCRIPT}{SPECIALS}, measured: 32.40 dB") for title in titles)
     assert any((title or "").startswith(f"{HOSTILE}, published: 32.48 dB") for title in titles)

@@ -72,7 +72,7 @@ def test_every_value_that_was_not_measured_says_why(weights: Store, tmp_path: Pa
     page = Page(render(["table1"], "published", tmp_path))
     for reason in (
         "no published checkpoint is registered", "its checkpoint is not in the mirror (IMDN_x4.pth)",
-        "not trained yet; run reproduce-table2", TABLE1.variants["latticenet-cl"].status,
+        "not trained yet under any protocol", TABLE1.variants["latticenet-cl"].status,
     ):  # fmt: skip
         marks = [item.split()[0] for item in page.items if item.endswith(f"Not measured: {reason}.")]
         assert len(marks) == 1, reason  # one footnote for all that share a reason
@@ -208,10 +208,10 @@ def test_nothing_measured_yet(tmp_path: Path) -> None:
     assert page.rows_of("CARN")[X4] == [
         "CARN", "1,592K", "32.13 0.8937", "28.60 0.7806", "27.58 0.7349", "26.07 0.7837", "30.42 0.9070"
     ]  # fmt: skip
-    assert {path.name for path in (tmp_path / "report" / "published").glob("fig1.*")} == {
-        "fig1.pdf",
-        "fig1.png",
-        "fig1.svg",
+    assert {path.name for path in (tmp_path / "report" / "published").glob("tradeoff-table1.*")} == {
+        "tradeoff-table1.pdf",
+        "tradeoff-table1.png",
+        "tradeoff-table1.svg",
     }
 
 
@@ -228,14 +228,18 @@ def test_figure_1_names_every_point(store: Store, weights: Store, tmp_path: Path
     store("full", "cpu", psnr=29.5, datasets=SET5, images={"Set5": 2})
     store("full", "paper", psnr=32.4, datasets=SET5, images={"Set5": 2})
     page = Page(render(EXPERIMENTS, "published", tmp_path))
-    named = titles(tmp_path / "report" / "published" / "fig1.svg")
+    named = titles(tmp_path / "report" / "published" / "tradeoff-table1.svg")
     assert "IMDN, published: 32.21 dB, 715,000 parameters" in named
     assert "IMDN, measured: 32.20 dB, 715,176 parameters" in named
     assert "BSRN, measured: 32.35 dB, 352,000 parameters" in named
     assert "SPIN (protocol paper), trained: 32.40 dB, 555,035 parameters" in named
     assert len(named) == 15 + 2 + 1
     assert "SPIN (protocol cpu), 29.50 dB, lies below the picture." in page.text
-    points = [attributes for tag, attributes in page.elements if str(attributes.get("id")).startswith("fig1-point-")]
+    points = [
+        attributes
+        for tag, attributes in page.elements
+        if str(attributes.get("id")).startswith("tradeoff-table1-point-")
+    ]
     assert [attributes["role"] for attributes in points] == ["img"] * len(named)
     assert all(f"<title>{name}</title>" in page.source for name in named)
 
@@ -244,7 +248,7 @@ def test_figure_1_escapes_labels(weights: Store, store: Store, tmp_path: Path) -
     store("full", "a$b&c", psnr=32.4, datasets=SET5, images={"Set5": 2})
     render(["table1"], "published", tmp_path)
     assert "SPIN (protocol a$b&c), trained: 32.40 dB, 555,035 parameters" in titles(
-        tmp_path / "report" / "published" / "fig1.svg"
+        tmp_path / "report" / "published" / "tradeoff-table1.svg"
     )
 
 
