@@ -115,7 +115,7 @@ def against_reference(experiment: Experiment, frame: pd.DataFrame) -> pd.DataFra
 
 
 def mixes_sources(*sources: str) -> bool:
-    """Whether networks that were trained here stand beside published weights; these are never compared."""
+    """Whether some networks were trained here and others have published weights; these are never compared."""
     return {"run", PUBLISHED_WEIGHTS} <= set(sources)
 
 

@@ -1,4 +1,4 @@
-"""Single images of variants beside those of a reference: what a figure of paired differences shows."""
+"""The per-image differences between variants and a reference, which a figure shows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def image_differences(frame: pd.DataFrame, compared: pd.DataFrame) -> ImageDiffe
     """The images behind some rows of `contrasts.against_reference`, which are of one scale, set and metric.
 
     `frame` is of `results.load`. Seeds are averaged first, and pairs that are not finite left out, as there. Bicubic
-    interpolation is left out: it is so far behind that beside it networks look alike. None without a pair.
+    interpolation is excluded, since its differences are so large that those of networks would be invisible. None
+    without a pair.
     """
     _, means = image_means(frame)
     panels = {}

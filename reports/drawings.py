@@ -85,7 +85,7 @@ def _planned(
     if curves := _training_curves(runs, labels):
         yield "training", Plan(partial(figures.training, curves), "Training loss over the iterations")
     if parts := _parts(studies, labels):
-        yield "breakdown", Plan(partial(figures.breakdown, parts), "MACs of networks by their parts")
+        yield "breakdown", Plan(partial(figures.breakdown, parts), "MACs of networks by part")
     for number, measured in enumerate(speed.load_speed(root), start=1):
         description = f"Time and memory over the size of the image, ×{measured.scale}, {measured.conditions}"
         yield f"speed-{number}", Plan(partial(figures.growth, measured), description)

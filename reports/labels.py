@@ -1,4 +1,4 @@
-"""Names beside points, so that they cover neither each other nor a point."""
+"""Labels beside points, which overlap neither each other nor a point."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WEIGHT = 10  # of a unit of covered area against a unit of distance
 
 
 class LabelPlace(NamedTuple):
-    """Where a name stands: the offset of its anchor from its point, and which part of it the anchor is."""
+    """The position of a label: the offset of its anchor from its point, and which part of it the anchor is."""
 
     dx: float
     dy: float
@@ -71,9 +71,9 @@ def place_labels(
     everyone = np.arange(len(points))
     random = np.random.default_rng(0)
     found = []
-    for _ in range(STARTS):  # what the search finds depends on who comes first
+    for _ in range(STARTS):  # the result depends on the order
         chosen, placed = alone.argmin(1), np.zeros(len(points), dtype=bool)
-        for order in (random.permutation(everyone) for _ in range(20)):  # until nobody wants to give way
+        for order in (random.permutation(everyone) for _ in range(20)):  # until no label moves
             before = chosen.copy()
             for index in order:
                 others = placed & (everyone != index)

@@ -83,7 +83,7 @@ def _label(row: Row) -> Tex:
 
 
 def _lines(row: Row) -> list[list[Tex]]:
-    """What stands below each other beside a row's label: what a line shows, then a cell per set."""
+    """The lines of a row below each other: what each shows, then a cell per set."""
     lines = []
     for line in row.lines:
         lines.append([escape(HEADINGS.get(line.kind, "")), *map(_cell, line.cells)])

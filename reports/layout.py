@@ -1,4 +1,4 @@
-"""The rows and columns of a comparison, in words and digits: the same for the page, LaTeX and Markdown.
+"""The rows and columns of a comparison as text, the same for the page, LaTeX and Markdown.
 
 Columns are grouped by set: published, measured and their difference, each where some network has a value. Where
 these columns would be too many, a row's `lines` hold the same cells, a line per kind below each other.
@@ -25,7 +25,7 @@ _Cells = dict[tuple[str, str, str, str], Any]  # variant, protocol, set, metric 
 
 
 class Cell(NamedTuple):
-    """What a table says of a variant on a set; `kind` is PUBLISHED, MEASURED or DIFFERENCE."""
+    """The numbers of a variant on a set; `kind` is PUBLISHED, MEASURED or DIFFERENCE."""
 
     kind: str
     numbers: dict[str, MarkedNumber]  # by metric
@@ -45,7 +45,7 @@ class ColumnGroup(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A variant's cells of one kind, one per set; None where nobody has such a value.
+    """A variant's cells of one kind, one per set; None where no network has such a value.
 
     No kind: each set has a kind of its own, or there is no value.
     """
@@ -158,13 +158,15 @@ _Places = list[list[tuple[str, str]]]  # kind and set of every column, by group
 
 
 def _columns(experiment: Experiment, table: pd.DataFrame, footnotes: Footnotes) -> tuple[list[ColumnGroup], _Places]:
-    """Each set with those of its columns that hold a value; a set that nobody was measured on says why."""
+    """Each set with those of its columns that hold a value; a set on which no network was measured says why."""
     groups, places = [], []
     for name in dict.fromkeys([*experiment.datasets, *table.dataset]):
         kinds = [kind for kind in HEADINGS if _any(table, name, kind)]
         if not kinds:
             continue
-        baseline = table[(table.dataset == name) & (table.variant == BASELINE)]  # measured wherever images are at hand
+        baseline = table[
+            (table.dataset == name) & (table.variant == BASELINE)
+        ]  # measured wherever images are available
         reason = "" if MEASURED in kinds else next(iter(baseline.status), "")
         groups.append(ColumnGroup(name, [HEADINGS[kind] for kind in kinds], footnotes.missing(reason)))
         places.append([(kind, name) for kind in kinds])
@@ -196,8 +198,8 @@ def _cell(cells: _Cells, footnotes: Footnotes, place: tuple[str, str, str], kind
         row = cells.get((variant, protocol, dataset, key))
         value = math.nan if row is None else getattr(row, kind)
         if row is None or math.isnan(value):
-            told = kind == MEASURED or (kind == PUBLISHED and own)
-            numbers[key] = MarkedNumber(NOTHING if told and position == 0 else "")
+            dash = kind == MEASURED or (kind == PUBLISHED and own)
+            numbers[key] = MarkedNumber(NOTHING if dash and position == 0 else "")
             if row is not None and kind == MEASURED:
                 flag = footnotes.missing(row.status)
         elif kind == PUBLISHED:

@@ -1,4 +1,4 @@
-"""What becomes of comparisons of two variants, in the paper's printed numbers and in the measured ones."""
+"""Outcomes of contrasts between two variants, in the paper's printed numbers and in the measured ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PsnrRows = Mapping[tuple[int, str, str], Any]  # scale, set, variant -> a row of
 
 
 class ContrastOutcome(NamedTuple):
-    """What became of a comparison at a place (scale, set, metric); `lead` of the variant, in last printed digits."""
+    """The outcome of a contrast at a scale, on a set, in a metric; `lead` is in units of the last printed digit."""
 
     state: State
     place: str
@@ -32,7 +32,7 @@ Outcomes = Mapping[Contrast, ContrastOutcome]
 
 
 def printed_outcomes(study: Study, needed: Iterable[Contrast]) -> Outcomes:
-    """Outcomes in the paper's numbers; none where it prints the variant's value, and a dash for the other."""
+    """Outcomes in the paper's numbers; none if it prints a value of the variant but a dash for the reference."""
     table = study.table
     values = {
         (row.scale, row.dataset, row.variant, row.metric): row.published
@@ -79,7 +79,7 @@ def measured_outcomes(study: Study, needed: Sequence[Contrast], tested: Mapping[
             continue
         absent = next(filter(None, (_absence(study, own, one, name) for name in names)), "")
         if not absent and mixes_sources(*(own[one.scale, one.dataset, name].source for name in names)):
-            absent = f"{_labels(study, one)}: one is trained here, and not compared with published weights"
+            absent = f"{_labels(study, one)}: a network trained here is not compared with published weights"
         if not absent and (one not in tested or tested[one].n_unpaired):
             absent = f"{_labels(study, one)}: not measured on the same images"
         found[one] = (
@@ -109,7 +109,7 @@ def _tested(study: Study, one: Contrast, row: Any, p: float) -> ContrastOutcome:
 
 
 def _plain(study: Study, one: Contrast, values: Sequence[float], equal: State, unit: str = "") -> ContrastOutcome:
-    """Two numbers, compared as they stand; the smaller cost leads."""
+    """The outcome of two numbers as they are; of costs, the smaller one is better."""
     cost = one.metric in COST_METRICS
     lead = values[1] - values[0] if cost else values[0] - values[1]
     state: State = "holds" if lead > 0 else "fails" if lead < 0 else equal
@@ -127,7 +127,7 @@ def psnr_rows(study: Study) -> PsnrRows:
 
 
 def _absence(study: Study, own: PsnrRows, one: Contrast, name: str) -> str:
-    """Why a variant has no part in a comparison, or nothing."""
+    """Why a variant cannot be compared; empty if it can."""
     row = own.get((one.scale, one.dataset, name))
     if row is not None and not math.isnan(row.measured):
         if row.n_images == row.of_images:
@@ -136,7 +136,7 @@ def _absence(study: Study, own: PsnrRows, one: Contrast, name: str) -> str:
     elsewhere = sorted({run.protocol for run in study.others if run.variant == name})
     if elsewhere:
         protocols = ", ".join(elsewhere)
-        return f"{_label(study, name)}: measured under protocol {protocols} only, and protocols are not mixed"
+        return f"{_label(study, name)}: measured only under protocol {protocols}; protocols are not mixed"
     reason = row.status if row is not None else ""
     return f"{_label(study, name)}: not measured{f' ({reason})' if reason else ''}"
 

@@ -64,7 +64,7 @@ def listed_reports(root: Path) -> list[ListedReport]:
         name = page.parent.name
         try:
             summary = definitions.protocol(name, root).summary
-        except (ablations.AblationError, results.ResultsError):  # its definition is gone, the page still says it
+        except (ablations.AblationError, results.ResultsError):  # its definition is gone, but the page still has it
             summary = ""
         runs = [path for path in definitions.folder(name, root).glob("*/run.yaml")]
         experiments = definitions.experiments(name, root)

@@ -1,4 +1,4 @@
-"""The page: one HTML file that asks the network for nothing and runs no script but its own."""
+"""The page: one self-contained HTML file, without external requests and without scripts other than its own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STYLE_ATTRIBUTE = re.compile(r"""<[a-zA-Z][^<>]*?\sstyle="([^"]*)\"""")
 
 
 class Distance(NamedTuple):
-    """How far measured PSNR is from published PSNR, in dB; `farthest` is a row of the table it was taken from."""
+    """The difference between measured and published PSNR in dB: median absolute value, and the row with the largest."""
 
     source: str
     values: int
@@ -69,7 +69,7 @@ def _environment() -> jinja2.Environment:
 def policy(style: str, script: str, body: str) -> str:
     """The content security policy of a page: no request, no script but this one, and no style but those it has.
 
-    `body` may hold style elements and attributes (drawings do); each is allowed by its hash.
+    `body` may contain style elements and attributes, as drawings do; each is allowed by its hash.
     """
     elements = [style, *_STYLE_ELEMENT.findall(body)]
     attributes = [html.unescape(text) for text in _STYLE_ATTRIBUTE.findall(body)]

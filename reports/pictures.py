@@ -1,4 +1,4 @@
-"""Stored pictures as the report shows them: on a page without a network, and comparisons as a figure of a paper."""
+"""Stored pictures as the report shows them: embedded in the page, and comparisons as figures for a paper."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PRINTED = 256  # pixels, the least longer side of a crop for print
 
 @dataclass(frozen=True)
 class PagePicture:
-    """A stored picture: its facts, by its kind, and its images as a page without a network needs them."""
+    """A stored picture: its facts, by its kind, and its images as they are embedded in the page."""
 
     picture: Picture
     facts: Any  # of FACTS

@@ -1,4 +1,4 @@
-"""Where the numbers of a report come from: a record per run and stage, shared facts told once."""
+"""The provenance of a report's numbers: a record per run and stage, with shared facts listed once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a value is missing, and what explains one that differs from the paper's."""
+"""Why a value is missing, and why a measured value differs from the published one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from results import BASELINE, Run
 Key = tuple[str, int, str]  # variant, scale, set
 TOLERANCE = 0.01  # dB; a published value is rounded to this
 UNKNOWN = "unknown"
-# What a convention would mean for a published number that it explains.
+# What a convention says of a published number that it explains.
 CONVENTIONS = {
-    "y8": "Y rounded to 8 bit",
-    "float": "SR not rounded to 8 bit",
-    "rgb": "judged on RGB",
-    "full-range": "judged on full-range Y",
-    "no-border": "no border cut",
+    "y8": "Y rounded to 8 bits",
+    "float": "SR not rounded to 8 bits",
+    "rgb": "measured on RGB",
+    "full-range": "measured on full-range Y",
+    "no-border": "no border cropped",
 }
 
 
@@ -39,7 +39,7 @@ def missing(
     for scale in experiment.scales:
         for variant in [BASELINE, *experiment.variants]:
             if (variant, scale) in evaluated:
-                reason = "left out, or not at hand"
+                reason = "excluded or unavailable"
             elif variant == BASELINE:
                 continue
             else:
@@ -62,7 +62,7 @@ def _not_evaluated(
     if plan.training is not None:
         return ""
     if any((other.variant, other.scale) == (variant, scale) for other in others):
-        return "no weights are published; runs of this suite stand below, under the name of their protocol"
+        return "no weights are published; runs of this suite are listed below with their protocols"
     return "not trained yet under any protocol"
 
 

@@ -1,7 +1,7 @@
 """Whether a network is still what it was: what was measured now against a stored reference, a verdict per line.
 
-Two questions are told apart. *The same weights* (other code, libraries or machine): nothing may change but rounding,
-for better or worse, and so the pixels of SR are compared as well. *Retrained* ones: quality may not get worse.
+Two cases are distinguished. *The same weights* (other code, libraries or machine): nothing may change but rounding,
+in either direction, so the pixels of SR are compared as well. *Retrained* ones: quality may not get worse.
 
 Why the tolerances are what they are. SPIN of the protocol `quick` on `embedded-test`, measured with 1, 2 and 3
 threads, without oneDNN and in float64: PSNR moved by 1e-5 dB, SSIM by 1e-6, and of the 8-bit values of SR at most 14 in
@@ -112,12 +112,14 @@ def check_network(
 def _check_comparable(reference: Reference, measured: Measured) -> None:
     before = reference.measured
     if before.network.scale != measured.network.scale:
-        raise ResultsError(f"{reference.folder}: is x{before.network.scale}, measured was x{measured.network.scale}")
+        raise ResultsError(
+            f"{reference.folder}: is at x{before.network.scale}, but x{measured.network.scale} was measured"
+        )
     for name, checksum in measured.data.items():
         if name not in before.data:
-            raise ResultsError(f"{reference.folder}: does not know {name}, expected some of {', '.join(before.data)}")
+            raise ResultsError(f"{reference.folder}: has no set {name}, expected some of {', '.join(before.data)}")
         if before.data[name] != checksum:
-            raise ResultsError(f"{reference.folder}: {name} has other images now, or other LR images")
+            raise ResultsError(f"{reference.folder}: the images of {name}, HR or LR, have changed")
         for table in ("quality", "samples"):
             old, new = (
                 set(frame.loc[frame["dataset"] == name, "image"])
@@ -135,11 +137,11 @@ def _quality(title: str, rows: pd.DataFrame, metric: str, unit: str, limit: floa
         differences = np.where(old == new, 0.0, new - old)  # of infinite ones too
     mean = float(differences.mean())
     worst = int(np.abs(differences).argmax())
-    note = f"{len(rows)} images; most: {rows['image'].iloc[worst]} {differences[worst]:+.2g}"
+    note = f"{len(rows)} images; largest: {rows['image'].iloc[worst]} {differences[worst]:+.2g}"
     low, high = _range(differences)
     if not retrained:
         verdict = _unchanged(differences, limit)
-    else:  # of a few images the range stands for the interval
+    else:  # of a few images the range replaces the interval
         if len(differences) >= FEWEST and np.isfinite(differences).all():
             low, high = interval(differences)
         verdict = judge_gain(mean, low, high, limit)
@@ -158,7 +160,7 @@ def _pixels(dataset: str, before: pd.DataFrame, now: pd.DataFrame, limit: float)
     by_image = np.sqrt(squares)
     most = float(by_image.max())
     verdict = _unchanged(by_image.to_numpy(), limit)
-    note = f"root mean square at {len(both) // len(by_image)} pixels; most: {by_image.idxmax()}"
+    note = f"root mean square at {len(both) // len(by_image)} pixels; largest: {by_image.idxmax()}"
     return CheckLine(f"change of SR, {dataset}", 0.0, most, most, float(by_image.min()), most, "steps", verdict, note)
 
 
@@ -278,7 +280,7 @@ def _counted(checks: Sequence[Check]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text inside a cell of GitHub's Markdown, which knows HTML as well."""
+    """Text inside a cell of GitHub's Markdown, which also interprets HTML."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for sign in "\\|*_`[]":
         text = text.replace(sign, f"&#{ord(sign)};")

@@ -1,4 +1,4 @@
-"""What the page says of the contrasts of an experiment: their table, ready to be displayed, and notes on its limits."""
+"""The contrasts of an experiment as the page shows them: their table, and notes on its limits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Significance(NamedTuple):
 
 
 def significances(studies: Iterable[Study]) -> list[Significance]:
-    """What the page says of each experiment of which two variants were measured."""
+    """The contrasts of each experiment of which at least two variants were measured."""
     found = []
     for study in studies:
         table = against_reference(study.experiment, study.frame)
@@ -39,11 +39,11 @@ def significances(studies: Iterable[Study]) -> list[Significance]:
             if (table.reference != wanted).any():
                 label = study.experiment.variants[wanted].label
                 notes.insert(
-                    0, f"{label} was not measured at every scale; the first variant that was stands in for it."
+                    0, f"{label} was not measured at every scale; there, the first measured variant is the reference."
                 )
-            told = {f"{column}_text": table[column].map(p_value) for column in ("p", "p_holm")}
+            texts = {f"{column}_text": table[column].map(p_value) for column in ("p", "p_holm")}
             metrics = {field: [getattr(METRICS[key], field) for key in table.metric] for field in ("name", "fine")}
-            table = table.assign(**told, **metrics)
+            table = table.assign(**texts, **metrics)
             found.append(Significance(study.name, study.experiment.title, references, table, notes))
     return found
 
@@ -56,16 +56,16 @@ def _notes(table: pd.DataFrame) -> list[str]:
             f"{name} ({count} images)" for name, count in untested.groupby("dataset").n_images.max().items()
         )
         notes.append(
-            f"No p-value on {sets}: it takes {FEWEST} images with a difference for one below {LEVEL} to be possible. "
-            "Bootstrap intervals over so few images are too narrow, too."
+            f"No p-value on {sets}: with fewer than {FEWEST} images that differ, no p-value can be below {LEVEL}. "
+            "Bootstrap intervals over so few images are too narrow as well."
         )
-    for column, told in (
-        ("n_infinite", "left out, as PSNR is infinite for one of the two"),
-        ("n_unpaired", "in no pair: of one of the two only, or of another LR origin"),
+    for column, text in (
+        ("n_infinite", "excluded, because PSNR is infinite for one of the two"),
+        ("n_unpaired", "without a counterpart: measured for one of the two only, or from other LR images"),
     ):
         for (label, name), count in table.groupby(["label", "dataset"], sort=False)[column].max().items():
             if count:
-                notes.append(f"{label} on {name}: {count} image{'s' * (count != 1)} {told}.")
+                notes.append(f"{label} on {name}: {count} image{'s' * (count != 1)} {text}.")
     if (table[["n_seeds", "reference_seeds"]] == 1).all(axis=None):
-        notes.append("One seed or checkpoint of each: nothing here says how much another training would change.")
+        notes.append("Each network has one seed or checkpoint, so the effect of another training is unknown.")
     return notes

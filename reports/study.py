@@ -42,8 +42,8 @@ class Study:
     `definition` is the experiment as it is written, `experiment` the same with all scales that were run; `left_out` is
     what lies in the runs' folder and does not count. `table` is of `tables.side_by_side`, with the columns protocol,
     explanation (of `reasons.explanations`), params (thousands, as published), parameters and macs (counted). `others`
-    are runs of trained variants under other protocols: where this one trains nothing, they stand in the table under the
-    name of theirs.
+    are runs of trained variants under other protocols: where this one trains nothing, the table lists them with the
+    names of theirs.
     """
 
     name: str
@@ -70,13 +70,13 @@ class Study:
 
     @property
     def findings(self) -> list[str]:
-        """How far the reference variant of a table is from the paper, in sentences."""
+        """The agreement of a table with the paper, in sentences."""
         if not self.measured or self.experiment.published is None or self.experiment.kind == "curve":
             return []
         if self.table.difference.isna().all():
             sets = ", ".join(self.table.dataset[self.table.measured.notna()].unique())
             return [
-                f"None of the measured sets ({sets}) is a whole set with published values: "
+                f"None of the measured sets ({sets}) is complete and has published values, so "
                 "nothing is compared with the paper."
             ]
         compared = self.table[self.table.metric == "psnr"].dropna(subset="difference")
@@ -92,16 +92,16 @@ class Study:
         return found
 
     def _agreement(self, compared: pd.DataFrame) -> list[str]:
-        """How many published weights give the published PSNR, and what explains the others."""
+        """How many published weights give the published PSNR, and why the others do not."""
         if compared.empty:
             return []
         apart = compared[compared.difference.map(exceeds)]
         met = len(compared) - len(apart)
-        told = f"{met} of {len(compared)} PSNR values with published weights are within {TOLERANCE} dB of the paper"
+        sentence = f"{met} of {len(compared)} PSNR values with published weights are within {TOLERANCE} dB of the paper"
         if apart.empty:
-            return [f"{told}."]
+            return [f"{sentence}."]
         causes = ", ".join(f"{text} ({count})" for text, count in apart.explanation.value_counts(sort=False).items())
-        return [f"{told}; what explains the others: {causes}."]
+        return [f"{sentence}; explanations of the others: {causes}."]
 
     def trade_off(self, dataset: str, scale: int, x: CostName = "params", y: QualityName = "psnr") -> TradeOff:
         """Quality over cost on a set, of all its networks. See `reports.tradeoff`."""
@@ -114,19 +114,19 @@ class Study:
         return [self._curve(scale) for scale in self.experiment.scales]
 
     def explain(self, curve: Curve) -> str:
-        """What a curve shows, and which published points it cannot."""
+        """What a curve shows, and which published points it omits."""
         if curve.measured.empty:
-            return "Nothing measured: only what the paper gives in numbers is drawn."
+            return "Nothing was measured; only values printed in the paper are drawn."
         drawn = f"{curve.measured.x.nunique()} of {len(self.experiment.variants)} networks, on {curve.dataset}."
         printed = self.table[(self.table.scale == curve.scale) & self.table.published.notna()]
         if printed.empty:
             return drawn
         labels = ", ".join(printed.label.unique())
         if len(curve.published):
-            return f"{drawn} The paper gives a number for {labels} only."
+            return f"{drawn} The paper prints values only for {labels}."
         return (
-            f"{drawn} The paper's number, for {labels}, is of {', '.join(printed.dataset.unique())} as a whole "
-            "and not drawn."
+            f"{drawn} The paper's value for {labels} is for the complete set {', '.join(printed.dataset.unique())} "
+            "and is not drawn."
         )
 
     def _curve(self, scale: int) -> Curve:
@@ -159,7 +159,7 @@ class Study:
 
 
 def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
-    """Everything a report says of an experiment under a protocol.
+    """Everything that a report shows of an experiment under a protocol.
 
     Raises ablations.AblationError for an unknown or wrong definition, results.ResultsError for a damaged file.
     """
@@ -198,10 +198,10 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
         )
         for scale in experiment.scales
     ]
-    told = [f"{line}." for line in in_several_processes(runs)]
+    processes = [f"{line}." for line in in_several_processes(runs)]
     layouts = [
         one._replace(
-            notes=[*one.notes, *told, *(f"Left out: {out}." for out in left_out if out.run.scale == one.scale)]
+            notes=[*one.notes, *processes, *(f"Excluded: {out}." for out in left_out if out.run.scale == one.scale)]
         )
         for one in layouts
     ]

@@ -1,4 +1,4 @@
-"""Quality over cost: every network as a point, and the Pareto front of those that no other beats in both."""
+"""Quality over cost: every network as a point, and the Pareto front of those that no other dominates."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class Point(NamedTuple):
 class TradeOff(NamedTuple):
     """Quality over cost on a set.
 
-    What was trained here and lies `below` all others would press them into a line. `conditions` say how the cost was
-    taken, "" for parameters; networks that were measured in another way are `apart`: no point, but a name. The cost of
-    `ensembles` is that of eight passes.
+    Networks that were trained here and lie `below` all others are not drawn, since the others would become
+    indistinguishable. `conditions` describe how the cost was measured ("" for parameters); `apart` are the labels of
+    networks measured under other conditions, which have no point. The cost of `ensembles` is that of eight passes.
     """
 
     dataset: str
@@ -68,14 +68,14 @@ class TradeOff(NamedTuple):
     ensembles: tuple[str, ...] = ()
 
     def front(self, kind: PointKind) -> list[Point]:
-        """The points of a kind that none of that kind beats, from the cheapest to the best."""
+        """The points of a kind that no other of that kind dominates, from the cheapest to the best."""
         return sorted(
             (point for point in self.points if point.kind == kind and not self.dominated_by(point)),
             key=lambda point: (point.x, point.label),
         )
 
     def dominated_by(self, point: Point) -> list[Point]:
-        """Those of its kind that cost no more and are no worse, and are better in one, at the precision shown."""
+        """The points of its kind that dominate it: no worse in both, and better in one, at the precision shown."""
         x, y = self._shown(point)
         found = []
         for other in (*self.points, *self.below):
@@ -106,8 +106,8 @@ def quality_over_cost(
     """
     quantity = QUANTITIES[x]
     spent = spent[spent.scale == scale].set_index("variant")
-    told = spent[f"{x}_conditions"] if x != "params" else pd.Series("", spent.index)
-    known = told[spent[quantity.column].notna()]
+    described = spent[f"{x}_conditions"] if x != "params" else pd.Series("", spent.index)
+    known = described[spent[quantity.column].notna()]
     conditions = known.mode().iloc[0] if len(known) else ""
     rows = table[(table.metric == y) & (table.dataset == dataset) & (table.scale == scale)]
     points, apart, eightfold = [], [], []

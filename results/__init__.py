@@ -1,4 +1,4 @@
-"""How results lie on disk: the one place that knows. Reading needs neither torch nor a network.
+"""The layout of results on disk, defined here alone. Reading results needs neither torch nor a network.
 
 `run` is a run's folder and its files, `state` what is left to do of it, `current` which runs count under a definition,
 `definitions` which protocol and experiments a folder belongs to, `quality` the rows of single images.

@@ -1,4 +1,4 @@
-"""The facts of a stored picture of local attribution maps: what networks draw on for a box of their result."""
+"""The facts of a stored picture of local attribution maps, for one box of the result of several networks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from results.pictures import Facts
 
 
 class AttributionPanel(Strict):
-    """What one network draws on. `map`, `overlay` and `area` are files.
+    """The attribution of one network. `map`, `overlay` and `area` are files.
 
     `start` and `end` are the gradient that its result has in the box, of the blurred and of the sharp LR image;
-    `residual` is by how much the attributions miss the difference. `pixels` is how many LR pixels the area has.
+    `residual` is the part of the difference that the attributions do not account for. `pixels` is the number of LR
+    pixels of the area.
     """
 
     name: str

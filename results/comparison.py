@@ -1,4 +1,4 @@
-"""The facts of a stored comparison: a box of an image as several networks upscale it, and how far each is from HR."""
+"""The facts of a stored comparison: a box of an image as upscaled by several networks, and the error of each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Quality(Strict):
 
 
 class ComparisonPanel(Strict):
-    """What one network makes of the image. `crop` and `error` are files: the box, and its |SR - HR| on Y in colours.
+    """The result of one network. `crop` and `error` are files: the box, and its |SR - HR| on Y in colours.
 
     `whole` is measured by the protocol on the whole image, `part` on the box alone, which has no border to cut.
     """

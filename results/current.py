@@ -1,7 +1,7 @@
 """Which stored runs count: those of the definition under which they are shown, with files as they were written.
 
-A report asks for an experiment under a protocol. A run of the right name may have been made by another definition of
-its variant, or under an older protocol; it would then stand in a row that says something else. Definitions are compared
+A report shows an experiment under a protocol. A run of the right name may have been made with another definition of
+its variant, or under an older protocol; it would then be shown in the wrong row. Definitions are compared
 by run.yaml: model, configuration, scale, seed and the training's decisions; data by their names, since a report has
 only results at hand (`run` compares their content).
 """
@@ -114,13 +114,13 @@ _NEEDED = ("run.yaml", "provenance.json", STAGES["train"])  # without which noth
 
 
 def _why_not(run: Run, variant: Variant, protocol: Protocol) -> tuple[str | None, Mapping[str, str]]:
-    """Why a run does not count, None if it does, and what of it is damaged; "" where the damage says it."""
+    """Why a run does not count (None if it does, "" if the damage explains it), and which of its files are damaged."""
     damage = run.damage()
     if damage.keys() & set(_NEEDED):
         return "", damage
     description = run.description()
     if description is None:
-        return "it has no run.yaml that says what it is of", damage
+        return "it has no run.yaml to identify it", damage
     changes = mismatch(run, description, variant, protocol)
     if changes:
         return f"of another definition ({'; '.join(changes)})", damage
@@ -128,7 +128,7 @@ def _why_not(run: Run, variant: Variant, protocol: Protocol) -> tuple[str | None
     trained = record.get("train", {}).get("products", {}).get(STAGES["train"])
     measured = record.get("evaluate", {}).get("inputs", {}).get(STAGES["train"])
     if trained is not None and "evaluate" in record and trained != measured:
-        return "its images were measured with other weights than it has", damage
+        return "its images were measured with weights other than the stored ones", damage
     return None, damage
 
 

@@ -1,4 +1,4 @@
-"""Stored pictures: what an image looks like, or what a network sees in it.
+"""Stored pictures: images as networks upscale them, and what networks compute from them.
 
 results/pictures/<name>/
     picture.json   its kind, facts and image files, written last
@@ -30,7 +30,7 @@ _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class Picture:
-    """A stored picture. `facts` is what its report says of it; `images` are names of PNG files in `folder`."""
+    """A stored picture. `facts` is its description; `images` are names of PNG files in `folder`."""
 
     name: str
     kind: PictureKind
@@ -52,7 +52,7 @@ def check_name(text: str) -> None:
 
 
 class Facts(Strict):
-    """What is said of a picture of some kind; its own class says what that is."""
+    """The facts of a picture; each kind has its own class of them."""
 
     @property
     def files(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Reference results: what networks are known to give and cost, kept under version control to compare later ones with.
+"""Reference results: the quality and costs of networks, kept under version control for comparison with later ones.
 
 results/reference/<protocol>/<variant>-x<scale>-s<seed>/
     reference.json       the network, its sets and costs; every reason for which the reference was written, and when
@@ -67,7 +67,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a network gives and costs.
+    """The quality and costs of a network.
 
     data        SHA-256 of every set
     quality     a row per image: dataset, lr_origin, image, psnr (dB), ssim
@@ -148,7 +148,7 @@ def store_reference(
     <protocol>/<run> and if the reference that is there is damaged.
     """
     if not reason.strip():
-        raise ValueError("a reference is written for a reason, expected one")
+        raise ValueError("a reference needs a reason")
     if not _NAME.fullmatch(name):
         raise ResultsError(f"reference {name!r}: expected <protocol>/<run>, such as quick/full-x4-s0")
     folder = root / "reference" / name

@@ -1,4 +1,4 @@
-"""The facts of a stored picture of superpixels: what the blocks of a SPIN see in an image."""
+"""The facts of a stored picture of superpixels, which the blocks of a SPIN compute for an image."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ GIGA = 1e9
 
 
 def breakdown(parts: Mapping[str, Mapping[str, int]], size: FigureSize = PAGE) -> Figure:
-    """A bar per network, the MACs of its parts one after the other. Parts are told by hatches as well as colours."""
+    """A bar per network, the MACs of its parts one after the other. Parts differ in hatch as well as in colour."""
     found = dict.fromkeys(kind for counts in parts.values() for kind in counts)
     kinds = [kind for kind in dict.fromkeys([*ORDER, *found]) if kind in found]
     with size.context():

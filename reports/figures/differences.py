@@ -40,7 +40,7 @@ def differences(found: ImageDifferences, size: FigureSize = PAGE) -> Figure:
         handles: list[Artist] = [Line2D([], [], **MEAN)]
         if any(panel.interval for panel in panels.values()):
             handles.append(Patch(**BAND))
-        legend(figure, size, handles, ["mean", "its interval"][: len(handles)])
+        legend(figure, size, handles, ["mean", "95% interval of the mean"][: len(handles)])
         unit = f" ({metric.unit})" if metric.unit else ""
         letters = size.letters["axes.labelsize"]
         figure.supylabel(literal(f"{metric.name}{unit} minus that of {found.reference}"), fontsize=letters)
@@ -67,8 +67,8 @@ def _draw(ax: Axes, panel: VariantDifferences, size: FigureSize) -> None:
 def _title(label: str, panel: VariantDifferences, decimals: int) -> str:
     mean = sum(panel.values) / len(panel.values)
     better = sum(value > 0 for value in panel.values)
-    told = f"{label}: {better} of {len(panel.values)} better\nmean {signed(mean, decimals)}"
+    text = f"{label}: {better} of {len(panel.values)} better\nmean {signed(mean, decimals)}"
     if panel.interval is None:
-        return told
+        return text
     low, high = (shown(value, decimals).replace("-", "−") for value in panel.interval)
-    return f"{told} [{low}, {high}]"
+    return f"{text} [{low}, {high}]"

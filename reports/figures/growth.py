@@ -22,7 +22,7 @@ DRAWN = {"median_s": ("time", "ms", 1e-3), "memory_bytes": ("peak memory", "MiB"
 def growth(measured: Speed, size: FigureSize = PAGE) -> Figure:
     """Median time, and peak memory where it was measured at several sizes, over the pixels of the LR image.
 
-    At the end of its line stands a network's name with p of time ~ pixels^p.
+    Each line is labelled with the network's name and p in time ~ pixels^p.
     """
     networks = {str(name): rows for name, rows in measured.rows.groupby("network", sort=False)}
     shown = [key for key in DRAWN if key == "median_s" or _sizes(networks, key) > 1]

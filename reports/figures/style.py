@@ -1,6 +1,6 @@
 """What all figures share: their sizes, how lines and marks differ, and their files.
 
-Sizes and letters of printed figures are tueplots'. Nothing is told by colour alone: marks and dashes differ too. The
+Sizes and fonts of printed figures are those of tueplots. Lines differ in marks and dashes as well as in colour. The
 same numbers give the same bytes.
 """
 
@@ -41,8 +41,8 @@ METADATA: Mapping[str, dict[str, None]] = {
 
 
 class FigureSize(NamedTuple):
-    """Where a figure stands: its width in inches, the letters there and how wide they are (in their size) on average,
-    and how large marks are beside the page's."""
+    """The format of a figure: its width in inches, its fonts and the mean width of a letter relative to the font size,
+    and the size of marks relative to that on the page."""
 
     width: float
     letters: Mapping[str, Any]
@@ -135,5 +135,5 @@ def legend(figure: Figure, size: FigureSize, handles: Iterable[Any], labels: Ite
 
 
 def literal(text: str) -> str:
-    """Without this, matplotlib reads what stands between two dollar signs as mathematics."""
+    """Text in which matplotlib does not interpret dollar signs as delimiters of mathematics."""
     return text.replace("$", r"\$")

@@ -45,8 +45,8 @@ def trade_off(picture: TradeOff, size: FigureSize = PAGE) -> Figure:
             front = {"linestyle": FRONTS[kind], "color": MARKS[kind]["color"], "linewidth": 1.4 * size.marks}
             ax.step(*_columns(picture, picture.front(kind)), where="post", alpha=0.75, zorder=1.5, **front)
             several = len(picture.front(kind)) > 1
-            told = f"{NAMES[kind]}, with Pareto front" if several else NAMES[kind]
-            handles.append(Line2D([], [], label=told, **marks | (front if several else {"linestyle": "none"})))
+            name = f"{NAMES[kind]}, with Pareto front" if several else NAMES[kind]
+            handles.append(Line2D([], [], label=name, **marks | (front if several else {"linestyle": "none"})))
             for index, point in enumerate(picture.points):
                 if point.kind == kind:
                     (mark,) = ax.plot(*_at(picture, point), linestyle="none", zorder=3, **marks)
@@ -92,7 +92,7 @@ def _spread(picture: TradeOff) -> float:
 
 
 def _name(figure: Figure, ax: Axes, picture: TradeOff, names: Mapping[str, Point], size: FigureSize) -> None:
-    """Write names beside their points; a line leads to what had to stand farther off."""
+    """Write names beside their points, with a line to those that are farther away."""
     letters = 8 if size is PAGE else size.letters["xtick.labelsize"]
     texts = [figure.text(0, 0, literal(name), fontsize=letters, in_layout=False) for name in names]
     figure.draw_without_rendering()

@@ -23,7 +23,7 @@ def training(curves: Mapping[str, list[pd.DataFrame]], size: FigureSize = PAGE) 
             for position, curve in enumerate(seeds):
                 style = line(index) | {"linewidth": 1.3 * size.marks, "markersize": 4.5 * size.marks}
                 name = literal(label) if position == 0 else "_"
-                # marks of neighbours stand apart, as their lines may lie on each other
+                # marks at different positions, since lines may coincide
                 axes[0].plot(curve.iteration, curve.loss, label=name, markevery=(index % 8 / 80, 0.1), **style)
                 if validated and "psnr" in curve:
                     known = curve.dropna(subset="psnr")

@@ -164,8 +164,8 @@ def test_the_slider_divides_two_crops_by_pointer_and_keyboard(visit: Visit) -> N
 def test_claims_are_told_at_the_top_and_one_click_away(visit: Visit) -> None:
     page = visit("cpu")
     summary = page.get_by_role("region", name="Measured under protocol cpu")
-    expect(summary).to_contain_text("claims hold in the published numbers")
-    summary.get_by_role("link", name="Every claim, and what decides it").click()
+    expect(summary).to_contain_text("claims are supported by the published numbers")
+    summary.get_by_role("link", name="All claims and their evidence").click()
     expect(page.get_by_role("heading", name="Claims of the paper")).to_be_in_viewport()
     assert {"✓ supported", "✗ contradicted", "? undecided"} >= {
         verdict.split("\n")[0] for verdict in page.locator("td.verdict").all_inner_texts()

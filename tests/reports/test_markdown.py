@@ -159,16 +159,16 @@ def departing(store: Store, tmp_path: Path) -> list[str]:
     store("full", "mine", psnr=29.0, datasets={"Set5": ["a"]}, images={"Set5": 2})
     return [
         "Self-ensemble: mean over the 8 symmetries of the square.",
-        "LR is cropped to even height and width, as its authors did.",
+        "LR is cropped to even height and width, as by its authors.",
         "Whole images are measured and counted; its authors run overlapping quadrants, so attend to and count less.",
         "More than 0.01 dB from the published value: Y rounded to 8 bit.",
         "More than 0.01 dB from the published value: unknown.",
         "Not measured: no published checkpoint is registered.",
-        f"Trained here by protocol warm; not ranked. {' '.join(ablations.load_protocol('quick').summary.split())} "
-        "Warm start: its training began from its own weights at ×2.",
-        "† A part of a set is not ranked against the full set and not compared with the paper.",
+        f"Trained here under protocol warm; not ranked. {' '.join(ablations.load_protocol('quick').summary.split())} "
+        "Warm start: trained from the weights of the same network at ×2.",
+        "† Incomplete set: neither ranked with the complete set nor compared with the paper.",
         "Set5: † 1 of 2 images, LR imresize-symmetric (SPIN (protocol mine)).",
-        "‡ Other images than the rest of its column; not ranked.",
+        "‡ Measured on other images than the rest of the column; not ranked.",
         "Seeds per network: SPIN (protocol mine) 1, SPIN (protocol warm) 2; ± is their standard deviation.",
     ]
 

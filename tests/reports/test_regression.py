@@ -256,9 +256,9 @@ def test_the_worst_line_decides() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data": {"few": "other"}}, "few has other images now"),
-        ({"data": {"Set5": "x"}}, "does not know Set5, expected some of few, many"),
-        ({"network": NetworkRecord("spin", 2, {})}, "is x4, measured was x2"),
+        ({"data": {"few": "other"}}, "the images of few, HR or LR, have changed"),
+        ({"data": {"Set5": "x"}}, "has no set Set5, expected some of few, many"),
+        ({"network": NetworkRecord("spin", 2, {})}, "is at x4, but x2 was measured"),
     ],
 )
 def test_other_data_are_not_compared(

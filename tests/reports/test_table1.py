@@ -83,7 +83,7 @@ def test_every_value_that_was_not_measured_says_why(weights: Store, tmp_path: Pa
     assert stored.status["madnet", "published", 4, "Set5"] == TABLE1.variants["madnet"].status
     assert stored.status["imdn", "published", 4, "Set5"].endswith("(IMDN_x4.pth)")
     assert stored.status["bsrn", "published", 4, "Set5"] == "not evaluated yet"
-    assert stored.status["bicubic", "published", 4, "Manga109"] == "left out, or not at hand"
+    assert stored.status["bicubic", "published", 4, "Manga109"] == "excluded or unavailable"
     assert math.isnan(stored.measured["imdn", "published", 4, "Set5"])
     assert stored.parameters["carn", "published", 4, "Set5"] == 123456
 
@@ -92,7 +92,7 @@ def test_a_set_of_which_nothing_was_at_hand_says_so_once(weights: Store, tmp_pat
     weights("bicubic")
     weights("imdn")
     page = Page(render(["table1"], "published", tmp_path))
-    (mark,) = [item.split()[0] for item in page.items if "left out, or not at hand" in item]
+    (mark,) = [item.split()[0] for item in page.items if "excluded or unavailable" in item]
     heading = page.rows[max(index for index, row in enumerate(page.rows) if row[0] == "×4")]
     assert heading[3:] == [f"{name} {mark}" for name in TABLE1.datasets[1:]]
 
@@ -138,7 +138,7 @@ def test_what_explains_a_difference(
     assert notes == ({shown.flag: f"More than 0.01 dB from the published value: {explanation}."} if explanation else {})
     (finding,) = one.findings
     assert finding.startswith(f"{int(not explanation)} of 1 PSNR values")
-    assert finding.endswith(f"what explains the others: {explanation} (1)." if explanation else "of the paper.")
+    assert finding.endswith(f"explanations of the others: {explanation} (1)." if explanation else "of the paper.")
 
 
 def test_a_difference_in_ssim_alone_needs_no_explanation(weights: Store, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_spin_stands_under_the_names_of_its_protocols_and_is_not_ranked(
     assert own[2:4] == ["555,035", "41.25"]
     assert own[5].startswith("– ")
     summary = " ".join(ablations.load_protocol("quick").summary.split())
-    assert f"Trained here by protocol quick; not ranked. {summary}" in " ".join(page.text.split())
+    assert f"Trained here under protocol quick; not ranked. {summary}" in " ".join(page.text.split())
     stored = table(tmp_path)
     assert stored.explanation["full", "cpu", 4, "Set5"] == "another training (protocol cpu)"
     assert stored.difference["full", "cpu", 4, "Set5"] == pytest.approx(40.5 - 32.48)
@@ -195,7 +195,7 @@ def test_a_protocol_that_trains_nothing_says_so(weights: Store, tmp_path: Path) 
     page = Page(render(EXPERIMENTS, "published", tmp_path))
     text = " ".join(page.text.split())
     assert plan.summary.strip() in text
-    assert "Training here none" in text
+    assert "Training none" in text
     assert text.count("Protocol published trains nothing.") == 4  # Table 2 and Fig. 7, in the banner and in place
     assert "1 of 19 variants are measured." in text
     assert "iterations of" not in text
@@ -234,7 +234,7 @@ def test_figure_1_names_every_point(store: Store, weights: Store, tmp_path: Path
     assert "BSRN, measured: 32.35 dB, 352,000 parameters" in named
     assert "SPIN (protocol paper), trained: 32.40 dB, 555,035 parameters" in named
     assert len(named) == 15 + 2 + 1
-    assert "SPIN (protocol cpu), 29.50 dB, lies below the picture." in page.text
+    assert "SPIN (protocol cpu), 29.50 dB, lies below the plotted range." in page.text
     points = [
         attributes
         for tag, attributes in page.elements
@@ -280,7 +280,7 @@ def test_all_of_it_is_small_and_needs_no_torch(store: Store, weights: Store, tmp
     index = tmp_path / "report" / "published" / "index.html"
     assert index.stat().st_size < 3_000_000
     first = {path.name: path.read_bytes() for path in index.parent.iterdir()}
-    again = render(EXPERIMENTS, "published", tmp_path, tmp_path / "again").parent
+    again = render(EXPERIMENTS, "published", tmp_path).parent
     assert {path.name: path.read_bytes() for path in again.iterdir()} == first
 
 

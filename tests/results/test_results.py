@@ -142,7 +142,7 @@ def _parsed(content: bytes) -> Any:
 
 def test_a_description_of_another_run_is_refused(run: Run) -> None:
     run.describe({"variant": "svq", "seed": 0}, STAGES)
-    with pytest.raises(results.ResultsError, match=r"run.yaml: is of another run \(variant svq\)"):
+    with pytest.raises(results.ResultsError, match=r"run.yaml: belongs to another run \(variant svq\)"):
         run.description()
 
 

@@ -312,7 +312,7 @@ def test_a_network_is_shown_as_it_is_measured() -> None:
     ("name", "words"),
     [
         ("imdm", "unknown network 'imdm'; did you mean 'imdn'"),
-        ("madnet", "madnet: its network is not publicly documented"),
+        ("madnet", "madnet: its architecture is not documented"),
         ("carn", "carn x4: no published checkpoint is registered; name a file as carn=FILE"),
         ("spin", "spin x4: no published checkpoint is registered; name a file as spin=FILE"),
     ],
