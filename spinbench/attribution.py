@@ -51,7 +51,7 @@ def attribution(
     """Show local attribution maps: which LR pixels contribute to a box of the result, and their extent."""
     from benchmarks import pictures
     from benchmarks.pictures import attribution_maps
-    from results.pictures import store
+    from results.pictures import store_picture
 
     wanted = None if box is None else box_of(box)
     where = compute_device(device, threads)
@@ -83,7 +83,7 @@ def attribution(
         say(f"{panel.label}: diffusion index {panel.diffusion_index:.2f}, {gain}")
     name = name or pictures.stored_name("attribution", title, f"x{scale}")
     try:
-        stored = store(name, "attribution", facts.model_dump(), images, folder)
+        stored = store_picture(name, "attribution", facts.model_dump(), images, folder)
     except ValueError as error:
         raise UsageError(f"--name {error}") from error
     say(f"picture: {stored}; `spinbench report` shows it")

@@ -104,8 +104,8 @@ def check(
         checks = []
         with ConsoleProgress(len(found)) as progress:
             for network, name in found:
-                known = name in references.names(folder)
-                stored = references.load(name, folder) if known or not update else None
+                known = name in references.reference_names(folder)
+                stored = references.load_reference(name, folder) if known or not update else None
                 sets = asked or (list(stored.measured.data) if stored else DATA)
                 if stored and not update:
                     for each in sets:
@@ -115,10 +115,10 @@ def check(
                 if update:
                     weights = network.weights
                     kept = weights.locate() if weights and stored and stored.weights else None
-                    written = references.store(name, now, reason, kept, folder)
+                    written = references.store_reference(name, now, reason, kept, folder)
                     progress.done(f"{written.folder}: reference written")
                 elif stored:
-                    checks.append(regression.compare(network.name, stored, now, tolerance, retrained))
+                    checks.append(regression.check_network(network.name, stored, now, tolerance, retrained))
                     progress.done(f"{network.name}: {checks[-1].verdict}")
         if update:
             return
@@ -137,7 +137,7 @@ def check(
 
 def table(check: Check) -> Table:
     """A check's lines for a terminal."""
-    from reports.regression import shown
+    from reports.regression import line_texts
 
     title = Text(f"{check.name} against {check.reference}{', retrained' if check.retrained else ''}: {check.verdict}")
     printed = Table(title=title)
@@ -145,7 +145,7 @@ def table(check: Check) -> Table:
         printed.add_column(heading, justify="right" if heading in ("reference", "now", "change") else "left")
     for line in check.lines:
         verdict = Text(line.verdict, STYLES[line.verdict])
-        printed.add_row(line.quantity, *map(Text, shown(line)), verdict, Text(line.note))
+        printed.add_row(line.quantity, *map(Text, line_texts(line)), verdict, Text(line.note))
     return printed
 
 

@@ -55,7 +55,7 @@ def compare(
     """Show crops of HR, bicubic and each network with PSNR, SSIM and error maps."""
     from benchmarks import pictures
     from benchmarks.pictures import comparison as comparing
-    from results.pictures import check_name, store
+    from results.pictures import check_name, store_picture
 
     if name is not None:
         try:
@@ -90,7 +90,7 @@ def compare(
         say(f"box {place}: {box_rule}")
     facts, images = comparing.compare(title, image_rule, pair, scale, shown, place, box_rule)
     name = name or pictures.stored_name("comparison", title, f"x{scale}")
-    stored = store(name, "comparison", facts.model_dump(), images, folder)
+    stored = store_picture(name, "comparison", facts.model_dump(), images, folder)
     say(f"picture: {stored}; `spinbench report` shows it")
 
 

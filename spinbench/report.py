@@ -63,11 +63,11 @@ def tradeoff(
     Published values are compared with published values, and measured values with measured ones.
     """
     from reports import study
-    from reports.layout import shown
+    from reports.numbers import shown
     from reports.tables import METRICS
     from reports.tradeoff import QUANTITIES
 
-    one = study.load(experiment, protocol, folder)
+    one = study.load_study(experiment, protocol, folder)
     largest = max(one.experiment.scales)
     known = list(dict.fromkeys(one.table.dataset))
     if dataset not in (None, *known):
@@ -93,7 +93,7 @@ def tradeoff(
     for column in table.columns[2:4]:
         column.justify = "right"
     for point in sorted([*picture.points, *picture.below], key=lambda point: (point.kind, point.x, -point.y)):
-        better = [other.label for other in picture.beaten_by(point) if not picture.beaten_by(other)]
+        better = [other.label for other in picture.dominated_by(point) if not picture.dominated_by(other)]
         verdict = f"dominated by {', '.join(dict.fromkeys(better))}" if better else "yes"
         cost, quality = shown(point.x / quantity.si, quantity.decimals), shown(point.y, metric.decimals)
         kind = "trained here" if point.kind == "trained" else point.kind
@@ -109,8 +109,8 @@ def tradeoff(
 
 def render(protocol: str, folder: Path, also: Iterable[str] = ()) -> None:
     """Render the report of a protocol, and say where it is."""
-    from reports.overview import report as rendered
+    from reports.overview import write_report
 
-    path = rendered(protocol, folder, also)
+    path = write_report(protocol, folder, also)
     say(f"report: {path}")
     say(f"all reports: {folder / 'report' / 'index.html'}")

@@ -113,7 +113,7 @@ def status(
     for job in jobs:
         found = state(job.run, job.stages)
         recorded = {} if any(line.startswith("provenance.json") for line in found.damaged) else job.run.provenance()
-        remarks = [*found.remarks, *provenance.flags(recorded), *processes.told(recorded.get("train", {}))]
+        remarks = [*found.remarks, *provenance.flags(recorded), *processes.remarks(recorded.get("train", {}))]
         todo = [f"{name} ({', '.join(found.sets)})" if name == "evaluate" else name for name in found.pending]
         table.add_row(job.run.name, found.word, escape(", ".join(todo)), "\n".join(map(escape, remarks)))
     console.print(table)

@@ -53,7 +53,7 @@ def superpixels(
     from benchmarks import networks, pictures
     from benchmarks.pictures.superpixel_views import draw
     from models.spin.network import SPIN
-    from results.pictures import store
+    from results.pictures import store_picture
 
     if weights and untrained:
         raise UsageError("--weights and --untrained: expected one of them")
@@ -87,7 +87,7 @@ def superpixels(
         say(f"block {block.number}: {block.rows}x{block.columns} superpixels, entropy {block.entropy:.2f} bits{left}")
     picture = picture or pictures.stored_name("superpixels", one.name, title, f"x{one.scale}", "untrained" * untrained)
     try:
-        stored = store(picture, "superpixels", facts.model_dump(), images, folder)
+        stored = store_picture(picture, "superpixels", facts.model_dump(), images, folder)
     except ValueError as error:
         raise UsageError(f"--name {error}") from error
     say(f"picture: {stored}; `spinbench report` shows it")

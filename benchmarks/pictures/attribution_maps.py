@@ -23,7 +23,7 @@ from benchmarks.pictures.attribution import (
     strongest_box,
 )
 from results import BASELINE
-from results.attribution import AttributionMaps, Panel
+from results.attribution import AttributionMaps, AttributionPanel
 from results.comparison import Box
 
 GAMMA = 0.3  # of the brightness of a map, whose amounts span several powers of ten
@@ -82,7 +82,7 @@ def draw(
             files[kind] = f"{stored_name(f'{number:02}', one.name)}-{kind}.png"
             images[files[kind]] = _enlarged(drawn, inside, scale)
         panels.append(
-            Panel(
+            AttributionPanel(
                 name=one.name,
                 label=one.label,
                 source=one.source,

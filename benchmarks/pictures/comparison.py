@@ -19,7 +19,7 @@ from benchmarks.measure.quality import BT601, PEAK, RADIUS, eight_bit, psnr, ssi
 from benchmarks.networks import Network
 from benchmarks.pictures import PictureError, stored_name
 from results import BASELINE
-from results.comparison import Box, Comparison, Panel, Quality
+from results.comparison import Box, Comparison, ComparisonPanel, Quality
 
 EDGE = 64  # HR pixels, of a box that is found
 LEAST = 2 * RADIUS + 1  # the window of SSIM
@@ -114,7 +114,7 @@ def compare(
         stem = stored_name(f"{number:02}", one.network.name)
         images |= {f"{stem}.png": one.sr[box.place], f"{stem}-error.png": _coloured(error / largest)}
         panels.append(
-            Panel(
+            ComparisonPanel(
                 name=one.network.name,
                 label=one.network.label,
                 source=one.network.source,

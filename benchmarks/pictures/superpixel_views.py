@@ -16,7 +16,7 @@ from benchmarks.data.datasets import Pair
 from benchmarks.pictures import PictureError
 from benchmarks.pictures.superpixels import Superpixel, Watched, assignment, ignored, most_undecided, superpixel, watch
 from models.spin.network import SPIN
-from results.superpixels import Block, Files, Marked, Superpixels
+from results.superpixels import BlockFacts, BlockFiles, MarkedSuperpixel, SuperpixelFacts
 
 HEAT = matplotlib.colormaps["viridis"]  # its lightness rises evenly, so it reads in grey
 MARKED, IGNORED = (255, 45, 85), (255, 140, 0)
@@ -38,7 +38,7 @@ def draw(
     blocks: Sequence[int] = (),
     at: tuple[int, int] | None = None,
     device: torch.device,
-) -> tuple[Superpixels, dict[str, Pixels]]:
+) -> tuple[SuperpixelFacts, dict[str, Pixels]]:
     """The facts of what some blocks (numbers from 1; default: all) see in the LR image, and the images by file name.
 
     `at` is the pixel (x, y) whose superpixels are marked; by default `most_undecided` of the first block chooses.
@@ -69,7 +69,7 @@ def draw(
         of_block, drawn = _block(block, pair.lr, at, zoom)
         described.append(of_block)
         images |= drawn
-    facts = Superpixels(
+    facts = SuperpixelFacts(
         image=title,
         scale=cast(Scale, scale),
         lr_origin=pair.lr_origin,
@@ -88,13 +88,13 @@ def draw(
     return facts, images
 
 
-def _block(block: Watched, lr: Pixels, at: tuple[int, int], zoom: int) -> tuple[Block, dict[str, Pixels]]:
+def _block(block: Watched, lr: Pixels, at: tuple[int, int], zoom: int) -> tuple[BlockFacts, dict[str, Pixels]]:
     belonging = assignment(block)
     one = superpixel(block, belonging, int(belonging.superpixel[at[1], at[0]]))
     left = ignored(block)
     images = _views(lr, belonging.superpixel, one, left, zoom)
     files = {view: f"block-{block.number}-{view}.png" for view in images}
-    facts = Block(
+    facts = BlockFacts(
         number=block.number,
         size=block.size,
         rows=block.rows,
@@ -106,17 +106,17 @@ def _block(block: Watched, lr: Pixels, at: tuple[int, int], zoom: int) -> tuple[
         underflow=belonging.underflow,
         saturated=belonging.saturated,
         marked=_marked(one, belonging.superpixel, block.columns),
-        files=Files.model_validate({view: files.get(view) for view in Files.model_fields}),
+        files=BlockFiles.model_validate({view: files.get(view) for view in BlockFiles.model_fields}),
     )
     return facts, {files[view]: image for view, image in images.items()}
 
 
-def _marked(one: Superpixel, superpixels: NDArray[np.int64], columns: int) -> Marked:
+def _marked(one: Superpixel, superpixels: NDArray[np.int64], columns: int) -> MarkedSuperpixel:
     others = superpixels != one.number
     row, column = divmod(one.number, columns)
     whole = one.association.sum(dtype=np.float64)
     read, attended = one.reads, one.attention
-    return Marked(
+    return MarkedSuperpixel(
         row=row,
         column=column,
         pixels=int((~others).sum()),

@@ -45,7 +45,8 @@ def find(
         raise TargetError(f"reference {reference}: expected one network to compare with it, not {len(targets)}")
     if not targets:
         _unused("stored references", model=model, scale=scale, protocol=protocol)
-        stored = [references.load(name, root) for name in ([reference] if reference else references.names(root))]
+        names = [reference] if reference else references.reference_names(root)
+        stored = [references.load_reference(name, root) for name in names]
         own = [_of_reference(each) for each in stored if each.weights or each.measured.network.model == BASELINE]
         if not own:
             raise ResultsError(f"{root / 'reference'}: no weights are stored there, expected some weights to check")
@@ -82,7 +83,7 @@ def _of_reference(stored: Reference) -> Paired:
 
 
 def _of_experiment(name: str, protocol: str, new: bool, root: Path) -> list[Paired]:
-    known = references.names(root)
+    known = references.reference_names(root)
     finished = [run for run in runs(name, protocol, root) if run.path("quality.csv").is_file()]
     pairs = [_of_weights(run.folder, None, None, None, root) for run in finished]
     found = [(network, reference) for network, reference in pairs if new or reference in known]
@@ -105,14 +106,14 @@ def _of_weights(path: Path, reference: str | None, model: str | None, scale: int
         network = networks.of_weights(path, model=model, scale=scale)
         return replace(network, name=known.run), reference or known.run
     if reference is None:
-        names = ", ".join(references.names(root)) or "none"
+        names = ", ".join(references.reference_names(root)) or "none"
         raise TargetError(f"{path}: weights alone do not say what they are of, expected a reference (stored: {names})")
-    if reference not in references.names(root):
+    if reference not in references.reference_names(root):
         if known is None and model not in models.names():
             said = f"model {model}" if model else "its model is not given"
             raise TargetError(f"reference {reference} is new, {said}: expected one of {', '.join(models.names())}")
         return replace(networks.of_weights(path, model=model, scale=scale), name=str(path)), reference
-    stored = references.load(reference, root).measured.network
+    stored = references.load_reference(reference, root).measured.network
     if model not in (None, stored.model):
         raise TargetError(f"model {model}: reference {reference} is of {stored.model}")
     if scale not in (None, stored.scale):

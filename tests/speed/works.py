@@ -12,13 +12,13 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from results.targets import Figure
 from torch import Tensor
 
 import models
 from benchmarks.measure import cost
 from benchmarks.measure.devices import keep_freed_memory
 from models.spin import SPIN
-from results.targets import Figure
 from tests.oracles import spin_dense as dense
 from tests.oracles.spin_weights import as_published, oracle_config
 

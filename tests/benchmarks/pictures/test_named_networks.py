@@ -78,7 +78,7 @@ def test_a_run_of_another_definition_is_not_the_variant_s(tmp_path: Path) -> Non
     ("name", "words"),
     [
         ("imdm", "unknown network 'imdm'; did you mean 'imdn'"),
-        ("madnet", "madnet: its network is not publicly documented"),
+        ("madnet", "madnet: its architecture is not documented"),
         ("carn", "carn x4: no published checkpoint is registered; name a file as carn=FILE"),
         ("spin", "spin x4: no published checkpoint is registered; name a file as spin=FILE"),
     ],

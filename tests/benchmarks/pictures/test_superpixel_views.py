@@ -22,7 +22,9 @@ def pair() -> Pair:
     return Pair("p", picture(60, 70), picture(30, 35), "imresize-symmetric")
 
 
-def drawn(pair: Pair, variant: str = "full", **options: Any) -> tuple[stored.Superpixels, dict[str, NDArray[np.uint8]]]:
+def drawn(
+    pair: Pair, variant: str = "full", **options: Any
+) -> tuple[stored.SuperpixelFacts, dict[str, NDArray[np.uint8]]]:
     model = network(variant).float()
     return superpixel_views.draw("a set/p", pair, 2, model, label=variant, source="a file", device=CPU, **options)
 
@@ -99,9 +101,9 @@ def test_lines_follow_the_superpixels() -> None:
 
 def test_all_that_is_drawn_can_be_stored_and_read(pair: Pair, tmp_path: Path) -> None:
     facts, images = drawn(pair, "only-ispa")
-    pictures.store("p", "superpixels", facts.model_dump(), images, tmp_path)
-    (found,) = pictures.load(tmp_path)
-    assert stored.Superpixels.of(found) == facts
+    pictures.store_picture("p", "superpixels", facts.model_dump(), images, tmp_path)
+    (found,) = pictures.load_pictures(tmp_path)
+    assert stored.SuperpixelFacts.of(found) == facts
     assert sum(len(found.png(file)) for file in found.images) < 100_000
 
 
@@ -118,10 +120,10 @@ def test_all_that_is_drawn_can_be_stored_and_read(pair: Pair, tmp_path: Path) ->
 )
 def test_damaged_facts_are_told(pair: Pair, tmp_path: Path, change: dict[str, Any], words: str) -> None:
     facts, images = drawn(pair)
-    pictures.store("p", "superpixels", facts.model_dump() | change, images, tmp_path)
-    (found,) = pictures.load(tmp_path)
+    pictures.store_picture("p", "superpixels", facts.model_dump() | change, images, tmp_path)
+    (found,) = pictures.load_pictures(tmp_path)
     with pytest.raises(ResultsError, match=words):
-        stored.Superpixels.of(found)
+        stored.SuperpixelFacts.of(found)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_an_experiment_by_its_runs_that_have_a_reference(run: Path, reference: R
     with pytest.raises(ResultsError, match="none of 1 finished runs of table2 has a reference"):
         find(["table2"], root=tmp_path)
     assert [network.name for network, _ in find(["table2"], new=True, root=tmp_path)] == [NAME]
-    references.store(NAME, reference.measured, "first", root=tmp_path)
+    references.store_reference(NAME, reference.measured, "first", root=tmp_path)
     assert [network.name for network, _ in find(["table2"], root=tmp_path)] == [NAME]
 
 
@@ -108,10 +108,10 @@ def test_a_damaged_run_is_named(tmp_path: Path) -> None:
 
 def test_the_committed_reference_is_whole() -> None:
     """Its weights are those that its numbers come from."""
-    for name in references.names():
-        stored = references.load(name)
+    for name in references.reference_names():
+        stored = references.load_reference(name)
         if stored.weights:
             ((network, _),) = find([], reference=name)
             ((rehashed, _),) = find([str(stored.weights)], reference=name)
             assert rehashed.record() == network.record() == stored.measured.network
-    assert {NAME, "quick/bicubic-x4-s0"} <= set(references.names(results.ROOT))
+    assert {NAME, "quick/bicubic-x4-s0"} <= set(references.reference_names(results.ROOT))
