@@ -60,14 +60,14 @@ class Description:
             raise NetworkError(f"{what} {model}, but {self.place} says {self.model}{of_variant}")
         if scale not in (None, self.scale):
             raise NetworkError(f"{what} x{scale}, but {self.place} says x{self.scale}")
-        said = configuration(self.model, config)
+        said = full_configuration(self.model, config)
         other = [key for key in config or {} if plain(said[key]) != plain(self.config[key])]
         if other:
             asked, written = (", ".join(f"{key} {of[key]}" for key in other) for of in (said, self.config))
             raise NetworkError(f"{what} {asked}, but {self.place} says {written}")
 
 
-def describe(weights: Path) -> Description | None:
+def description_of(weights: Path) -> Description | None:
     """What is written of a run's folder or a file of weights; None where nothing is.
 
     Raises NetworkError for a damaged description, and where a file is of another network than the run.yaml beside it
@@ -91,7 +91,7 @@ def file_of(weights: Path) -> Path:
     return weights / WEIGHTS if weights.is_dir() else weights
 
 
-def configuration(model: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def full_configuration(model: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A model's full configuration, none for bicubic. Raises NetworkError for an unknown model, key or value."""
     if model == BASELINE and not config:
         return {}
@@ -142,7 +142,7 @@ def _of_file(file: Path) -> Description | None:
 def _described(place: Path, content: Mapping[str, Any]) -> Description:
     found = TypeAdapter(Description).validate_python({**content, "place": str(place)})
     try:
-        return replace(found, config=configuration(found.model, found.config))
+        return replace(found, config=full_configuration(found.model, found.config))
     except NetworkError as error:
         raise NetworkError(f"{place}: {error}") from error
 

@@ -19,7 +19,7 @@ from torch import nn
 import models
 from benchmarks.data.published import checkpoint
 from benchmarks.data.sources import Local, Source
-from benchmarks.descriptions import Description, NetworkError, configuration, describe, file_of
+from benchmarks.descriptions import Description, NetworkError, description_of, file_of, full_configuration
 from benchmarks.measure import evaluation
 from benchmarks.measure.evaluation import Upscale
 from benchmarks.measure.tiling import Fitted, Tile
@@ -29,8 +29,8 @@ from results import BASELINE, plain
 from results.references import NetworkRecord
 
 __all__ = [
-    "SCALE", "Description", "Network", "NetworkError", "bicubic", "configuration", "describe", "of_weights",
-    "published", "untrained",
+    "SCALE", "Description", "Network", "NetworkError", "bicubic", "description_of", "full_configuration",
+    "of_weights", "published", "untrained",
 ]  # fmt: skip
 
 SCALE = 4  # the default
@@ -142,15 +142,15 @@ def of_weights(
     `model` may also be the run's variant. How images go through it, `ensemble` and `multiple`, is as is said, and else
     as is described. A run with published weights or of bicubic interpolation has no file of its own.
     Raises NetworkError where what is said contradicts the description or is not said and not described, for a
-    configuration that the model cannot have and a file that is not there; and what `describe` raises.
+    configuration that the model cannot have and a file that is not there; and what `description_of` raises.
     """
-    file, known = file_of(weights), describe(weights)
+    file, known = file_of(weights), description_of(weights)
     if not file.is_file() and (known is None or known.source == "run"):
         raise NetworkError(f"{file}: no such file, expected weights")
     if known is None:
         if model in (None, BASELINE):
             raise NetworkError(f"{file}: does not say of which network it is, expected that to be said")
-        known = Description(str(file), str(model), SCALE if scale is None else scale, configuration(model, config))
+        known = Description(str(file), str(model), SCALE if scale is None else scale, full_configuration(model, config))
     known.check(f"{weights}: asked for", None if model == known.variant else model, scale, config)
     if known.source == "baseline":
         found = bicubic(known.scale)
@@ -172,7 +172,7 @@ def published(model: str, scale: int | None = None, config: Mapping[str, Any] | 
     `config` is not the configuration that they are of.
     """
     scale = SCALE if scale is None else scale
-    own = Description("its published checkpoint", model, scale, configuration(model))
+    own = Description("its published checkpoint", model, scale, full_configuration(model))
     own.check(f"{model} x{scale}: asked for", config=config)
     weights = checkpoint(model, scale)
     if weights is None:
@@ -184,7 +184,7 @@ def published(model: str, scale: int | None = None, config: Mapping[str, Any] | 
 
 def untrained(model: str, scale: int | None = None, config: Mapping[str, Any] | None = None, seed: int = 0) -> Network:
     """A network with random weights. Raises NetworkError for a configuration that it cannot have."""
-    scale, config = SCALE if scale is None else scale, configuration(model, config)
+    scale, config = SCALE if scale is None else scale, full_configuration(model, config)
     return Network(model, scale, config, seed=seed, label=_title(model), source=f"untrained, seed {seed}")
 
 

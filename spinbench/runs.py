@@ -80,7 +80,7 @@ def run(
         sets=sets,
         root=folder,
     )
-    name = devices.describe(where)["name"]
+    name = devices.device_facts(where)["name"]
     say(f"{definition.title}: {len(jobs)} runs under protocol {ablations.name_of(protocol)} on {name}")
     say(f"{training.summary} Expect: {training.expect}.")
     definitions.remember(protocol, experiment, folder)
@@ -107,7 +107,7 @@ def status(
     from results.state import state
 
     definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
-    sets = {each: orchestrator.at_hand(training.evaluation.datasets, each) for each in models.SCALES}
+    sets = {each: orchestrator.available_sets(training.evaluation.datasets, each) for each in models.SCALES}
     jobs = plan(definition, protocol, training, device=compute_device(device, threads), sets=sets, root=folder)
     table = Table("run", "state", "still to do", "remarks", title=f"{experiment} under {ablations.name_of(protocol)}")
     for job in jobs:

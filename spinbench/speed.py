@@ -42,7 +42,7 @@ def speed(
     names = words(chosen) or models.names()
     for name in names:
         networks.untrained(name, scale).module()  # an unknown name is reported first
-    about = devices.describe(where)
+    about = devices.device_facts(where)
     title = f"x{scale}, LR {lr} (HxW), {about['name']}, {about['threads']} threads"
     table = Table("network", "seconds", "GMACs", "GMACs/s", "peak MiB", "time ~ pixels^", "MACs ~ pixels^", title=title)
     failed = []

@@ -22,7 +22,7 @@ from benchmarks.data.images import DataError
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
-class PatchSampler:
+class PatchBatches:
     """Draws batches of `batch_size` LR patches of lr_patch x lr_patch pixels, with their HR patches.
 
     Image, position and, with `augment`, one of the 8 symmetries of the square (rotations by 90 degrees, horizontal
@@ -71,13 +71,13 @@ class PatchSampler:
             return error
 
 
-def loader(sampler: PatchSampler, start: int, stop: int, workers: int = 0) -> Generator[Batch, None, None]:
+def loader(patches: PatchBatches, start: int, stop: int, workers: int = 0) -> Generator[Batch, None, None]:
     """The batches start, ..., stop - 1 in order, drawn by this process or by spawned workers.
 
-    DataError for a decoded image that has been cut or removed since the sampler was made.
+    DataError for a decoded image that has been cut or removed since `patches` was made.
     """
     batches: DataLoader[Batch | DataError] = DataLoader(
-        sampler,  # type: ignore[arg-type]  # it is indexed only
+        patches,  # type: ignore[arg-type]  # it is indexed only
         batch_size=None,
         sampler=range(start, stop),
         num_workers=workers,

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 import models
-from benchmarks.measure.devices import describe
+from benchmarks.measure.devices import device_facts
 from benchmarks.measure.macs import CostError, Macs, example, lr_size_for, macs
 
 __all__ = [
@@ -32,13 +32,13 @@ __all__ = [
     "Macs",
     "Memory",
     "costs",
-    "growth",
+    "evaluating",
     "latency",
     "lr_size_for",
     "macs",
+    "memory_growth",
     "parameters",
     "peak_memory",
-    "ready",
 ]
 
 
@@ -88,13 +88,13 @@ def latency(
     """
     if repeats < 1:
         raise ValueError(f"{repeats} repeats asked for, expected 1 or more")
-    with ready(model, device), torch.inference_mode():
+    with evaluating(model, device), torch.inference_mode():
         image = example(model, lr_size, device)
         for _ in range(warmup):
             model(image)
         samples = [_seconds(partial(model, image), device) for _ in range(repeats)]
     q1, median, q3 = np.quantile(samples, [0.25, 0.5, 0.75]).tolist()
-    where = describe(device)
+    where = device_facts(device)
     return Latency(
         median_s=median,
         q1_s=q1,
@@ -161,7 +161,7 @@ def costs(
 
 
 @contextmanager
-def ready(model: nn.Module, device: torch.device) -> Iterator[None]:
+def evaluating(model: nn.Module, device: torch.device) -> Iterator[None]:
     """The network on `device` and in eval mode; afterwards it is back on its device and its modules in their modes."""
     home = next((parameter.device for parameter in model.parameters()), device)
     training = [module for module in model.modules() if module.training]
@@ -197,7 +197,7 @@ def _peak_memory(build: Callable[[], nn.Module], lr_size: tuple[int, int], devic
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
             raise CostError(f"peak memory at LR {lr_size[0]}x{lr_size[1]} (HxW): {reason}") from error
-    return Memory(peak, lr_size, device.type, str(describe(device)["name"]), method)
+    return Memory(peak, lr_size, device.type, str(device_facts(device)["name"]), method)
 
 
 def _forward_peak(
@@ -212,10 +212,10 @@ def _forward_peak(
             before = torch.cuda.memory_allocated(device)
             model(image)
             return torch.cuda.max_memory_allocated(device) - before, "torch.cuda.max_memory_allocated"
-        return growth(partial(model, image)), "growth of a fresh process's resident memory"
+        return memory_growth(partial(model, image)), "growth of a fresh process's resident memory"
 
 
-def growth(job: Callable[[], Any]) -> int:
+def memory_growth(job: Callable[[], Any]) -> int:
     """Most bytes by which this process grows during `job`; only what a fresh process grows by means something."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # on Linux the high-water mark starts anew

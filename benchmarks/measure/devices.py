@@ -48,7 +48,7 @@ def keep_freed_memory(of_any_size: bool = False) -> None:
             mallopt(top_pad, 2**31 - 1)
 
 
-def describe(where: torch.device) -> dict[str, str | int]:
+def device_facts(where: torch.device) -> dict[str, str | int]:
     """Return what a result says of its device: its kind, its name and the CPU threads PyTorch uses."""
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else _cpu_name()
     return {"kind": where.type, "name": name, "threads": torch.get_num_threads()}

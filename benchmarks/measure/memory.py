@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.measure.cost import ready
+from benchmarks.measure.cost import evaluating
 from benchmarks.measure.macs import example
 
 # What a process grows by, relative to its live tensors: libraries' workspaces and the allocator's gaps come on top.
@@ -42,7 +42,7 @@ def live_bytes(model: nn.Module, lr_size: tuple[int, int], device: torch.device)
     the threads and with what the allocator keeps. This is the same everywhere. What operators use inside themselves is
     not counted.
     """
-    with ready(model, device), torch.inference_mode():
+    with evaluating(model, device), torch.inference_mode():
         image = example(model, lr_size, device)
         with _Living() as living:
             model(image)

@@ -42,7 +42,7 @@ class Process:
             "started": self.started.isoformat(timespec="seconds"),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self.clock, 1),
-            "device": devices.describe(self.device),
+            "device": devices.device_facts(self.device),
             "system": f"{platform.system()} {platform.machine()}",
             "threads": torch.get_num_threads(),
             "capability": torch.backends.cpu.get_cpu_capability(),

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.measure.cost import ready
+from benchmarks.measure.cost import evaluating
 from benchmarks.measure.evaluation import Upscale, network_upscale
 from benchmarks.measure.memory import available, bytes_per_pixel
 from foundation import SpinbenchError
@@ -87,7 +87,7 @@ def reach(model: nn.Module, scale: int, least: int = 1) -> int | None:
     pixels, or another result in another place, as of windows, strides and superpixels. `least` is the smallest input.
     Runs on the CPU, where an index that became nonsense is no disaster.
     """
-    with ready(model, _HOST), torch.inference_mode():
+    with evaluating(model, _HOST), torch.inference_mode():
         for side in (side for side in _PROBES if side > least):
             image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
             marked, centre = image.clone(), side // 2

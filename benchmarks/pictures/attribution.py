@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from benchmarks.measure.cost import ready
+from benchmarks.measure.cost import evaluating
 from results.comparison import Box
 
 # Blur, steps and box of the scripts by which papers draw these maps. Their kernel is 9x9; this one ends at 4 sigma.
@@ -95,7 +95,7 @@ def attribute(
 
     signed = np.zeros(image.shape)
     together = max(1, PASS_PIXELS // (lr.shape[0] * lr.shape[1]))
-    with ready(model, device):
+    with evaluating(model, device):
         with torch.no_grad():
             start, end = (float(_gradient(model(_tensor([at(place)], device)), box)) for place in (0, 1))
         for first in range(0, steps, together):
@@ -151,7 +151,7 @@ def part_around(box: Box, width: int, height: int, scale: int) -> Box:
     return Box(x=x, y=y, width=columns, height=rows)
 
 
-def check_box(box: Box, width: int, height: int) -> None:
+def check_detector_box(box: Box, width: int, height: int) -> None:
     """Raises ValueError for a box that is not within so many pixels, or has no gradient for want of neighbours."""
     if box.x + box.width > width or box.y + box.height > height:
         raise ValueError(f"box {box}: reaches outside of {width}x{height} pixels")
@@ -170,7 +170,7 @@ def _tensor(images: Sequence[NDArray[np.float64]], device: torch.device) -> Tens
 
 def _gradient(sr: Tensor, box: Box) -> Tensor:
     """The detector: lengths of the gradients within a box of (N, 3, H, W), summed over it, channels and images."""
-    check_box(box, sr.shape[3], sr.shape[2])
+    check_detector_box(box, sr.shape[3], sr.shape[2])
     return _lengths(sr[:, :, *box.place]).sum()
 
 

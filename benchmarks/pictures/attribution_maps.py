@@ -12,16 +12,16 @@ from PIL import Image, ImageDraw
 
 from benchmarks.data.datasets import Pair
 from benchmarks.networks import Network
-from benchmarks.pictures import PictureError, stored_name
 from benchmarks.pictures.attribution import (
     SHARE,
     Attribution,
     attribute,
-    check_box,
+    check_detector_box,
     gini,
     part_around,
     strongest_box,
 )
+from benchmarks.pictures.named import PictureError, picture_name
 from results import BASELINE
 from results.attribution import AttributionMaps, Panel
 from results.comparison import Box
@@ -33,19 +33,19 @@ ZOOM = 4  # drawn pixels of an LR pixel
 Pixels = NDArray[np.uint8]  # (h, w, 3) RGB
 
 
-def place(box: Box | None, pair: Pair, scale: int) -> tuple[Box, str]:
+def detector_box(box: Box | None, pair: Pair, scale: int) -> tuple[Box, str]:
     """The box to look at, in HR pixels, and in words how it was chosen. Raises PictureError for one that cannot be."""
     height, width = pair.hr.shape[:2]
     try:
         if box is None:
             return strongest_box(pair.hr, scale), "where HR has the most gradient"
-        check_box(box, width, height)
+        check_detector_box(box, width, height)
     except ValueError as error:
         raise PictureError(f"{pair.name}: {error}") from error
     return box, "chosen by hand"
 
 
-def draw(
+def draw_maps(
     image: str,
     pair: Pair,
     scale: int,
@@ -79,7 +79,7 @@ def draw(
             raise PictureError(f"{one.name}: {error}") from error
         files = {}
         for kind, drawn in _drawn(found, lr).items():
-            files[kind] = f"{stored_name(f'{number:02}', one.name)}-{kind}.png"
+            files[kind] = f"{picture_name(f'{number:02}', one.name)}-{kind}.png"
             images[files[kind]] = _enlarged(drawn, inside, scale)
         panels.append(
             Panel(

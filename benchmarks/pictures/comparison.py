@@ -17,7 +17,7 @@ from scipy.ndimage import uniform_filter
 from benchmarks.data.datasets import Pair
 from benchmarks.measure.quality import BT601, PEAK, RADIUS, eight_bit, psnr, ssim
 from benchmarks.networks import Network
-from benchmarks.pictures import PictureError, stored_name
+from benchmarks.pictures.named import PictureError, picture_name
 from results import BASELINE
 from results.comparison import Box, Comparison, Panel, Quality
 
@@ -30,19 +30,19 @@ CONVENTION = "rcan"  # that of benchmarks.measure.quality.psnr and ssim
 Pixels = NDArray[np.uint8]  # (h, w, 3) RGB
 
 
-class Shown(NamedTuple):
+class UpscaledImage(NamedTuple):
     """What a network makes of an image: (scale h, scale w, 3), less where it takes a multiple of pixels only."""
 
     network: Network
     sr: Pixels
 
 
-def upscaled(network: Network, lr: Pixels, device: torch.device) -> Shown:
+def upscale_image(network: Network, lr: Pixels, device: torch.device) -> UpscaledImage:
     """Upscale an image as it is measured: whole, rounded to 8 bit, cropped first where the network says so.
 
     Raises benchmarks.measure.tiling.TooLarge, and what `Network.module` raises.
     """
-    return Shown(network, eight_bit(network.upscaler(device)(lr)))
+    return UpscaledImage(network, eight_bit(network.upscaler(device)(lr)))
 
 
 def differing_image(frame: pd.DataFrame, scale: int, names: Sequence[str]) -> tuple[str, str]:
@@ -70,17 +70,17 @@ def differing_image(frame: pd.DataFrame, scale: int, names: Sequence[str]) -> tu
     return f"{dataset}/{image}", rule
 
 
-def differing_box(pair: Pair, scale: int, shown: Sequence[Shown]) -> tuple[Box, str]:
+def differing_box(pair: Pair, scale: int, upscaled: Sequence[UpscaledImage]) -> tuple[Box, str]:
     """The box in which the networks differ most, and that rule in words: its mean variance of Y is the largest.
 
     Of a single network, or bicubic alone, the difference to HR counts. The border that is not measured is left out.
     Raises PictureError for an image in which no box fits.
     """
-    height, width = _common(pair, shown)
+    height, width = _common(pair, upscaled)
     size = [min(EDGE, side - 2 * scale) for side in (height, width)]
     if min(size) < LEAST:
         raise PictureError(f"{pair.name}: {width}x{height} pixels, expected at least {LEAST + 2 * scale} on each side")
-    networks = [one.sr for one in shown if one.network.model != BASELINE] or [one.sr for one in shown]
+    networks = [one.sr for one in upscaled if one.network.model != BASELINE] or [one.sr for one in upscaled]
     rule = "where the networks differ most: the mean variance of Y over them is the largest"
     if len(networks) == 1:
         networks.append(pair.hr)
@@ -92,26 +92,26 @@ def differing_box(pair: Pair, scale: int, shown: Sequence[Shown]) -> tuple[Box, 
     return Box(x=int(x) + scale, y=int(y) + scale, width=size[1], height=size[0]), rule
 
 
-def check_box(box: Box, pair: Pair, shown: Sequence[Shown]) -> None:
+def check_crop(box: Box, pair: Pair, upscaled: Sequence[UpscaledImage]) -> None:
     """Raises PictureError for a box that reaches outside of the image, or is too small for SSIM."""
-    height, width = _common(pair, shown)
+    height, width = _common(pair, upscaled)
     if box.x + box.width > width or box.y + box.height > height:
         raise PictureError(f"box {box}: reaches outside of {pair.name}, {width}x{height} pixels")
     if min(box.width, box.height) < LEAST:
         raise PictureError(f"box {box}: expected at least {LEAST}x{LEAST} pixels, the window of SSIM")
 
 
-def compare(
-    image: str, image_rule: str, pair: Pair, scale: int, shown: Sequence[Shown], box: Box, box_rule: str
+def draw_comparison(
+    image: str, image_rule: str, pair: Pair, scale: int, upscaled: Sequence[UpscaledImage], box: Box, box_rule: str
 ) -> tuple[Comparison, dict[str, Pixels]]:
     """The facts of a comparison, and its images by file name: crops at their own resolution, errors, the overview."""
     hr = pair.hr[box.place]
-    errors = [np.abs(_luma(one.sr[box.place]) - _luma(hr)) for one in shown]
+    errors = [np.abs(_luma(one.sr[box.place]) - _luma(hr)) for one in upscaled]
     largest = max(1, math.ceil(np.percentile(errors, 99)))  # a few extreme pixels would darken all others
     images = {"overview.png": _overview(pair.hr, box), "hr.png": hr, "legend.png": _coloured(np.ones((8, 1)) * _RAMP)}
     panels = []
-    for number, (one, error) in enumerate(zip(shown, errors, strict=True), start=1):
-        stem = stored_name(f"{number:02}", one.network.name)
+    for number, (one, error) in enumerate(zip(upscaled, errors, strict=True), start=1):
+        stem = picture_name(f"{number:02}", one.network.name)
         images |= {f"{stem}.png": one.sr[box.place], f"{stem}-error.png": _coloured(error / largest)}
         panels.append(
             Panel(
@@ -149,9 +149,9 @@ def _quality(sr: Pixels, hr: Pixels, border: int) -> Quality:
     return Quality(psnr=None if math.isinf(decibels) else decibels, ssim=ssim(sr, hr, border))
 
 
-def _common(pair: Pair, shown: Sequence[Shown]) -> tuple[int, int]:
+def _common(pair: Pair, upscaled: Sequence[UpscaledImage]) -> tuple[int, int]:
     """Height and width that every result covers."""
-    height, width = zip(pair.hr.shape[:2], *(one.sr.shape[:2] for one in shown), strict=True)
+    height, width = zip(pair.hr.shape[:2], *(one.sr.shape[:2] for one in upscaled), strict=True)
     return min(height), min(width)
 
 

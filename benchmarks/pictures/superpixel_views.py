@@ -13,8 +13,16 @@ from scipy.ndimage import binary_dilation, binary_erosion
 
 from ablations.schema import Scale
 from benchmarks.data.datasets import Pair
-from benchmarks.pictures import PictureError
-from benchmarks.pictures.superpixels import Superpixel, Watched, assignment, ignored, most_undecided, superpixel, watch
+from benchmarks.pictures.named import PictureError
+from benchmarks.pictures.superpixels import (
+    Observed,
+    Superpixel,
+    assignment,
+    ignored,
+    most_undecided,
+    observe,
+    superpixel,
+)
 from models.spin.network import SPIN
 from results.superpixels import Block, Files, Marked, Superpixels
 
@@ -27,7 +35,7 @@ Pixels = NDArray[np.uint8]  # (h, w, 3) RGB
 Mask = NDArray[np.bool_]
 
 
-def draw(
+def draw_superpixels(
     title: str,
     pair: Pair,
     scale: int,
@@ -48,15 +56,15 @@ def draw(
     if at is not None and (at[0] >= width or at[1] >= height):
         raise PictureError(f"pixel {at[0]},{at[1]}: expected a pixel of the LR image, which is {width}x{height}")
     try:
-        watched = watch(network, pair.lr, device)
+        observed = observe(network, pair.lr, device)
     except ValueError as error:
         raise PictureError(f"{title}: {error}") from error
-    if not watched:
+    if not observed:
         raise PictureError(f"{label}: has no superpixels, expected a SPIN with SPCA or ISPA")
     for number in blocks:
-        if number not in range(1, len(watched) + 1):
-            raise PictureError(f"block {number}: expected 1 to {len(watched)}")
-    shown = [block for block in watched if not blocks or block.number in blocks]
+        if number not in range(1, len(observed) + 1):
+            raise PictureError(f"block {number}: expected 1 to {len(observed)}")
+    shown = [block for block in observed if not blocks or block.number in blocks]
     rule = "chosen by hand"
     if at is None:
         y, x = most_undecided(assignment(shown[0]))
@@ -88,7 +96,7 @@ def draw(
     return facts, images
 
 
-def _block(block: Watched, lr: Pixels, at: tuple[int, int], zoom: int) -> tuple[Block, dict[str, Pixels]]:
+def _block(block: Observed, lr: Pixels, at: tuple[int, int], zoom: int) -> tuple[Block, dict[str, Pixels]]:
     belonging = assignment(block)
     one = superpixel(block, belonging, int(belonging.superpixel[at[1], at[0]]))
     left = ignored(block)

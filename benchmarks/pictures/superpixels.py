@@ -21,7 +21,7 @@ from models.spin.superpixels import grid
 
 
 @dataclass(frozen=True)
-class Watched:
+class Observed:
     """One block's own tensors of a pass with one image of h x w pixels; M superpixels."""
 
     number: int  # of the block, from 1
@@ -57,7 +57,7 @@ class Superpixel:
     attention: NDArray[np.float32] | None  # (M,), sum 1: SPCA's second, of its pixels over all superpixels, their mean
 
 
-def watch(network: SPIN, lr: NDArray[np.uint8], device: torch.device) -> list[Watched]:
+def observe(network: SPIN, lr: NDArray[np.uint8], device: torch.device) -> list[Observed]:
     """Run a network on an LR image, uint8 (h, w, 3), as the evaluation does, and keep what its blocks computed.
 
     The pass itself is the same as ever. Empty for a network without superpixels. Raises ValueError for an image that
@@ -85,15 +85,15 @@ def watch(network: SPIN, lr: NDArray[np.uint8], device: torch.device) -> list[Wa
         for hook in hooks:
             hook.remove()
     height, width = lr.shape[:2]
-    watched = []
+    observed = []
     for number, (block, own) in enumerate(kept.items(), start=1):
         cells = grid(height, width, block.size, device)
-        watched.append(Watched(number, block.size, (height, width), cells.rows, cells.columns, **own))
-    return watched
+        observed.append(Observed(number, block.size, (height, width), cells.rows, cells.columns, **own))
+    return observed
 
 
 @torch.inference_mode()
-def assignment(block: Watched) -> Assignment:
+def assignment(block: Observed) -> Assignment:
     """How the pixels belong to the superpixels of a block."""
     superpixel, entropy = [], []
     underflow = associations = saturated = 0
@@ -115,7 +115,7 @@ def assignment(block: Watched) -> Assignment:
 
 
 @torch.inference_mode()
-def superpixel(block: Watched, belonging: Assignment, number: int) -> Superpixel:
+def superpixel(block: Observed, belonging: Assignment, number: int) -> Superpixel:
     """One superpixel of a block by its number, which must have pixels; `belonging` is the block's assignment."""
     association, in_reach = [], []
     for sight in block.superpixels.by_pixel():
@@ -141,7 +141,7 @@ def superpixel(block: Watched, belonging: Assignment, number: int) -> Superpixel
     )
 
 
-def ignored(block: Watched) -> NDArray[np.bool_] | None:
+def ignored(block: Observed) -> NDArray[np.bool_] | None:
     """The pixels that no superpixel's top-N selects, (h, w): ISPA leaves them their own value. None without ISPA."""
     return None if block.selected is None else ~_marked(block.selected, block.shape)
 

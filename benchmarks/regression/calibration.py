@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.measure.cost import latency
-from benchmarks.measure.devices import describe
+from benchmarks.measure.devices import device_facts
 from results.references import Timing
 
 WIDTH, WINDOW, ROUNDS = 48, 64, 8
@@ -55,4 +55,4 @@ def timing(model: nn.Module, lr_size: tuple[int, int], device: torch.device, rep
     finally:
         torch.set_num_threads(threads)
     calibration, forward = zip(*samples, strict=True)
-    return Timing(forward, calibration, lr_size, device.type, str(describe(device)["name"]))
+    return Timing(forward, calibration, lr_size, device.type, str(device_facts(device)["name"]))

@@ -47,7 +47,7 @@ def measured(network: Network, sets: Sequence[str], device: torch.device, watch:
 
         def sampled(lr: NDArray[np.uint8], taken: list[pd.DataFrame] = taken) -> NDArray[np.float32]:
             sr = upscale(lr)
-            taken.append(grid(eight_bit(sr)))
+            taken.append(sampled_pixels(eight_bit(sr)))
             return sr
 
         rows = evaluation.evaluate(
@@ -60,14 +60,14 @@ def measured(network: Network, sets: Sequence[str], device: torch.device, watch:
     return Measured(
         network.record(),
         {dataset.name: dataset.checksum(network.scale) for dataset in chosen},
-        costs(network, device, watch("cost")) if network.model != BASELINE else None,
+        comparable_costs(network, device, watch("cost")) if network.model != BASELINE else None,
         pd.concat(quality, ignore_index=True),
         pd.concat(samples, ignore_index=True)[SAMPLES],
         plain(process.facts()),
     )
 
 
-def grid(image: NDArray[np.uint8]) -> pd.DataFrame:
+def sampled_pixels(image: NDArray[np.uint8]) -> pd.DataFrame:
     """The pixels where GRID rows and columns cross, from edge to edge: row, column, red, green, blue.
 
     The outermost ones lie on the border, where a network's padding shows.
@@ -78,7 +78,7 @@ def grid(image: NDArray[np.uint8]) -> pd.DataFrame:
     return pd.DataFrame({"row": row, "column": column, "red": red, "green": green, "blue": blue})
 
 
-def costs(network: Network, device: torch.device, advance: Advance) -> Cost:
+def comparable_costs(network: Network, device: torch.device, advance: Advance) -> Cost:
     """Parameters and MACs of a network, latency beside the calibration, and peak memory."""
     model = network.module()
     advance(0, 2, "latency")

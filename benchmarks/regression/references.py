@@ -100,7 +100,7 @@ def _of_published(name: str, scale: int | None, reference: str | None) -> Paired
 
 def _of_weights(path: Path, reference: str | None, model: str | None, scale: int | None, root: Path) -> Paired:
     """Weights that say which run they are of, or else stand for the reference's, as if they were trained as those."""
-    known = networks.describe(path)
+    known = networks.description_of(path)
     if known and known.run:
         network = networks.of_weights(path, model=model, scale=scale)
         return replace(network, name=known.run), reference or known.run

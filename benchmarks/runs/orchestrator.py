@@ -51,7 +51,7 @@ def prepare(protocol: Protocol, scales: Sequence[int], say: Callable[[str], None
     for name in needed:
         for scale in scales:
             datasets.get(name).fetch_all(scale)
-    found = {scale: at_hand(protocol.evaluation.datasets, scale) for scale in scales}
+    found = {scale: available_sets(protocol.evaluation.datasets, scale) for scale in scales}
     for scale, names in found.items():
         for name in protocol.evaluation.datasets:
             if name not in names:
@@ -64,7 +64,7 @@ def prepare(protocol: Protocol, scales: Sequence[int], say: Callable[[str], None
     return found
 
 
-def at_hand(names: Sequence[str], scale: int) -> tuple[str, ...]:
+def available_sets(names: Sequence[str], scale: int) -> tuple[str, ...]:
     """The sets of which some image is on this machine or can be downloaded."""
     found = []
     for name in names:

@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks import networks
 from benchmarks.data import datasets
-from benchmarks.data.patches import PatchSampler
+from benchmarks.data.patches import PatchBatches
 from benchmarks.data.sources import Local
 from benchmarks.measure import cost, evaluation
 from benchmarks.measure.evaluation import Upscale
@@ -87,7 +87,7 @@ def train(work: Work) -> None:
                 f"{run.path(WEIGHTS)}: is damaged or of other settings, and no record of it is left; "
                 "restore it, or train the run again"
             )
-        sampler = PatchSampler(
+        patches = PatchBatches(
             datasets.get(settings.data), run.scale, settings.lr_patch, settings.batch_size, run.seed, settings.augment
         )
         initial = read_weights(job.start.path(WEIGHTS)) if job.start else None
@@ -104,7 +104,7 @@ def train(work: Work) -> None:
             earlier = loop.train(
                 run,
                 _network(job, trained=False).module(),
-                sampler,
+                patches,
                 settings,
                 device=job.device,
                 fingerprint=fingerprint,
@@ -118,7 +118,7 @@ def train(work: Work) -> None:
         except checkpoints.CheckpointError as error:
             raise RefusedRun(str(error)) from error
     else:
-        earlier = (checkpoints.load(checkpoint, fingerprint) or {}).get("processes", [])
+        earlier = (checkpoints.load_checkpoint(checkpoint, fingerprint) or {}).get("processes", [])
     files = {file: sha256(run.path(file)) for file in (WEIGHTS, "training.csv") if run.path(file).is_file()}
     run.record("train", fingerprint, {**process.facts(earlier), "inputs": inputs}, files)
     checkpoint.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ def as_bytes(content: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
+def load_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
     """Return the content of a checkpoint, its tensors on the CPU, or None where there is none.
 
     Raises CheckpointError for a damaged file, and for one with another fingerprint, which belongs to another training.

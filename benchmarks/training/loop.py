@@ -1,6 +1,6 @@
 """Training: one plain loop, from the first patch to weights.safetensors.
 
-The outcome is a function of the network's initial weights, the sampler, the protocol's training, the run's seed and
+The outcome is a function of the network's initial weights, the patches, the protocol's training, the run's seed and
 the machine. Patches are a pure function of the iteration, so the position in the data is the iteration alone.
 On a CPU the same number of threads gives the same bits. On a GPU cuDNN is held to deterministic algorithms; what a
 network adds up there in atomic operations (scatter, index_add) may still differ in the last bits between runs.
@@ -26,7 +26,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import results
 from ablations.schema import Training
-from benchmarks.data.patches import PatchSampler, loader
+from benchmarks.data.patches import PatchBatches, loader
 from benchmarks.measure.provenance import Process
 from benchmarks.training import checkpoints
 from benchmarks.training.schedule import learning_rate
@@ -64,7 +64,7 @@ class Step:
 def train(
     run: results.Run,
     model: nn.Module,
-    sampler: PatchSampler,
+    patches: PatchBatches,
     training: Training,
     *,
     device: torch.device,
@@ -82,7 +82,7 @@ def train(
 
     `model` maps RGB (n, 3, h, w) in [0, 1] to (n, 3, scale h, scale w). It is moved to `device`, and holds in the end
     the weights that are kept. `fingerprint` stands for everything that decides the outcome: a checkpoint with another
-    one is refused (`checkpoints.load`). `about` is what weights.safetensors says of itself. `validate` returns PSNR
+    one is refused (`checkpoints.load_checkpoint`). `about` is what weights.safetensors says of itself. `validate` returns PSNR
     (dB) and SSIM of the network it is given, every `training.validation.every` iterations; it cannot influence the
     training. `initial` holds weights to begin from (`warm_start`). `on_step` is called after each step, on a GPU after
     at most 50. `on_phase` is called where a phase of a step ends, with its name: data, forward, backward (the loss
@@ -115,7 +115,7 @@ def train(
 
     # Where to begin
     path = run.path("checkpoint.pt")
-    if stored := checkpoints.load(path, fingerprint):
+    if stored := checkpoints.load_checkpoint(path, fingerprint):
         try:
             for name, part in state.items():
                 part.load_state_dict(stored[name])
@@ -144,7 +144,7 @@ def train(
     unchecked: list[tuple[int, float, Tensor]] = []  # iteration, learning rate, (loss, norm of the gradient)
     ended = on_phase or (lambda phase: None)
     saved, clock = start, time.perf_counter() - seconds
-    batches = loader(sampler, start, training.iterations, training.workers)
+    batches = loader(patches, start, training.iterations, training.workers)
     # closed, or the frame of an exception would keep the workers, and this process would wait for them for ever
     with _reproducible_cudnn(), noted_signals() as signals, contextlib.closing(batches):
         for iteration, (lr, hr) in zip(range(start + 1, training.iterations + 1), batches, strict=True):

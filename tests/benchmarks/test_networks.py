@@ -107,7 +107,7 @@ def test_a_file_that_says_nothing_is_what_the_user_says(tmp_path: Path, suffix: 
         torch.save(tensors, file)
     else:
         safetensors.torch.save_file(tensors, file, {"fingerprint": "f" * 64})  # as older versions wrote it
-    assert networks.describe(file) is None
+    assert networks.description_of(file) is None
     with pytest.raises(NetworkError, match=rf"other\.{suffix}: does not say of which network it is"):
         of_weights(file)
     network = of_weights(file, model="spin", scale=2, config=PARALLEL)

@@ -356,7 +356,7 @@ def test_device_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_description_of_a_device() -> None:
-    described = devices.describe(CPU)
+    described = devices.device_facts(CPU)
     assert list(described) == ["kind", "name", "threads"]
     assert described["kind"] == "cpu"
     assert described["name"]
@@ -370,4 +370,4 @@ def test_network_upscale_on_a_gpu_agrees_with_the_cpu() -> None:
     expected = network_upscale(network, CPU)(lr)
     cuda = devices.device("cuda")
     np.testing.assert_allclose(network_upscale(network, cuda)(lr), expected, atol=5e-3)
-    assert devices.describe(cuda)["kind"] == "cuda"
+    assert devices.device_facts(cuda)["kind"] == "cuda"

@@ -27,9 +27,17 @@ from benchmarks.data.sources import Local
 from benchmarks.measure import evaluation
 from benchmarks.measure.quality import eight_bit, psnr, ssim
 from benchmarks.networks import Network, NetworkError
-from benchmarks.pictures import PictureError, common_scale, comparison, pair, stored_name
-from benchmarks.pictures import network as named
-from benchmarks.pictures.comparison import COLOURS, EDGE, LEAST, Shown, compare, differing_box, differing_image
+from benchmarks.pictures import comparison
+from benchmarks.pictures.comparison import (
+    COLOURS,
+    EDGE,
+    LEAST,
+    UpscaledImage,
+    differing_box,
+    differing_image,
+    draw_comparison,
+)
+from benchmarks.pictures.named import PictureError, common_scale, image_pair, named_network, picture_name
 from foundation import SpinbenchError
 from results import Run, pictures
 from results.comparison import Box, Comparison
@@ -50,8 +58,8 @@ def pair_of(hr: RGB) -> Pair:
     return Pair("x", hr, imresize(hr, 1 / SCALE), "imresize-symmetric")
 
 
-def shown(name: str, sr: RGB) -> Shown:
-    return Shown(Network(name, SCALE, name=name, label=name.upper(), source="published weights"), sr)
+def shown(name: str, sr: RGB) -> UpscaledImage:
+    return UpscaledImage(Network(name, SCALE, name=name, label=name.upper(), source="published weights"), sr)
 
 
 # The box
@@ -116,12 +124,12 @@ def test_a_single_network_is_shown_where_it_errs_most(names: tuple[str, ...]) ->
 def test_boxes_that_do_not_fit_are_refused() -> None:
     one = pair_of(noise(0, 40, 48))
     with pytest.raises(PictureError, match=r"box 40,0,11,11: reaches outside of x, 48x40 pixels"):
-        comparison.check_box(Box(x=40, y=0, width=11, height=11), one, [])
+        comparison.check_crop(Box(x=40, y=0, width=11, height=11), one, [])
     with pytest.raises(PictureError, match=r"box 0,0,11,10: expected at least 11x11 pixels"):
-        comparison.check_box(Box(x=0, y=0, width=11, height=10), one, [])
-    comparison.check_box(Box(x=37, y=29, width=11, height=11), one, [])
+        comparison.check_crop(Box(x=0, y=0, width=11, height=10), one, [])
+    comparison.check_crop(Box(x=37, y=29, width=11, height=11), one, [])
     with pytest.raises(PictureError, match="48x36 pixels"):  # a result that covers less
-        comparison.check_box(Box(x=37, y=29, width=11, height=11), one, [shown("smsr", noise(0, 36, 48))])
+        comparison.check_crop(Box(x=37, y=29, width=11, height=11), one, [shown("smsr", noise(0, 36, 48))])
     with pytest.raises(PictureError, match="16x40 pixels, expected at least 19"):
         small = pair_of(noise(0, 40, 16))
         differing_box(small, SCALE, [shown("imdn", small.hr)])
@@ -134,7 +142,7 @@ def test_values_are_those_of_the_benchmark() -> None:
     hr, sr = noise(0, 80, 96), noise(1, 80, 96)
     narrow = noise(2, 72, 88)  # a network that takes a multiple of pixels only
     box = Box(x=13, y=22, width=31, height=17)
-    facts, images = compare(
+    facts, images = draw_comparison(
         "Set5/x", "by hand", pair_of(hr), SCALE,
         [shown("imdn", sr), shown("smsr", narrow), shown("carn", hr.copy())], box, "by hand",
     )  # fmt: skip
@@ -158,7 +166,7 @@ def test_errors_share_their_scale() -> None:
     near[20:40, 20:40] += 20  # grey: Y changes by 219/255 of it
     far[20:40, 20:40] += 60
     box = Box(x=16, y=16, width=32, height=32)
-    facts, images = compare("x", "", pair_of(hr), SCALE, [shown("imdn", near), shown("carn", far)], box, "")
+    facts, images = draw_comparison("x", "", pair_of(hr), SCALE, [shown("imdn", near), shown("carn", far)], box, "")
     assert facts.largest_error == math.ceil(60 * 219 / 255)
     nothing, end = (np.array(COLOURS(value, bytes=True)[:3]) for value in (0.0, 60 * 219 / 255 / facts.largest_error))
     third = np.array(COLOURS(20 * 219 / 255 / facts.largest_error, bytes=True)[:3])
@@ -172,7 +180,7 @@ def test_errors_share_their_scale() -> None:
 
 def test_the_overview_is_reduced_and_marks_the_box() -> None:
     hr = np.full((400, 1000, 3), 128, np.uint8)
-    facts, images = compare(
+    facts, images = draw_comparison(
         "x", "", pair_of(hr), SCALE, [shown("imdn", hr)], Box(x=500, y=100, width=200, height=50), ""
     )
     overview = images[facts.overview]
@@ -213,27 +221,27 @@ def test_the_image_where_networks_are_furthest_apart() -> None:
 
 
 def test_pairs_come_from_sets_and_files(tmp_path: Path) -> None:
-    title, one = pair("embedded-test/coffee", 2)
+    title, one = image_pair("embedded-test/coffee", 2)
     assert title == "embedded-test/coffee"
     assert np.array_equal(one.lr, datasets.get("embedded-test").pair("coffee", 2).lr)
     hr = noise(0, 41, 39)
     Image.fromarray(hr).save(tmp_path / "x.y.png")
-    title, one = pair(str(tmp_path / "x.y.png"), SCALE)
+    title, one = image_pair(str(tmp_path / "x.y.png"), SCALE)
     assert title == "x.y.png"
     assert np.array_equal(one.hr, hr[:40, :36])
     assert np.array_equal(one.lr, imresize(hr[:40, :36], 1 / SCALE))
-    assert pair(f"{tmp_path}/x.y", SCALE)[0] == f"folder:{tmp_path.name}/x.y"
+    assert image_pair(f"{tmp_path}/x.y", SCALE)[0] == f"folder:{tmp_path.name}/x.y"
     with pytest.raises(PictureError, match=r"image 'absent.png': no such file, expected one, or SET/NAME"):
-        pair("absent.png", SCALE)
+        image_pair("absent.png", SCALE)
     with pytest.raises(DataError, match="embedded-test has no image 'tea'"):
-        pair("embedded-test/tea", SCALE)
+        image_pair("embedded-test/tea", SCALE)
     with pytest.raises(DataError, match="no data set or folder 'Set6'"):
-        pair("Set6/img_001", SCALE)
+        image_pair("Set6/img_001", SCALE)
 
 
 @given(st.text(), st.text())
 def test_stored_names_are_plain(one: str, other: str) -> None:
-    assert pictures._PLAIN_NAME.fullmatch(stored_name("c", one, other))
+    assert pictures._PLAIN_NAME.fullmatch(picture_name("c", one, other))
 
 
 # Whose weights
@@ -247,7 +255,7 @@ def trained(root: Path, protocol: str, seed: int = 0) -> Run:
 
 def test_weights_of_runs(tmp_path: Path) -> None:
     run = trained(tmp_path, "quick")
-    one = named("full", SCALE, "table2", "quick", tmp_path)
+    one = named_network("full", SCALE, "table2", "quick", tmp_path)
     assert (one.model, one.source) == ("spin", "run quick/full-x4-s0")
     assert one.weights == Local(run.path("weights.safetensors"))
     assert "protocol" not in one.label
@@ -255,23 +263,23 @@ def test_weights_of_runs(tmp_path: Path) -> None:
     for name, tensor in one.module().state_dict().items():
         assert torch.equal(tensor, state[name])
     # where nothing is trained, those of another protocol stand in under its name
-    one = named("full", SCALE, "table1", "published", tmp_path)
+    one = named_network("full", SCALE, "table1", "published", tmp_path)
     assert (one.label, one.source) == ("SPIN (protocol quick)", "run quick/full-x4-s0")
     with pytest.raises(PictureError, match=r"full x4: no trained weights, expected .*runs/cpu/full-x4-s0/weights"):
-        named("full", SCALE, "table2", "cpu", tmp_path)
+        named_network("full", SCALE, "table2", "cpu", tmp_path)
     with pytest.raises(PictureError, match="full x2: no trained weights"):
-        named("full", 2, "table2", "quick", tmp_path)
+        named_network("full", 2, "table2", "quick", tmp_path)
 
 
 def test_published_weights_and_named_files(tmp_path: Path, mirror_folder: Path) -> None:
-    one = named("imdn", SCALE, "table1", "published", tmp_path)
+    one = named_network("imdn", SCALE, "table1", "published", tmp_path)
     assert (one.label, one.source) == ("IMDN", "published weights")
-    assert named("hpinet_m", SCALE, "table2", "quick", tmp_path).source == "published weights"
+    assert named_network("hpinet_m", SCALE, "table2", "quick", tmp_path).source == "published weights"
     file = tmp_path / "mine.safetensors"
     torch.manual_seed(3)
     own = models.build("espcn", SCALE)
     safetensors.torch.save_file(own.state_dict(), file)
-    one = named(f"espcn={file}", SCALE, "table1", "published", tmp_path)
+    one = named_network(f"espcn={file}", SCALE, "table1", "published", tmp_path)
     assert (one.source, one.weights) == (str(file), Local(file))
     assert one.label.endswith("(mine.safetensors)")
     x = torch.rand(1, 3, 8, 8)
@@ -282,14 +290,14 @@ def test_published_weights_and_named_files(tmp_path: Path, mirror_folder: Path) 
 def test_named_weights_are_what_they_say(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", "spin", 2, {"blocks": 1})
     for name in ("spin", "mine"):  # the model, the run's variant
-        one = named(f"{name}={run}", 2, "table1", "published", tmp_path)
+        one = named_network(f"{name}={run}", 2, "table1", "published", tmp_path)
         assert (one.name, one.label, one.scale, one.config["blocks"]) == (name, "Mine (run)", 2, 1)
     with pytest.raises(NetworkError, match=r"run: asked for blocks 8, but .*run\.yaml says blocks 1"):
-        named(f"full={run}", 2, "table1", "published", tmp_path)  # a variant that is defined otherwise
+        named_network(f"full={run}", 2, "table1", "published", tmp_path)  # a variant that is defined otherwise
     with pytest.raises(NetworkError, match=r"run: asked for x4, but .*run\.yaml says x2"):
-        named(f"spin={run}", 4, "table1", "published", tmp_path)
+        named_network(f"spin={run}", 4, "table1", "published", tmp_path)
     with pytest.raises(PictureError, match=r"bicubic=.*run: interpolation has no weights"):
-        named(f"bicubic={run}", 2, "table1", "published", tmp_path)
+        named_network(f"bicubic={run}", 2, "table1", "published", tmp_path)
     assert common_scale(["imdn", f"spin={run}"], None) == 2
     assert common_scale(["imdn", f"spin={run}"], 3) == 3
     assert common_scale(["imdn"], None) == 4
@@ -299,13 +307,13 @@ def test_a_run_of_another_definition_is_not_the_variant_s(tmp_path: Path) -> Non
     run_of(tmp_path / "runs" / "quick" / "full-x4-s0", "spin", SCALE, {"blocks": 1}, variant="full")
     told = r"no trained weights \(full-x4-s0: of another definition \(config.blocks: 1 -> 8\)\), expected"
     with pytest.raises(PictureError, match=told):
-        named("full", SCALE, "table2", "quick", tmp_path)
+        named_network("full", SCALE, "table2", "quick", tmp_path)
 
 
 def test_a_network_is_shown_as_it_is_measured() -> None:
     network, lr = Network("espcn", 2, ensemble=True, multiple=4), noise(0, 31, 27)
     expected = evaluation.self_ensemble(evaluation.network_upscale(network.module(), CPU))(lr[:28, :24])
-    assert np.array_equal(comparison.upscaled(network, lr, CPU).sr, eight_bit(expected))
+    assert np.array_equal(comparison.upscale_image(network, lr, CPU).sr, eight_bit(expected))
 
 
 @pytest.mark.parametrize(
@@ -319,14 +327,14 @@ def test_a_network_is_shown_as_it_is_measured() -> None:
 )
 def test_networks_without_weights_say_so(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(PictureError) as error:
-        named(name, SCALE, "table1", "published", tmp_path)
+        named_network(name, SCALE, "table1", "published", tmp_path)
     assert words in str(error.value)
 
 
 def test_a_checkpoint_that_is_not_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPINBENCH_MIRROR", str(tmp_path))
     with pytest.raises(PictureError, match="imdn x4: its checkpoint is not in the mirror"):
-        named("imdn", SCALE, "table1", "published", tmp_path)
+        named_network("imdn", SCALE, "table1", "published", tmp_path)
 
 
 # The command
@@ -373,7 +381,7 @@ def test_compare(picture: Picture, espcn: list[str], tmp_path: Path) -> None:
     assert f"box {facts.box}: {facts.box_rule}" in output
     assert "[3/3]" in output
     # the values are those of an evaluation of the set
-    upscale = evaluation.network_upscale(named(espcn[0], 2, "table1", "published").module(), CPU)
+    upscale = evaluation.network_upscale(named_network(espcn[0], 2, "table1", "published").module(), CPU)
     for panel, upscaler in zip(facts.panels, (evaluation.bicubic_upscale(2), upscale), strict=False):
         rows = evaluation.evaluate(upscaler, datasets.get("embedded-test"), 2, limit=1)
         (row,) = rows[rows.image == "chelsea"].to_dict("records")

@@ -22,9 +22,9 @@ import ablations
 import models
 from benchmarks.data.datasets import Pair
 from benchmarks.measure.evaluation import network_upscale
-from benchmarks.pictures import PictureError, superpixel_views
-from benchmarks.pictures import pair as own_pair
+from benchmarks.pictures import superpixel_views
 from benchmarks.pictures import superpixels as seen
+from benchmarks.pictures.named import PictureError, image_pair
 from foundation import SpinbenchError
 from models.spin import quantisation
 from models.spin.network import SPIN
@@ -61,16 +61,16 @@ def picture(height: int = 23, width: int = 31, seed: int = 0) -> NDArray[np.uint
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def watched(model: SPIN, lr: NDArray[np.uint8]) -> list[seen.Watched]:
+def watched(model: SPIN, lr: NDArray[np.uint8]) -> list[seen.Observed]:
     """`watch` for a network in float64: the evaluation gives float32, so the first layer converts."""
     hook = model.register_forward_pre_hook(lambda _, given: (given[0].double(),))
-    found = seen.watch(model, lr, CPU)
+    found = seen.observe(model, lr, CPU)
     hook.remove()
     return found
 
 
 @pytest.fixture(params=list(VARIANTS))
-def case(request: pytest.FixtureRequest) -> tuple[str, list[seen.Watched], list[dict[str, Any]]]:
+def case(request: pytest.FixtureRequest) -> tuple[str, list[seen.Observed], list[dict[str, Any]]]:
     """A variant, what was watched in its blocks, and what the oracle says of them."""
     model, lr = network(request.param, 0.1 if request.param == "exp" else 3.0), picture()
     return request.param, watched(model, lr), list(oracle(model, lr))
@@ -174,7 +174,7 @@ def test_a_pass_that_is_watched_is_the_same(variant: str, monkeypatch: pytest.Mo
     given: list[Any] = []
     for block in model.blocks:
         block.associate.register_forward_hook(lambda _, __, out: given.append(out))
-    kept = seen.watch(model, lr, CPU)
+    kept = seen.observe(model, lr, CPU)
     assert np.array_equal(during[0], before)
     assert np.array_equal(network_upscale(model, CPU)(lr), before)
     assert all(own.superpixels is one for own, one in zip(kept, given, strict=False))
@@ -185,7 +185,7 @@ def test_a_pass_that_is_watched_is_the_same(variant: str, monkeypatch: pytest.Mo
 def test_hooks_are_removed_after_an_error() -> None:
     model = network("full")
     with pytest.raises(ValueError, match=r"at least 7 pixels.*not 6x40"):
-        seen.watch(model, picture(6, 40), CPU)
+        seen.observe(model, picture(6, 40), CPU)
     assert not any(each._forward_hooks or each._forward_pre_hooks for each in model.modules())
 
 
@@ -224,7 +224,7 @@ def test_svq_is_looked_at_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_patch_has_nothing_to_see() -> None:
-    assert seen.watch(network("full", spca=False, ispa=False).float(), picture(), CPU) == []
+    assert seen.observe(network("full", spca=False, ispa=False).float(), picture(), CPU) == []
 
 
 # Associations at their limits, and the automatic choice
@@ -232,7 +232,7 @@ def test_patch_has_nothing_to_see() -> None:
 
 def test_loud_features_underflow_and_saturate() -> None:
     model, lr = network("full", 1e4).float(), picture()
-    block = seen.watch(model, lr, CPU)[0]
+    block = seen.observe(model, lr, CPU)[0]
     found = seen.assignment(block)
     (sight,) = block.superpixels.by_pixel()
     there = sight.superpixels >= 0
@@ -245,7 +245,7 @@ def test_loud_features_underflow_and_saturate() -> None:
 
 def test_a_single_superpixel() -> None:
     """An image of one cell: every association is 1, and the first pixels in raster order are selected."""
-    block = seen.watch(network("full", superpixel_sizes=(12,)).float(), picture(13, 20), CPU)[0]
+    block = seen.observe(network("full", superpixel_sizes=(12,)).float(), picture(13, 20), CPU)[0]
     found = seen.assignment(block)
     assert (found.superpixel == 0).all() and found.saturated == 1 and (found.entropy == 0).all()
     one = seen.superpixel(block, found, 0)
@@ -275,7 +275,9 @@ def pair() -> Pair:
 
 def drawn(pair: Pair, variant: str = "full", **options: Any) -> tuple[stored.Superpixels, dict[str, NDArray[np.uint8]]]:
     model = network(variant).float()
-    return superpixel_views.draw("a set/p", pair, 2, model, label=variant, source="a file", device=CPU, **options)
+    return superpixel_views.draw_superpixels(
+        "a set/p", pair, 2, model, label=variant, source="a file", device=CPU, **options
+    )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -283,7 +285,7 @@ def test_facts_are_those_of_the_values(pair: Pair, variant: str) -> None:
     facts, images = drawn(pair, variant)
     assert set(facts.files) == set(images)
     assert (facts.size, facts.depth, facts.scale, facts.zoom) == ((35, 30), 2, 2, 8)
-    blocks = seen.watch(network(variant).float(), pair.lr, CPU)
+    blocks = seen.observe(network(variant).float(), pair.lr, CPU)
     first = seen.most_undecided(seen.assignment(blocks[0]))
     assert facts.at == first[::-1]
     for block, shown in zip(blocks, facts.blocks, strict=True):
@@ -315,7 +317,7 @@ def test_drawings_show_the_values(pair: Pair) -> None:
     """In the middle of every drawn LR pixel, where no line is: its colours by the value there."""
     facts, images = drawn(pair, at=(20, 11), blocks=(2,))
     (block,) = facts.blocks
-    _, watched_block = seen.watch(network("full").float(), pair.lr, CPU)
+    _, watched_block = seen.observe(network("full").float(), pair.lr, CPU)
     belonging = seen.assignment(watched_block)
     one = seen.superpixel(watched_block, belonging, belonging.superpixel[11, 20])
     middle = {view: images[file][4::8, 4::8] for view, file in block.files.model_dump().items()}
@@ -477,15 +479,15 @@ def save(model: nn.Module, path: Path) -> None:
 
 def expected_entropy(model: nn.Module, image: Path) -> float:
     assert isinstance(model, SPIN)
-    _, pair = own_pair(str(image), 4)
-    return float(seen.assignment(seen.watch(model, pair.lr, CPU)[1]).entropy.mean(dtype=np.float64))
+    _, pair = image_pair(str(image), 4)
+    return float(seen.assignment(seen.observe(model, pair.lr, CPU)[1]).entropy.mean(dtype=np.float64))
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--untrained", "--weights", "w"], "expected one of them"),
-        (["--untrained", "--protocol", "cpu"], "--protocol cpu: says nothing about --untrained"),
+        (["--untrained", "--protocol", "cpu"], "--protocol cpu: does not apply to --untrained"),
         (["--untrained", "--at", "3"], "expected x,y"),
         (["--untrained", "--at", "3,y"], "expected whole numbers"),
         (["--untrained", "--network", "patch"], "has no superpixels"),

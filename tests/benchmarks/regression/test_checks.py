@@ -97,7 +97,7 @@ def network() -> nn.Module:
 @pytest.fixture
 def checked(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> Callable[[nn.Module], Check]:
     """The comparison of a network with the reference, but for its costs."""
-    monkeypatch.setattr(checks, "costs", lambda *arguments: None)
+    monkeypatch.setattr(checks, "comparable_costs", lambda *arguments: None)
     ((network, _),) = find([], reference=NAME)
 
     def run(model: nn.Module) -> Check:
@@ -196,7 +196,7 @@ def test_one_per_cent_of_noise_lowers_the_psnr_of_a_well_trained_network(
     mirror_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As other weights, judged by quality alone."""
-    monkeypatch.setattr(checks, "costs", lambda *arguments: None)
+    monkeypatch.setattr(checks, "comparable_costs", lambda *arguments: None)
     ((network, reference),) = find(["imdn"])
     model = network.module()
     same = Planted.as_of(network, model)
@@ -221,7 +221,7 @@ def test_the_same_weights_again(network: nn.Module, checked: Callable[..., Check
 
 
 def test_another_number_of_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(checks, "costs", lambda *arguments: None)
+    monkeypatch.setattr(checks, "comparable_costs", lambda *arguments: None)
     (tmp_path / "crops").mkdir()
     for name in datasets.get("embedded-test").hr_names():
         crop = datasets.get("embedded-test").hr(name, 4)[:160, :200]
@@ -254,13 +254,14 @@ def test_costs(reference: Reference) -> None:
 
 def test_the_grid_reaches_from_edge_to_edge() -> None:
     image = np.arange(100 * 37 * 3, dtype=np.uint32).reshape(100, 37, 3).astype(np.uint8)
-    pixels = checks.grid(image)
+    pixels = checks.sampled_pixels(image)
     assert len(pixels) == checks.GRID**2
     assert (pixels["row"].min(), pixels["row"].max()) == (0, 99)
     assert (pixels["column"].min(), pixels["column"].max()) == (0, 36)
     for row, column, *rgb in pixels.to_numpy().tolist():
         assert image[row, column].tolist() == rgb
-    assert len(checks.grid(image[:5, :3])) == checks.GRID**2  # an image smaller than the grid: some pixels twice
+    # an image smaller than the grid: some pixels twice
+    assert len(checks.sampled_pixels(image[:5, :3])) == checks.GRID**2
 
 
 def test_calibration_in_turn_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def protocol(**changes: Any) -> Training:
 
 
 class Patches:
-    """Noise patches, a pure function of the index as those of PatchSampler."""
+    """Noise patches, a pure function of the index as those of PatchBatches."""
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         generator = np.random.default_rng(index)
@@ -292,7 +292,7 @@ def test_the_real_network_and_patches(tmp_path: Path) -> None:
         where = results.Run("test", "full", scale, 0, root=tmp_path / name)
         torch.manual_seed(where.seed)
         model = models.build("spin", scale, blocks=1)
-        sampler = patches.PatchSampler(datasets.get("embedded-train"), scale, 24, 1, seed=where.seed)
+        sampler = patches.PatchBatches(datasets.get("embedded-train"), scale, 24, 1, seed=where.seed)
         loop.train(where, model, sampler, settings, device=cpu, fingerprint="f", validate=validate, on_step=on_step)
         return where
 
@@ -698,7 +698,7 @@ def test_a_signal_after_a_bad_step_saves_nothing(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="loss is nan at iteration 15"):
         train(tmp_path, {}, Interrupted(range(15, 16), "loss"))
     run = results.Run("test", "network", 2, 1, root=tmp_path)
-    content = checkpoints.load(run.path("checkpoint.pt"), "f" * 64)
+    content = checkpoints.load_checkpoint(run.path("checkpoint.pt"), "f" * 64)
     assert content is not None and content["iteration"] == 10
 
 
