@@ -59,7 +59,7 @@ def attribution(
     scale = common_scale(named, scale)
     chosen = [named_network(word, scale, experiment, protocol, folder) for word in named]
     if not chosen:
-        raise UsageError("--networks: expected one at least")
+        raise UsageError("--networks: expected at least one")
     title, pair = image_pair(image, scale)
     place, rule = detector_box(wanted, pair, scale)
     say(f"box {place}: {rule}")

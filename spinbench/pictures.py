@@ -95,7 +95,7 @@ def compare(
 
 
 def _networks(names: list[str], scale: int, experiment: str, protocol: str, root: Path) -> list[Network]:
-    """Those that were asked for, or bicubic and every variant of the experiment that has weights."""
+    """The given networks, or bicubic and every variant of the experiment with available weights."""
     from benchmarks.networks import NetworkError
     from benchmarks.pictures.named import PictureError, named_network
 

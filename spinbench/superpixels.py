@@ -1,4 +1,4 @@
-"""`spinbench picture superpixels`: superpixels and attention of the blocks of a SPIN in an image."""
+"""`spinbench picture superpixels`: superpixels and attention of the blocks of SPIN in an image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from spinbench.options import (
     integers,
 )
 
-DEFAULT = "full"  # the variant that is shown
+DEFAULT = "full"  # the default variant
 
 
 def superpixels(
@@ -49,7 +49,7 @@ def superpixels(
     threads: Threads = None,
     folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
 ) -> None:
-    """Show what the blocks of SPIN see: superpixels, the pixels one of them selects, ignored pixels, attention."""
+    """Show the superpixels of SPIN's blocks, the pixels that one of them selects, ignored pixels, and attention."""
     from benchmarks import networks
     from benchmarks.pictures.named import common_scale, image_pair, named_network, picture_name, untrained_variant
     from benchmarks.pictures.superpixel_views import draw_superpixels

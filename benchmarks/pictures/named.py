@@ -1,4 +1,4 @@
-"""Pictures of images and networks: which image, whose weights, and the name under which a picture is stored."""
+"""Networks and images as a user names them, and the name under which a picture is stored."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from results import BASELINE, ROOT, Run, collect_as, collect_elsewhere, definiti
 
 
 class PictureError(SpinbenchError):
-    """A picture that cannot be made; one line with what was asked for, and what was expected."""
+    """A picture that cannot be made; one line with the request and what was expected."""
 
 
 def named_network(text: str, scale: int, experiment: str, protocol: str, root: Path = ROOT) -> Network:
     """A network as a user names it: a variant of the experiment, a network's name, or either as NAME=WEIGHTS.
 
-    A variant that is trained has the weights of its run under the protocol (the first seed); where the protocol
-    trains nothing, those of another one, which its label then names. A network's bare name means its published
-    weights. Raises PictureError for an unknown name, or weights that are not available, and NetworkError for weights
-    of another network than is named.
+    A trained variant has the weights of its run under the protocol (the first seed), or, if the protocol trains
+    nothing, those of a run under another protocol, which the label then names. The name of a network denotes its
+    published weights. Raises PictureError for an unknown name or unavailable weights, and NetworkError for weights of
+    another network.
     """
     name, given, file = text.partition("=")
     definition = definitions.experiment(experiment, protocol, root)
@@ -58,8 +58,10 @@ def named_network(text: str, scale: int, experiment: str, protocol: str, root: P
     wanted = Run(own, name, scale, 0, root).path("weights.safetensors")
     left_out = [one for there in places.values() for one in there.left_out]
     others = [str(one) for one in left_out if (one.run.variant, one.run.scale) == (name, scale)]
-    told = f" ({'; '.join(others)})" if others else ""
-    raise PictureError(f"{name} x{scale}: no trained weights{told}, expected {wanted}, or a file named as {name}=FILE")
+    reasons = f" ({'; '.join(others)})" if others else ""
+    raise PictureError(
+        f"{name} x{scale}: no trained weights{reasons}, expected {wanted}, or a file named as {name}=FILE"
+    )
 
 
 def untrained_variant(name: str, scale: int, experiment: str) -> Network:
@@ -72,7 +74,7 @@ def untrained_variant(name: str, scale: int, experiment: str) -> Network:
 
 
 def common_scale(texts: Sequence[str], scale: int | None) -> int:
-    """The scale that is asked for; else that of the first NAME=WEIGHTS whose weights say it, else 4."""
+    """The given scale; by default that of the first NAME=WEIGHTS with a description, or 4."""
     if scale is not None:
         return scale
     files = [Path(file) for _, given, file in (text.partition("=") for text in texts) if given]
@@ -81,9 +83,9 @@ def common_scale(texts: Sequence[str], scale: int | None) -> int:
 
 
 def image_pair(image: str, scale: int) -> tuple[str, Pair]:
-    """An HR and LR pair with its full name, from SET/NAME or an image file, whose LR is then made by `imresize`.
+    """The full name and the HR and LR pair of SET/NAME or of an image file, whose LR image is made by `imresize`.
 
-    Raises PictureError for a text that is neither, DataError for an unknown set or image or a damaged file.
+    Raises PictureError for any other text, DataError for an unknown set or image or a damaged file.
     """
     path = Path(image)
     if path.is_file():
@@ -97,24 +99,24 @@ def image_pair(image: str, scale: int) -> tuple[str, Pair]:
 
 
 def picture_name(*parts: str) -> str:
-    """A picture's name in results/pictures, from texts of any kind: lower case, hyphens for what may not be in it."""
+    """A name for a picture in results/pictures: the texts in lower case, with hyphens for disallowed characters."""
     return re.sub(r"[^a-z0-9._]+", "-", "-".join(parts).lower()).strip("-._")[:100]
 
 
 def _with_weights(name: str, file: Path, scale: int, experiment: Experiment) -> Network:
-    """Weights that a user says are of a variant, of a network, or of the variant whose run they come from."""
+    """The network of NAME=WEIGHTS, where NAME is a variant, a network, or the variant of the weights' run."""
     if name == BASELINE:
         raise PictureError(f"{name}={file}: interpolation has no weights")
-    said: dict[str, Any] = {"model": name}
+    expected: dict[str, Any] = {"model": name}
     if name in experiment.variants:
-        said = _as_defined(_variant(name, experiment))
-    found = networks.of_weights(file, scale=scale, **said)
+        expected = _as_defined(_variant(name, experiment))
+    found = networks.of_weights(file, scale=scale, **expected)
     label = experiment.variants[name].label if name in experiment.variants else found.label
     return replace(found, name=name, label=f"{label} ({file.name})")
 
 
 def _variant(name: str, experiment: Experiment) -> Variant:
-    """The experiment's variant of this name, or a network of the registry with its published weights."""
+    """The variant of this name in the experiment, or a network of the registry with its published weights."""
     if name == BASELINE:
         return Variant(label="Bicubic", model=BASELINE)
     if name in experiment.variants:
@@ -129,6 +131,6 @@ def _variant(name: str, experiment: Experiment) -> Variant:
 
 
 def _as_defined(variant: Variant) -> dict[str, Any]:
-    """All that the definition of a variant says of its network, with which its weights have to agree."""
+    """The properties of a network that the definition of its variant fixes; its weights have to agree with them."""
     config = networks.full_configuration(str(variant.model), variant.config)
     return {"model": variant.model, "config": config, "ensemble": variant.ensemble, "multiple": variant.multiple}

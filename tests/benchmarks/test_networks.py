@@ -86,7 +86,7 @@ def test_every_scale_fits_these_and_one_is_right(tmp_path: Path, model: str, kin
     weights = run_of(tmp_path / "run", model, 3) if kind == "run" else file_of(tmp_path / "a.safetensors", model, 3)
     same(Network(model, 2, weights=Local(descriptions.file_of(weights))), state(model, 3))  # as said: all tensors fit
     assert of_weights(weights).scale == of_weights(weights, model=model, scale=3).scale == 3
-    with pytest.raises(NetworkError, match=r"asked for x2, but .*(run\.yaml|a\.safetensors) says x3"):
+    with pytest.raises(NetworkError, match=r"requested x2, but .*(run\.yaml|a\.safetensors) says x3"):
         of_weights(weights, model=model, scale=2)
 
 
@@ -108,7 +108,7 @@ def test_a_file_that_says_nothing_is_what_the_user_says(tmp_path: Path, suffix: 
     else:
         safetensors.torch.save_file(tensors, file, {"fingerprint": "f" * 64})  # as older versions wrote it
     assert networks.description_of(file) is None
-    with pytest.raises(NetworkError, match=rf"other\.{suffix}: does not say of which network it is"):
+    with pytest.raises(NetworkError, match=rf"other\.{suffix}: does not name its network"):
         of_weights(file)
     network = of_weights(file, model="spin", scale=2, config=PARALLEL)
     same(network, tensors)
@@ -121,12 +121,12 @@ def test_a_file_that_says_nothing_is_what_the_user_says(tmp_path: Path, suffix: 
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"model": "imdn"}, r"run: asked for imdn, but .*run\.yaml says spin \(variant mine\)"),
-        ({"model": "spin", "scale": 2}, r"run: asked for x2, but .*run\.yaml says x3"),
-        ({"config": {"blocks": 2}}, r"run: asked for blocks 2, but .*run\.yaml says blocks 1"),
+        ({"model": "imdn"}, r"run: requested imdn, but .*run\.yaml says spin \(variant mine\)"),
+        ({"model": "spin", "scale": 2}, r"run: requested x2, but .*run\.yaml says x3"),
+        ({"config": {"blocks": 2}}, r"run: requested blocks 2, but .*run\.yaml says blocks 1"),
         (
             {"config": models.configuration("spin", blocks=1, spca=False)},
-            "asked for spca False, arrangement sequential, but .* says spca True, arrangement parallel",
+            "requested spca False, arrangement sequential, but .* says spca True, arrangement parallel",
         ),
         ({"config": {"bloks": 1}}, "spin has no configuration 'bloks'; did you mean 'blocks'"),
     ],
@@ -154,9 +154,7 @@ def test_what_agrees_with_a_run_changes_nothing(tmp_path: Path, said: dict[str, 
 def test_another_network_s_weights_in_the_folder_of_a_run(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", "carn", 4)
     file_of(run / "weights.safetensors", "carn", 2)
-    with pytest.raises(
-        NetworkError, match=r"weights.safetensors: by its own account .* of x2, but .*run\.yaml says x4"
-    ):
+    with pytest.raises(NetworkError, match=r"weights\.safetensors: its own metadata say x2, but .*run\.yaml says x4"):
         of_weights(run)
     file_of(run / "other.safetensors", "carn", 2)  # what lies there besides is not described by run.yaml
     assert of_weights(run / "other.safetensors").scale == 2
@@ -188,7 +186,7 @@ def test_a_damaged_run_yaml_is_one_line(spinbench: Spinbench, tmp_path: Path, co
 def test_damaged_metadata_are_one_line(tmp_path: Path, said: str) -> None:
     file = tmp_path / "a.safetensors"
     safetensors.torch.save_file(state("srcnn", 4), file, {ENTRY: said})
-    with pytest.raises(NetworkError, match=r"^.*a\.safetensors: its metadata do not say what it is of \(.*\)$"):
+    with pytest.raises(NetworkError, match=r"^.*a\.safetensors: its metadata do not describe a network \(.*\)$"):
         of_weights(file, model="srcnn")
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
@@ -221,7 +219,7 @@ def test_runs_without_weights_of_their_own(tmp_path: Path, mirror_folder: Path) 
     (tmp_path / "bicubic" / "run.yaml").write_text(yaml.safe_dump({"source": "baseline", "stages": stages}))
     network = of_weights(tmp_path / "bicubic")
     assert np.array_equal(network.upscaler(CPU)(lr_image()), bicubic_upscale(3)(lr_image()))
-    with pytest.raises(NetworkError, match=r"asked for spin, but .*run\.yaml says bicubic"):
+    with pytest.raises(NetworkError, match=r"requested spin, but .*run\.yaml says bicubic"):
         of_weights(tmp_path / "bicubic", model="spin")
     with pytest.raises(NetworkError, match="bicubic: interpolation, expected a network"):
         network.module()
@@ -232,7 +230,7 @@ def test_runs_without_weights_of_their_own(tmp_path: Path, mirror_folder: Path) 
     [
         (("espcn", 4), "espcn x4: no published checkpoint is registered"),
         (("imdn", 4), r"imdn x4: its checkpoint is not in the mirror \(IMDN_x4.pth\)"),
-        (("spin", 4, {"blocks": 2}), "spin x4: asked for blocks 2, but its published checkpoint says blocks 8"),
+        (("spin", 4, {"blocks": 2}), "spin x4: requested blocks 2, but its published checkpoint says blocks 8"),
         (("spim", 4), "unknown network 'spim'"),
     ],
 )
@@ -323,7 +321,7 @@ def test_evaluating_a_run_gives_its_own_quality(
     assert f"{model}{'+' if variant == 'deep' else ''} x3" in out
     assert ("(blocks 1, arrangement parallel)" in out) == (variant == "deep")
     error = refused(spinbench("evaluate", model, "--weights", run, "--scale", 2, *arguments))
-    assert f"{run}: asked for x2, but {run / 'run.yaml'} says x3" in error
+    assert f"{run}: requested x2, but {run / 'run.yaml'} says x3" in error
 
 
 def test_a_run_of_another_depth_is_exported_and_comes_back(spinbench: Spinbench, trained: Path, tmp_path: Path) -> None:
@@ -333,9 +331,9 @@ def test_a_run_of_another_depth_is_exported_and_comes_back(spinbench: Spinbench,
     assert "tensors of spin+ x3 (blocks 1, arrangement parallel)" in out
     same(of_weights(output, model="spin", scale=3, config=PARALLEL), of_weights(run).module().state_dict())
     error = refused(spinbench("export-published", run, tmp_path / "other.pth", "--model", "imdn"))
-    assert "asked for imdn, but" in error
+    assert "requested imdn, but" in error
     error = refused(spinbench("export-published", output, tmp_path / "other.pth"))
-    assert f"{output}: does not say of which network it is" in error
+    assert f"{output}: does not name its network" in error
     assert not (tmp_path / "other.pth").exists()
 
 
@@ -343,8 +341,8 @@ def test_upscaling_with_a_run_is_as_it_was_measured(spinbench: Spinbench, traine
     run, picture = trained / "runs" / "tiny" / "deep-x3-s0", tmp_path / "a.png"
     Image.fromarray(lr_image()).save(picture)
     arguments = [picture, "--weights", run, "--output", tmp_path / "out", "--device", "cpu"]
-    assert "asked for imdn, but" in refused(spinbench("upscale", *arguments, "--model", "imdn"))
-    assert "asked for blocks 4, but" in refused(spinbench("upscale", *arguments, "--config", "blocks=4"))
+    assert "requested imdn, but" in refused(spinbench("upscale", *arguments, "--model", "imdn"))
+    assert "requested blocks 4, but" in refused(spinbench("upscale", *arguments, "--config", "blocks=4"))
     assert not (tmp_path / "out").exists()
     code, out, err = spinbench("upscale", *arguments)
     assert code == 0, err
@@ -359,13 +357,13 @@ def test_upscaling_with_a_run_is_as_it_was_measured(spinbench: Spinbench, traine
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["imdn"], "imdn: expected --weights or --published; --untrained insists on random weights"),
+        (["imdn"], "imdn: expected --weights or --published, or --untrained for random weights"),
         (["imdm"], "unknown network 'imdm'; did you mean 'imdn'"),
         (["imdn", "--published", "--untrained"], "--published and --untrained: expected one of them"),
         (["imdn", "--untrained", "--weights", "x"], "--weights and --untrained: expected one of them"),
         (
             ["spin", "--published", "--config", "blocks=4"],
-            "asked for blocks 4, but its published checkpoint says blocks",
+            "requested blocks 4, but its published checkpoint says blocks",
         ),
         (["spin", "--untrained", "--config", "blocks=1", "--config", "blocks=2"], "blocks is given twice"),
         (["spin", "--untrained", "--config", "blocks=["], "--config blocks=[: not valid YAML"),
@@ -422,7 +420,7 @@ def test_images_that_no_mean_holds_are_said(spinbench: Spinbench, tmp_path: Path
     Image.fromarray(lr_image(60, 60)).save(tmp_path / "noise.png")
     code, out, err = spinbench("evaluate", "bicubic", "--data", tmp_path)
     assert code == 0, err
-    assert f"folder:{tmp_path.name}, rcan: 1 of 2 images are as HR (PSNR infinite) and not in the mean of PSNR" in out
+    assert f"folder:{tmp_path.name}, rcan: 1 of 2 images equal HR (infinite PSNR) and are left out of its mean" in out
 
 
 def test_a_folder_by_two_names_is_measured_once(spinbench: Spinbench, tmp_path: Path) -> None:

@@ -257,7 +257,7 @@ def test_div2k_without_its_archives_is_missing(tiny_div2k: dict[str, np.ndarray]
         archive_file(archive.path).unlink()
     assert dataset.missing(4) == ["0001", "0002"]
     assert dataset.checksum(4) == before
-    with pytest.raises(DataError, match=r"DIV2K_train_HR\.zip: not there; put http"):
+    with pytest.raises(DataError, match=r"DIV2K_train_HR\.zip: missing; put http"):
         dataset.pair("0001", 4)
 
 

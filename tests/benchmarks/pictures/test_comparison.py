@@ -292,9 +292,9 @@ def test_named_weights_are_what_they_say(tmp_path: Path) -> None:
     for name in ("spin", "mine"):  # the model, the run's variant
         one = named_network(f"{name}={run}", 2, "table1", "published", tmp_path)
         assert (one.name, one.label, one.scale, one.config["blocks"]) == (name, "Mine (run)", 2, 1)
-    with pytest.raises(NetworkError, match=r"run: asked for blocks 8, but .*run\.yaml says blocks 1"):
+    with pytest.raises(NetworkError, match=r"run: requested blocks 8, but .*run\.yaml says blocks 1"):
         named_network(f"full={run}", 2, "table1", "published", tmp_path)  # a variant that is defined otherwise
-    with pytest.raises(NetworkError, match=r"run: asked for x4, but .*run\.yaml says x2"):
+    with pytest.raises(NetworkError, match=r"run: requested x4, but .*run\.yaml says x2"):
         named_network(f"spin={run}", 4, "table1", "published", tmp_path)
     with pytest.raises(PictureError, match=r"bicubic=.*run: interpolation has no weights"):
         named_network(f"bicubic={run}", 2, "table1", "published", tmp_path)

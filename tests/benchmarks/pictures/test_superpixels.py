@@ -466,8 +466,8 @@ def test_a_run_is_looked_at_as_what_it_is(spinbench: Spinbench, tmp_path: Path) 
     facts = read(spinbench)
     assert (facts.network, facts.source, facts.scale, facts.depth) == ("Mine (run)", str(run), 2, 1)
     for arguments, words in (
-        (["--network", "full"], "asked for blocks 8, arrangement sequential, but .* says blocks 1, arrangement par"),
-        (["--network", "spin", "--scale", 4], "asked for x4, but .* says x2"),
+        (["--network", "full"], "requested blocks 8, arrangement sequential, but .* says blocks 1, arrangement par"),
+        (["--network", "spin", "--scale", 4], "requested x4, but .* says x2"),
     ):
         with pytest.raises(SpinbenchError, match=words):
             spinbench(path, "--weights", run, *arguments, "--name", "other")
