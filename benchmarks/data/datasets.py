@@ -169,11 +169,6 @@ class Dataset:
         return [self.hr_source(image, scale)] + ([] if lr is None else [lr])
 
 
-def names() -> list[str]:
-    """The names of all sets, including Manga109, which the user has to provide; see `SETS`."""
-    return list(SETS)
-
-
 def get(name_or_folder: str) -> Dataset:
     """The set of this name, or of all images in this folder (sorted; sub-folders and other files are ignored).
 

@@ -25,7 +25,6 @@ Upscale = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 Progress = Callable[[int, int, str], None]  # images done, number of images, name of the last one
 
 COLUMNS = ["dataset", "lr_origin", "convention", "image", "psnr", "ssim"]
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class EvaluationError(SpinbenchError):
@@ -88,16 +87,12 @@ def _scores(upscale: Upscale, pair: Pair, scale: int, conventions: Sequence[str]
     return [scores(sr, pair.hr, scale, convention) for convention in conventions]
 
 
-def network_upscale(model: nn.Module, device: torch.device, precision: str = "float32") -> Upscale:
+def network_upscale(model: nn.Module, device: torch.device) -> Upscale:
     """Return the upscaler of a network, which is moved to `device` and upscales one image at a time.
 
     The network runs in eval mode without gradients; after each image the modes of its modules are restored.
-    `precision` is "float32", or "bfloat16" or "float16" for autocast to it.
-    Raises ValueError for another precision; the upscaler raises it for an output that is not one RGB image.
+    The upscaler raises ValueError for an output that is not one RGB image.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"unknown precision {precision!r}, expected one of {', '.join(PRECISIONS)}")
-    dtype = PRECISIONS[precision]
     model.to(device)
 
     def upscale(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -106,10 +101,7 @@ def network_upscale(model: nn.Module, device: torch.device, precision: str = "fl
         training = [module for module in model.modules() if module.training]
         model.eval()
         try:
-            with (
-                torch.inference_mode(),
-                torch.autocast(device.type, dtype, enabled=dtype != torch.float32),
-            ):
+            with torch.inference_mode():
                 sr = model(torch.from_numpy(planes).to(device))
         finally:
             for module in training:

@@ -17,7 +17,6 @@ import models
 import results
 from benchmarks.measure import cost, provenance
 
-FILE = results.ROOT / "speed.csv"
 EDGES = (0.5, 0.75, 1.0, 1.5)  # edge lengths relative to the common size
 # the key of a row: a new measurement replaces the row with the same key
 KEY = ["network", "scale", "lr_height", "lr_width", "device", "device_name", "threads", "dtype"]

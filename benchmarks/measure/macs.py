@@ -44,11 +44,10 @@ class CostError(SpinbenchError):
 class Macs:
     """Multiply-adds of one forward pass on one RGB image of `lr_size` (H, W).
 
-    by_module         MACs of every submodule, including its descendants, by dotted name; "" is the network
-    by_operator       MACs of the counted operators
-    zero_operators    the operators that occurred and count as zero
-    uncalled_modules  modules with parameters that were not called: unused, or used through their parameters only
-    activations       number of elements that the counted operators write
+    by_module       MACs of every submodule, including its descendants, by dotted name; "" is the network
+    by_operator     MACs of the counted operators
+    zero_operators  the operators that occurred and count as zero
+    activations     number of elements that the counted operators write
     """
 
     total: int
@@ -56,7 +55,6 @@ class Macs:
     by_module: dict[str, int]
     by_operator: dict[str, int]
     zero_operators: tuple[str, ...]
-    uncalled_modules: tuple[str, ...]
     activations: int
 
 
@@ -100,14 +98,12 @@ def macs(model: nn.Module, lr_size: tuple[int, int]) -> Macs:
         where = max((name for name in by_module if analysis.unsupported_ops(name)[operator]), key=len)
         place = f"module {where!r}" if where else "the network itself"
         raise CostError(f"{kind}: operator {operator} in {place} has no MAC handler and is not listed as zero")
-    uncalled = [name for name in analysis.uncalled_modules() if [*twin.get_submodule(name).parameters(False)]]
     return Macs(
         total=by_operator.total(),
         lr_size=lr_size,
         by_module=dict(by_module),
         by_operator=dict(by_operator),
         zero_operators=tuple(sorted(tally.zero_operators)),
-        uncalled_modules=tuple(sorted(uncalled)),
         activations=tally.activations,
     )
 

@@ -39,7 +39,6 @@ class Convention:
     channels (one mean squared error over all of them; SSIM is the mean of the three).
     """
 
-    used_by: str
     round_sr: bool = True
     round_y: bool = False
     channel: Literal["y", "full-range", "rgb"] = "y"
@@ -48,12 +47,12 @@ class Convention:
 
 CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
     {
-        "rcan": Convention("The protocol of RCAN, followed by most published tables."),
-        "float": Convention("The official SPIN code, which clamps SR but does not round it.", round_sr=False),
-        "y8": Convention("ESRT and HPINet, which round Y to 8 bit.", round_y=True),
-        "rgb": Convention("Evaluations that leave out the conversion to Y.", channel="rgb"),
-        "full-range": Convention("Evaluations with the luma of JPEG or OpenCV.", channel="full-range"),
-        "no-border": Convention("Evaluations that judge the whole image.", cut_border=False),
+        "rcan": Convention(),  # RCAN and most published tables
+        "float": Convention(round_sr=False),  # the official SPIN code, which clamps SR but does not round it
+        "y8": Convention(round_y=True),  # ESRT and HPINet, which round Y to 8 bit
+        "rgb": Convention(channel="rgb"),  # evaluations without conversion to Y
+        "full-range": Convention(channel="full-range"),  # evaluations with the luma of JPEG or OpenCV
+        "no-border": Convention(cut_border=False),  # evaluations of the whole image
     }
 )
 

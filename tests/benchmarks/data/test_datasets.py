@@ -176,7 +176,7 @@ def test_an_unknown_name_lists_the_names_nearest_first() -> None:
         datasets.get("set5")
     with pytest.raises(DataError, match="one of Urban100, ") as caught:
         datasets.get("Urban-100")
-    assert all(name in str(caught.value) for name in datasets.names())
+    assert all(name in str(caught.value) for name in datasets.SETS)
 
 
 def test_manga109_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
