@@ -49,19 +49,19 @@ def attribution(
     folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
 ) -> None:
     """Show local attribution maps: which LR pixels contribute to a box of the result, and their extent."""
-    from benchmarks import pictures
-    from benchmarks.pictures import attribution_maps
+    from benchmarks.pictures.attribution_maps import detector_box, draw_maps
+    from benchmarks.pictures.named import common_scale, image_pair, named_network, picture_name
     from results.pictures import store_picture
 
     wanted = None if box is None else box_of(box)
     where = compute_device(device, threads)
     named = words(networks)
-    scale = pictures.common_scale(named, scale)
-    chosen = [pictures.network(word, scale, experiment, protocol, folder) for word in named]
+    scale = common_scale(named, scale)
+    chosen = [named_network(word, scale, experiment, protocol, folder) for word in named]
     if not chosen:
-        raise UsageError("--networks: expected one at least")
-    title, pair = pictures.pair(image, scale)
-    place, rule = attribution_maps.place(wanted, pair, scale)
+        raise UsageError("--networks: expected at least one")
+    title, pair = image_pair(image, scale)
+    place, rule = detector_box(wanted, pair, scale)
     say(f"box {place}: {rule}")
     with ConsoleProgress(len(chosen)) as progress:
 
@@ -75,13 +75,13 @@ def attribution(
 
             return steps_done
 
-        facts, images = attribution_maps.draw(
+        facts, images = draw_maps(
             title, pair, scale, place, rule, chosen, sigma=sigma, steps=steps, device=where, progress=stage
         )
     for panel in facts.panels:
         gain = f"residual {panel.residual:+.4g} of {panel.end - panel.start:+.4g}"
         say(f"{panel.label}: diffusion index {panel.diffusion_index:.2f}, {gain}")
-    name = name or pictures.stored_name("attribution", title, f"x{scale}")
+    name = name or picture_name("attribution", title, f"x{scale}")
     try:
         stored = store_picture(name, "attribution", facts.model_dump(), images, folder)
     except ValueError as error:

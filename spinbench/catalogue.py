@@ -1,4 +1,4 @@
-"""Commands on what is available: list names it, fetch downloads it."""
+"""Commands on the available networks, experiments, protocols and data: list shows them, fetch downloads data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`spinbench check`: comparison with stored references. Exit code 0, 1 (something is worse) or 2 (an error)."""
+"""`spinbench check`: comparison with stored references. Exit code 0, 1 (a network is worse) or 2 (an error)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 STYLES = {"equal": "green", "better": "cyan", "worse": "bold red", "inconclusive": "yellow"}
-DATA = ["embedded-test"]  # of a new reference
+DATA = ["embedded-test"]  # the default sets of a new reference
 
 
 @app.command()
@@ -136,7 +136,7 @@ def check(
 
 
 def table(check: Check) -> Table:
-    """A check's lines for a terminal."""
+    """The table of a check for a terminal."""
     from reports.regression import line_texts
 
     title = Text(f"{check.name} against {check.reference}{', retrained' if check.retrained else ''}: {check.verdict}")
@@ -151,7 +151,7 @@ def table(check: Check) -> Table:
 
 @contextmanager
 def _two_for_an_error() -> Iterator[None]:
-    """Exit code 1 says that something is worse, so that of an error of any kind is 2."""
+    """Exit with code 2 for an error of any kind, since code 1 means that a network is worse."""
     try:
         yield
     except typer.Exit:

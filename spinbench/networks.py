@@ -84,7 +84,7 @@ def evaluate(
             remarks.append(f"{name}: {len(missing)} of {len(whole[name])} images are missing: {', '.join(missing)}")
         if 0 < len(finite) < len(group):
             same = f"{len(group) - len(finite)} of {len(group)} images"
-            remarks.append(f"{name}, {rule}: {same} are as HR (PSNR infinite) and not in the mean of PSNR")
+            remarks.append(f"{name}, {rule}: {same} equal HR (infinite PSNR) and are left out of its mean")
         images = f"{len(group)} of {len(whole[name])}" if missing else str(len(group))
         table.add_row(name, origin, rule, images, psnr, f"{group['ssim'].mean():.4f}")
     console.print(table)
@@ -195,7 +195,7 @@ def cost(
 
 
 def _conventions(names: list[str] | None) -> list[str]:
-    """Conventions of PSNR and SSIM by the option's texts, each once."""
+    """The conventions of PSNR and SSIM in the values of the option, without duplicates."""
     from benchmarks.measure.quality import find_convention
 
     chosen = list(dict.fromkeys(words(names))) or ["rcan"]
@@ -208,12 +208,12 @@ def _conventions(names: list[str] | None) -> list[str]:
 
 
 def _targets(images: list[Path], output: Path) -> dict[Path, Path]:
-    """The file for each image's result; none is there, and no two are the same."""
+    """The file for each result. Raises UsageError for an existing file or two results with one file."""
     targets: dict[Path, Path] = {}
     for image in images:
         target = output / f"{image.stem}.png"
         if target in targets.values():
-            raise UsageError(f"{image}: another image is written to {target} too, expected images of different names")
+            raise UsageError(f"{image}: another image is also written to {target}, expected images of different names")
         if target.exists():
             raise UsageError(f"{target}: exists already, expected a folder without it")
         targets[image] = target

@@ -1,4 +1,4 @@
-"""The options that several commands share, and what becomes of them."""
+"""The options that several commands share, and their interpretation."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ Seeds = Annotated[list[str] | None, typer.Option(help="Seeds, such as 0,1,2. Def
 
 
 class UsageError(SpinbenchError):
-    """An argument that cannot be used; one line."""
+    """An invalid argument; the message is one line."""
 
 
 def compute_device(name: str, threads: int | None) -> torch.device:
-    """The device of this name, and so many CPU threads from now on."""
+    """The device of this name; sets the number of CPU threads."""
     import torch
 
     from benchmarks.measure import devices
@@ -78,7 +78,7 @@ def compute_device(name: str, threads: int | None) -> torch.device:
 
 
 def settings(pairs: list[str] | None) -> dict[str, Any]:
-    """Values of `key=value`, read as YAML."""
+    """The entries `key=value` as a mapping, with values read as YAML."""
     found: dict[str, Any] = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
@@ -94,12 +94,12 @@ def settings(pairs: list[str] | None) -> dict[str, Any]:
 
 
 def words(values: list[str] | None) -> list[str]:
-    """Values of an option that may be repeated, and holds several separated by commas."""
+    """The values of an option that can be repeated and contain several values separated by commas."""
     return [word for value in values or [] for word in value.split(",") if word]
 
 
 def integers(values: list[str] | None, option: str) -> list[int]:
-    """The same for whole numbers."""
+    """The values of such an option as integers. Raises UsageError for other values."""
     found = words(values)
     for word in found:
         if not word.isdecimal():
@@ -116,7 +116,7 @@ def network_of(
     untrained: bool,
     ensemble: bool,
 ) -> Network:
-    """The network that a command's options name. Nothing of them is dropped: what means nothing is refused."""
+    """The network that the options specify. Raises UsageError for options that do not apply or exclude each other."""
     from benchmarks import networks
 
     own = settings(config)
@@ -131,18 +131,18 @@ def network_of(
     elif weights is not None:
         found = networks.of_weights(weights, model=model, scale=scale, config=own)
     elif model is None:
-        raise UsageError("no --model: expected one, or --weights that say what they are of")
+        raise UsageError("no --model: expected one, or --weights with a description of their network")
     elif published:
         found = networks.published(model, scale, own)
     else:
-        found = networks.untrained(model, scale, own)  # a wrong name is told in any case
+        found = networks.untrained(model, scale, own)  # an unknown name is reported first
         if not untrained:
-            raise UsageError(f"{model}: expected --weights or --published; --untrained insists on random weights")
+            raise UsageError(f"{model}: expected --weights or --published, or --untrained for random weights")
     return replace(found, ensemble=found.ensemble or ensemble)
 
 
 def tile_of(tile: str | None, network: Network) -> Tile:
-    """How the memory is kept, from the option's text."""
+    """The tiling that the option specifies. Raises UsageError for other values."""
     if tile in (None, "auto"):
         return "auto"
     if tile != "off" and not (tile.isdecimal() and int(tile)):

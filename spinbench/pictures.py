@@ -53,8 +53,8 @@ def compare(
     folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
 ) -> None:
     """Show crops of HR, bicubic and each network with PSNR, SSIM and error maps."""
-    from benchmarks import pictures
-    from benchmarks.pictures import comparison as comparing
+    from benchmarks.pictures import comparison
+    from benchmarks.pictures.named import common_scale, image_pair, picture_name
     from results.pictures import check_name, store_picture
 
     if name is not None:
@@ -65,46 +65,46 @@ def compare(
     wanted = None if box is None else box_of(box)
     where = compute_device(device, threads)
     named = words(networks)
-    scale = pictures.common_scale(named, scale)
+    scale = common_scale(named, scale)
     chosen = _networks(named, scale, experiment, protocol, folder)
     image_rule = "chosen by hand"
     if image is None:
         frame = results.load(experiment, protocol, root=folder)
-        image, image_rule = comparing.differing_image(frame, scale, [one.name for one in chosen])
+        image, image_rule = comparison.differing_image(frame, scale, [one.name for one in chosen])
         say(f"{image}: {image_rule}")
-    title, pair = pictures.pair(image, scale)
-    shown: list[comparing.Shown] = []
+    title, pair = image_pair(image, scale)
+    upscaled: list[comparison.UpscaledImage] = []
     if wanted:
-        comparing.check_box(wanted, pair, shown)
+        comparison.check_crop(wanted, pair, upscaled)
     with ConsoleProgress(len(chosen)) as progress:
         for one in chosen:
             advance = progress.stage(one.name, "upscale")
-            shown.append(comparing.upscaled(one, pair.lr, where))
+            upscaled.append(comparison.upscale_image(one, pair.lr, where))
             advance(1, 1, title)
             progress.done(f"{one.label}, {one.source}")
     if wanted:
-        comparing.check_box(wanted, pair, shown)
+        comparison.check_crop(wanted, pair, upscaled)
         place, box_rule = wanted, "chosen by hand"
     else:
-        place, box_rule = comparing.differing_box(pair, scale, shown)
+        place, box_rule = comparison.differing_box(pair, scale, upscaled)
         say(f"box {place}: {box_rule}")
-    facts, images = comparing.compare(title, image_rule, pair, scale, shown, place, box_rule)
-    name = name or pictures.stored_name("comparison", title, f"x{scale}")
+    facts, images = comparison.draw_comparison(title, image_rule, pair, scale, upscaled, place, box_rule)
+    name = name or picture_name("comparison", title, f"x{scale}")
     stored = store_picture(name, "comparison", facts.model_dump(), images, folder)
     say(f"picture: {stored}; `spinbench report` shows it")
 
 
 def _networks(names: list[str], scale: int, experiment: str, protocol: str, root: Path) -> list[Network]:
-    """Those that were asked for, or bicubic and every variant of the experiment that has weights."""
+    """The given networks, or bicubic and every variant of the experiment with available weights."""
     from benchmarks.networks import NetworkError
-    from benchmarks.pictures import PictureError, network
+    from benchmarks.pictures.named import PictureError, named_network
 
     if names:
-        return [network(name, scale, experiment, protocol, root) for name in names]
+        return [named_network(name, scale, experiment, protocol, root) for name in names]
     found = []
     for name in (results.BASELINE, *ablations.load_experiment(experiment).variants):
         try:
-            found.append(network(name, scale, experiment, protocol, root))
+            found.append(named_network(name, scale, experiment, protocol, root))
         except (PictureError, NetworkError) as error:
             say(f"left out: {error}")
     return found

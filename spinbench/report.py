@@ -43,7 +43,7 @@ def report(
         except (ablations.AblationError, results.ResultsError) as error:
             if protocol:
                 raise
-            say(f"left out: {error}")  # a protocol whose file is not known here, or is damaged
+            say(f"left out: {error}")  # the definition of the protocol is missing or damaged
 
 
 @app.command()
@@ -102,13 +102,13 @@ def tradeoff(
     if picture.conditions:
         say(f"{quantity.name}: {picture.conditions}")
     if picture.ensembles:
-        say(f"eight passes of a self-ensemble: {', '.join(picture.ensembles)}")
+        say(f"self-ensemble of eight passes: {', '.join(picture.ensembles)}")
     if picture.apart:
-        say(f"left out, measured otherwise: {', '.join(picture.apart)}")
+        say(f"left out, measured under other conditions: {', '.join(picture.apart)}")
 
 
 def render(protocol: str, folder: Path, also: Iterable[str] = ()) -> None:
-    """Render the report of a protocol, and say where it is."""
+    """Render the report of a protocol, and print its path."""
     from reports.overview import write_report
 
     path = write_report(protocol, folder, also)

@@ -1,4 +1,4 @@
-"""Commands that carry out the runs of an experiment, and say how they stand: run, status, train."""
+"""Commands that execute the runs of an experiment and show their state: run, status, train."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def run(
         sets=sets,
         root=folder,
     )
-    name = devices.describe(where)["name"]
+    name = devices.device_facts(where)["name"]
     say(f"{definition.title}: {len(jobs)} runs under protocol {ablations.name_of(protocol)} on {name}")
     say(f"{training.summary} Expect: {training.expect}.")
     definitions.remember(protocol, experiment, folder)
@@ -107,9 +107,9 @@ def status(
     from results.state import state
 
     definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
-    sets = {each: orchestrator.at_hand(training.evaluation.datasets, each) for each in models.SCALES}
+    sets = {each: orchestrator.available_sets(training.evaluation.datasets, each) for each in models.SCALES}
     jobs = plan(definition, protocol, training, device=compute_device(device, threads), sets=sets, root=folder)
-    table = Table("run", "state", "still to do", "remarks", title=f"{experiment} under {ablations.name_of(protocol)}")
+    table = Table("run", "state", "pending", "remarks", title=f"{experiment} under {ablations.name_of(protocol)}")
     for job in jobs:
         found = state(job.run, job.stages)
         recorded = {} if any(line.startswith("provenance.json") for line in found.damaged) else job.run.provenance()
@@ -163,14 +163,14 @@ def train(
     try:
         with ConsoleProgress(len(jobs)) as progress:
             outcomes = orchestrator.carry_out(jobs, progress, rerun)
-    finally:  # a training of days is profiled by stopping it
+    finally:  # also after an interruption, which ends the profile of a long training
         for name, measured in profiles.items():
             _show(measured, name)
     _tell_failures(outcomes)
 
 
 def _tell_failures(outcomes: Sequence[Outcome]) -> None:
-    """Name what could not be done, and end with exit code 1 if there was any."""
+    """Print the failed and refused runs, and exit with code 1 if there are any."""
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
         say(f"{outcome.word}: {outcome.job.run.name}: {outcome.error}")
@@ -184,11 +184,11 @@ def _show(profile: Profile, run: str) -> None:
     from benchmarks.training.profiling import DATA_LIMIT
 
     if not profile.steps:
-        say(f"{run}: no steps to profile; if it is finished, --results FOLDER trains it anew")
+        say(f"{run}: no steps to profile; if it is finished, --results FOLDER trains it in another folder")
         return
     phases = profile.phases()
     whole = sum(seconds for seconds, _ in phases.values())
-    table = Table("phase", "ms in a step", "share", "cores busy", title=f"{run}: mean of {profile.steps} steps")
+    table = Table("phase", "ms per step", "share", "cores in use", title=f"{run}: mean of {profile.steps} steps")
     for phase, (seconds, cores) in phases.items():
         table.add_row(phase, f"{1000 * seconds:.2f}", f"{seconds / whole:.2%}", f"{cores:.2f}")
     busy = sum(seconds * cores for seconds, cores in phases.values()) / whole

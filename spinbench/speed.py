@@ -1,4 +1,4 @@
-"""The command that times all networks, and how their time grows with the image."""
+"""The command that measures the time of networks and its growth with the image."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def speed(
     names = words(chosen) or models.names()
     for name in names:
         networks.untrained(name, scale).module()  # an unknown name is reported first
-    about = devices.describe(where)
+    about = devices.device_facts(where)
     title = f"x{scale}, LR {lr} (HxW), {about['name']}, {about['threads']} threads"
     table = Table("network", "seconds", "GMACs", "GMACs/s", "peak MiB", "time ~ pixels^", "MACs ~ pixels^", title=title)
     failed = []
@@ -53,7 +53,7 @@ def speed(
                 growth.store_timings(rows, csv)
             except results.ResultsError:
                 raise
-            except Exception as error:  # whatever is wrong with one network, the others are measured
+            except Exception as error:  # an error of one network must not stop the others
                 failed.append(name)
                 progress.done(f"{name} failed: {str(error).partition(chr(10))[0] or type(error).__name__}")
                 continue

@@ -1,4 +1,4 @@
-"""`spinbench picture superpixels`: superpixels and attention of the blocks of a SPIN in an image."""
+"""`spinbench picture superpixels`: superpixels and attention of the blocks of SPIN in an image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from spinbench.options import (
     integers,
 )
 
-DEFAULT = "full"  # the variant that is shown
+DEFAULT = "full"  # the default variant
 
 
 def superpixels(
@@ -49,9 +49,10 @@ def superpixels(
     threads: Threads = None,
     folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
 ) -> None:
-    """Show what the blocks of SPIN see: superpixels, the pixels one of them selects, ignored pixels, attention."""
-    from benchmarks import networks, pictures
-    from benchmarks.pictures.superpixel_views import draw
+    """Show the superpixels of SPIN's blocks, the pixels that one of them selects, ignored pixels, and attention."""
+    from benchmarks import networks
+    from benchmarks.pictures.named import common_scale, image_pair, named_network, picture_name, untrained_variant
+    from benchmarks.pictures.superpixel_views import draw_superpixels
     from models.spin.network import SPIN
     from results.pictures import store_picture
 
@@ -63,21 +64,21 @@ def superpixels(
     if place is not None and len(place) != 2:
         raise UsageError(f"--at {at}: expected x,y in LR pixels, such as 20,35")
     where = compute_device(device, threads)
-    if weights and name is None and networks.describe(weights):
+    if weights and name is None and networks.description_of(weights):
         found = networks.of_weights(weights, scale=scale)
         one = replace(found, name=found.model, label=f"{found.label} ({weights.name})")
     else:
         named = f"{name or DEFAULT}={weights}" if weights else name or DEFAULT
-        scale = pictures.common_scale([named], scale)
+        scale = common_scale([named], scale)
         if untrained:
-            one = pictures.untrained(named, scale, experiment)
+            one = untrained_variant(named, scale, experiment)
         else:
-            one = pictures.network(named, scale, experiment, protocol or "quick", folder)
+            one = named_network(named, scale, experiment, protocol or "quick", folder)
     model = one.module()
     if not isinstance(model, SPIN):
         raise UsageError(f"{one.name}: has no superpixels, expected a SPIN")
-    title, pair = pictures.pair(image, one.scale)
-    facts, images = draw(
+    title, pair = image_pair(image, one.scale)
+    facts, images = draw_superpixels(
         title, pair, one.scale, model,
         label=one.label, source=one.source, blocks=integers(blocks, "--blocks"), at=place, device=where,
     )  # fmt: skip
@@ -85,7 +86,7 @@ def superpixels(
     for block in facts.blocks:
         left = "" if block.ignored is None else f", {block.ignored:.1%} of the pixels ignored"
         say(f"block {block.number}: {block.rows}x{block.columns} superpixels, entropy {block.entropy:.2f} bits{left}")
-    picture = picture or pictures.stored_name("superpixels", one.name, title, f"x{one.scale}", "untrained" * untrained)
+    picture = picture or picture_name("superpixels", one.name, title, f"x{one.scale}", "untrained" * untrained)
     try:
         stored = store_picture(picture, "superpixels", facts.model_dump(), images, folder)
     except ValueError as error:

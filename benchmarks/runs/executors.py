@@ -1,4 +1,4 @@
-"""Carrying out one run: train, evaluate, cost, whatever of it is still to be done."""
+"""Execution of the pending stages of one run: train, evaluate, cost."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from filelock import FileLock, Timeout
 
 from benchmarks.measure.provenance import Process
 from benchmarks.runs.plan import Job
-from benchmarks.runs.stages import WEIGHTS, RefusedRun, RunError, Watch, Work, costing, evaluate, train
+from benchmarks.runs.stages import WEIGHTS, BeginStage, RefusedRun, RunError, Work, costing, evaluate, train
 from results import STAGES, digest
 from results.state import state
 
 
 class ElsewhereRun(RunError):
-    """A run that another process is at work on."""
+    """A run that another process is executing."""
 
 
-def execute(job: Job, watch: Watch, say: Callable[[str], None], rerun: bool = False) -> bool:
-    """Finish a run: what is finished stays, what is damaged or of other settings is measured again, and an interrupted
-    training resumes. A finished training is repeated only with `rerun`; the old folder is then kept.
+def execute(job: Job, begin: BeginStage, say: Callable[[str], None], rerun: bool = False) -> bool:
+    """Finish a run: finished stages are kept, damaged or stale measurements are repeated, and an interrupted training
+    resumes. A finished training is repeated only with `rerun`, and its old folder is kept.
 
-    Returns False if there was nothing to do. Raises RefusedRun for a training that would have to be repeated,
-    ElsewhereRun if another process is at work on the run, and whatever a stage raises; what was stored before stays.
+    Returns False if no stage was pending. Raises RefusedRun if the training would have to be repeated, ElsewhereRun if
+    another process is executing the run, and the errors of the stages; stored results are kept.
     """
     run = job.run
     if _nothing_to_do(job, rerun):
@@ -43,28 +43,28 @@ def execute(job: Job, watch: Watch, say: Callable[[str], None], rerun: bool = Fa
                 if any(line.startswith(f"{file}:") for line in todo.damaged) and run.path(file).exists():
                     say(f"{run.name}: {file} is written anew; the damaged one is kept as {run.put_away(file).name}")
             try:
-                return _carry_out(job, watch)
+                return _carry_out(job, begin)
             except RefusedRun as error:
                 if not rerun:
                     raise
                 say(f"{run.name}: {error}; the old run is kept in {run.set_aside()}")
-                return _carry_out(job, watch)
+                return _carry_out(job, begin)
     except Timeout:
-        raise ElsewhereRun(f"{run.name}: another process is at work on it ({lock})") from None
+        raise ElsewhereRun(f"{run.name}: another process is executing it ({lock})") from None
 
 
-def _carry_out(job: Job, watch: Watch) -> bool:
+def _carry_out(job: Job, begin: BeginStage) -> bool:
     todo = state(job.run, job.stages)
     _describe(job)
     for stage in todo.pending:
-        _STAGES[stage](Work(job, todo, Process(job.device), watch))
+        _STAGES[stage](Work(job, todo, Process(job.device), begin))
     if "train" in job.stages and _left_checkpoint(job):
         job.run.path("checkpoint.pt").unlink()
     return bool(todo.pending)
 
 
 def _left_checkpoint(job: Job) -> bool:
-    """Whether a checkpoint is left of a training that is finished and recorded: it was killed right after."""
+    """Whether a finished and recorded training has left its checkpoint, since the process was killed right after."""
     record = job.run.provenance().get("train") if job.run.path("checkpoint.pt").is_file() else None
     return record is not None and record["hash"] == digest(job.stages["train"]) and job.run.path(WEIGHTS).is_file()
 
@@ -78,11 +78,11 @@ def _nothing_to_do(job: Job, rerun: bool) -> bool:
 
 
 def _describe(job: Job) -> None:
-    """Write run.yaml, if it does not say the same already. Sets measured earlier stay in it."""
+    """Write run.yaml unless it is up to date. Sets that were measured earlier are kept in it."""
     stages = {name: dict(stage) for name, stage in job.stages.items()}
     stored = (job.run.description() or {}).get("stages", {})
     for name, stage in stored.items():
-        stages.setdefault(name, stage)  # such as the costs of a run that is trained alone now
+        stages.setdefault(name, stage)  # such as the costs, when only the training is requested
     if "evaluate" in job.stages and (known := stored.get("evaluate", {}).get("sets")):
         others = {name: each for name, each in known.items() if name not in stages["evaluate"]["sets"]}
         stages["evaluate"]["sets"] = {**stages["evaluate"]["sets"], **others}

@@ -1,4 +1,4 @@
-"""The stages of a run: train, evaluate, cost. Each is given what is left of it, and records what it has done."""
+"""The stages of a run: train, evaluate, cost. Each executes its pending part and records its results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks import networks
 from benchmarks.data import datasets
-from benchmarks.data.patches import PatchSampler
+from benchmarks.data.patches import PatchBatches
 from benchmarks.data.sources import Local
 from benchmarks.measure import cost, evaluation
 from benchmarks.measure.evaluation import Upscale
@@ -27,33 +27,33 @@ from results import BASELINE, STAGES, digest, sha256
 from results.quality import joined
 from results.state import RunState
 
-Watch = Callable[[str, str], Advance]  # run, stage
+BeginStage = Callable[[str, str], Advance]  # run, stage
 WEIGHTS = STAGES["train"]
 
 
 class RunError(SpinbenchError):
-    """A run that cannot be carried out; one line that says why."""
+    """A run that cannot be executed; one line with the reason."""
 
 
 class RefusedRun(RunError):
-    """A run whose training would have to be repeated, which is done only when it is asked for."""
+    """A run whose training would have to be repeated, which is done only on request."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """One attempt at a run: what it is of, what is left of it, and how its progress is shown."""
+    """An attempt to execute a run: its job, its pending stages, this process, and the report of its progress."""
 
     job: Job
     todo: RunState
     process: Process
-    watch: Watch
+    begin: BeginStage
 
     def advance(self, stage: str) -> Advance:
-        return self.watch(self.job.run.name, stage)
+        return self.begin(self.job.run.name, stage)
 
 
 def _network(job: Job, trained: bool = True) -> Network:
-    """The run's network: with its weights, or freshly initialised from the run's seed."""
+    """The run's network, with its weights or initialised from the run's seed."""
     variant, run = job.variant, job.run
     if variant.model == BASELINE:
         return networks.bicubic(run.scale)
@@ -70,7 +70,7 @@ def _network(job: Job, trained: bool = True) -> Network:
 def train(work: Work) -> None:
     job, process = work.job, work.process
     settings = job.protocol.training
-    assert settings is not None  # else the plan has no such stage
+    assert settings is not None  # without it the plan has no such stage
     run, fingerprint = job.run, digest(job.stages["train"])
     checkpoint = run.path("checkpoint.pt")
     inputs: dict[str, str] = {}
@@ -81,13 +81,13 @@ def train(work: Work) -> None:
         if WEIGHTS in (damage := job.start.damage()):
             raise RunError(f"{run.name} starts from {source}, which is {damage[WEIGHTS]}")
         inputs[f"{job.start.name}/{WEIGHTS}"] = sha256(source)
-    if not loop.finished(run, fingerprint):  # else killed after the last step, before it was recorded
+    if not loop.finished(run, fingerprint):  # if finished, it was killed before the training was recorded
         if run.path(WEIGHTS).is_file() and not checkpoint.is_file():
             raise RefusedRun(
-                f"{run.path(WEIGHTS)}: is damaged or of other settings, and no record of it is left; "
+                f"{run.path(WEIGHTS)}: is damaged or was trained under other settings, and has no record; "
                 "restore it, or train the run again"
             )
-        sampler = PatchSampler(
+        patches = PatchBatches(
             datasets.get(settings.data), run.scale, settings.lr_patch, settings.batch_size, run.seed, settings.augment
         )
         initial = read_weights(job.start.path(WEIGHTS)) if job.start else None
@@ -104,7 +104,7 @@ def train(work: Work) -> None:
             earlier = loop.train(
                 run,
                 _network(job, trained=False).module(),
-                sampler,
+                patches,
                 settings,
                 device=job.device,
                 fingerprint=fingerprint,
@@ -118,14 +118,14 @@ def train(work: Work) -> None:
         except checkpoints.CheckpointError as error:
             raise RefusedRun(str(error)) from error
     else:
-        earlier = (checkpoints.load(checkpoint, fingerprint) or {}).get("processes", [])
+        earlier = (checkpoints.load_checkpoint(checkpoint, fingerprint) or {}).get("processes", [])
     files = {file: sha256(run.path(file)) for file in (WEIGHTS, "training.csv") if run.path(file).is_file()}
     run.record("train", fingerprint, {**process.facts(earlier), "inputs": inputs}, files)
     checkpoint.unlink(missing_ok=True)
 
 
 def _about(job: Job) -> dict[str, Any]:
-    """What weights.safetensors says of itself, so that it can be used without its folder."""
+    """The description in weights.safetensors, with which the file can be used without its folder."""
     about = {key: job.stages["train"][key] for key in ("model", "config", "scale", "seed")}
     about |= {"ensemble": job.variant.ensemble, "multiple": job.variant.multiple}
     return about | {"protocol": job.run.protocol, "variant": job.run.variant}
@@ -140,14 +140,14 @@ def evaluate(work: Work) -> None:
     inputs = {WEIGHTS: sha256(run.path(WEIGHTS))} if "train" in job.stages else {}
     record = run.provenance().get("evaluate", {})
     kept = record.get("sets", {}) if (record.get("hash"), record.get("inputs")) == (common, inputs) else {}
-    # Each set is recorded as soon as it is measured: a long evaluation resumes, and another set comes on top.
+    # Each set is recorded as soon as it is measured, so that a long evaluation resumes and sets can be added.
     entries = {name: entry for name, entry in kept.items() if run.intact(entry["file"])}
     missing = [name for name in settings["sets"] if name not in entries or name in work.todo.sets]
     asked = list(settings["sets"])
     order = asked if set(kept) <= set(asked) else [*kept, *asked]
 
     def keep() -> None:
-        """quality.csv is a view over the sets."""
+        """Write quality.csv, the concatenation of the sets, and the record."""
         sets = {name: entries[name] for name in dict.fromkeys(order) if name in entries}
         text = joined([run.path(entry["file"]) for entry in sets.values()])
         files = {entry["file"]: entry["sha256"] for entry in sets.values()}
@@ -155,7 +155,7 @@ def evaluate(work: Work) -> None:
         run.record("evaluate", common, {**work.process.facts(), "inputs": inputs, "sets": sets}, files)
 
     if missing:
-        # whole images only, as tiles would change the figures; one that cannot fit is refused
+        # whole images only, since tiles would change the values; an image that exceeds the memory is an error
         upscale = _network(job).upscaler(job.device)
         for name in missing:
             entries[name] = _measure(work, name, upscale)
@@ -165,7 +165,7 @@ def evaluate(work: Work) -> None:
 
 
 def _measure(work: Work, name: str, upscale: Upscale) -> dict[str, str]:
-    """Measure one set and keep its rows: the file, its SHA-256, and the hash of what the set is."""
+    """Measure one set and store its rows; returns the file, its SHA-256, and the hash of the set's settings."""
     job, advance = work.job, work.advance("evaluate")
     rows = evaluation.evaluate(
         upscale,

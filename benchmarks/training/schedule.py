@@ -9,10 +9,10 @@ from ablations.schema import Training
 
 
 def learning_rate(training: Training, iteration: int) -> float:
-    """The learning rate of step `iteration`, which counts from 1.
+    """The learning rate of step `iteration`, counted from 1.
 
-    The values are those of torch's MultiStepLR and OneCycleLR (cosine). Without a state of its own, the rate cannot
-    be lost on resumption, and does not lag where float16 skips a step.
+    The values are those of torch's MultiStepLR and OneCycleLR (cosine). Since the rate has no state, a resumption
+    does not change it, and it does not lag if float16 skips a step.
     """
     schedule, peak, step = training.schedule, training.learning_rate, iteration - 1
     if schedule.kind == "milestones":

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM wait until a training can stop without loss."""
+"""Deferral of SIGINT and SIGTERM until a training can stop without loss."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from types import FrameType
 
 @contextlib.contextmanager
 def noted_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM, so that the step in progress ends first; a second signal acts at once.
+    """Collect SIGINT and SIGTERM, so that the current step is finished first; a second signal acts immediately.
 
-    Only the main thread may do so. Signals that are ignored stay ignored.
+    In other threads than the main one this has no effect. Ignored signals remain ignored.
     """
     received: list[int] = []
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -35,5 +35,5 @@ def noted_signals() -> Iterator[list[int]]:
         yield received
     finally:
         restore()
-    if received:  # it came after the last step: its turn now
+    if received:  # it arrived after the last step and is handled now
         signal.raise_signal(received[0])

@@ -25,7 +25,7 @@ from torch import Tensor
 
 import models
 from benchmarks.measure import cost, provenance
-from benchmarks.measure.devices import describe, keep_freed_memory
+from benchmarks.measure.devices import device_facts, keep_freed_memory
 from models.native import functions
 from models.spin import SPIN, network, superpixels
 from results import ROOT
@@ -40,7 +40,7 @@ PRODUCTS = 3  # in a row; their median counts, since one alone is off by up to a
 def main(root: Path = ROOT) -> int:
     """Exit status 1 where a target is missed."""
     keep_freed_memory(of_any_size=True)
-    about = describe(torch.device("cpu"))
+    about = device_facts(torch.device("cpu"))
     works = [_measured(work, target) for work, target in WORKS.items()]
     first = next(iter(WORKS))
     found = targets.Targets(

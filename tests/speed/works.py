@@ -84,7 +84,7 @@ def _memory(work: Work, side: Side, threads: int) -> int:
         for _ in range(2 if work.step else 1):  # Adam's state is there from the second step on
             run()
 
-    return cost.growth(whole)
+    return cost.memory_growth(whole)
 
 
 def _figure(

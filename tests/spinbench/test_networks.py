@@ -81,7 +81,7 @@ def test_upscale(
             assert np.mean(expected != found) < 1e-3
         else:
             assert np.array_equal(found, expected)
-    assert ("images are taken in tiles of 16x16, halo 4" if tile == 16 else "images are taken whole") in out
+    assert ("images are processed in tiles of 16x16, halo 4" if tile == 16 else "images are processed whole") in out
     assert "[1/2]" in out
     assert f"{output / 'b.png'} 34x24" in out
 
@@ -136,7 +136,7 @@ def test_nothing_is_overwritten(spinbench: Spinbench, pictures: list[Path], tmp_
     twin = tmp_path / "other" / "a.tif"
     code, _, err = spinbench("upscale", *pictures, twin, "--model", "bicubic", "--output", tmp_path / "out")
     assert code == 1
-    assert err.startswith(f"error: {twin}: another image gives {tmp_path / 'out' / 'a.png'} too")
+    assert err.startswith(f"error: {twin}: another image is also written to {tmp_path / 'out' / 'a.png'}")
     assert [path.read_bytes() for path in pictures] == before
     assert not (tmp_path / "out").exists()
 

@@ -115,7 +115,7 @@ def test_defaults_of_the_command() -> None:
     ("arguments", "words"),
     [
         (["--networks", "espcm"], "unknown network 'espcm'"),
-        (["--networks", "bicubic"], "bicubic: expected networks"),
+        (["--networks", "bicubic"], "bicubic: expected a network"),
         (["--networks", ","], "--networks: expected one at least"),
         (["--networks", "espcn={}", "--box", "1,2,3"], "--box 1,2,3: expected x,y,width,height"),
         (["--networks", "espcn={}", "--box", "190,0,16,16"], "waves: box 190,0,16,16: reaches outside of 200x152"),
@@ -138,10 +138,10 @@ def test_a_run_is_attributed_as_what_it_is(picture: Path, tmp_path: Path) -> Non
     common = ["--steps", 1, "--results", tmp_path, "--device", "cpu"]
     command(picture, "--networks", f"srcnn={run}", *common)
     assert stored(tmp_path)[1].scale == 2  # the run's
-    with pytest.raises(SpinbenchError, match=r"asked for x4, but .*run\.yaml says x2"):
+    with pytest.raises(SpinbenchError, match=r"requested x4, but .*run\.yaml says x2"):
         command(picture, "--networks", f"srcnn={run}", "--scale", 4, *common)
     ensemble = run_of(tmp_path / "ensemble", "srcnn", 2, ensemble=True)
-    with pytest.raises(SpinbenchError, match="srcnn: a self-ensemble is eight passes, expected a network of one"):
+    with pytest.raises(SpinbenchError, match="srcnn: a self-ensemble has eight passes, expected a network with one"):
         command(picture, "--networks", f"srcnn={ensemble}", *common)
 
 

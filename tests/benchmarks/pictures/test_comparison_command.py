@@ -19,7 +19,7 @@ from benchmarks.data.datasets import Pair
 from benchmarks.data.resize import imresize
 from benchmarks.measure import evaluation
 from benchmarks.measure.quality import eight_bit
-from benchmarks.pictures import network as named
+from benchmarks.pictures.named import named_network
 from foundation import SpinbenchError
 from results import Run, pictures
 from results.comparison import Box, Comparison
@@ -69,7 +69,7 @@ def test_compare(picture: Picture, espcn: list[str], tmp_path: Path) -> None:
     assert f"box {facts.box}: {facts.box_rule}" in output
     assert "[3/3]" in output
     # the values are those of an evaluation of the set
-    upscale = evaluation.network_upscale(named(espcn[0], 2, "table1", "published").module(), CPU)
+    upscale = evaluation.network_upscale(named_network(espcn[0], 2, "table1", "published").module(), CPU)
     for panel, upscaler in zip(facts.panels, (evaluation.bicubic_upscale(2), upscale), strict=False):
         rows = evaluation.evaluate(upscaler, datasets.get("embedded-test"), 2, limit=1)
         (row,) = rows[rows.image == "chelsea"].to_dict("records")

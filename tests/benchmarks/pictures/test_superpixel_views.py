@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.data.datasets import Pair
-from benchmarks.pictures import PictureError, superpixel_views
+from benchmarks.pictures import superpixel_views
 from benchmarks.pictures import superpixels as seen
+from benchmarks.pictures.named import PictureError
 from results import ResultsError, pictures
 from results import superpixels as stored
 from tests.benchmarks.pictures.small_spin import CPU, VARIANTS, network, picture
@@ -26,7 +27,9 @@ def drawn(
     pair: Pair, variant: str = "full", **options: Any
 ) -> tuple[stored.SuperpixelFacts, dict[str, NDArray[np.uint8]]]:
     model = network(variant).float()
-    return superpixel_views.draw("a set/p", pair, 2, model, label=variant, source="a file", device=CPU, **options)
+    return superpixel_views.draw_superpixels(
+        "a set/p", pair, 2, model, label=variant, source="a file", device=CPU, **options
+    )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -34,7 +37,7 @@ def test_facts_are_those_of_the_values(pair: Pair, variant: str) -> None:
     facts, images = drawn(pair, variant)
     assert set(facts.files) == set(images)
     assert (facts.size, facts.depth, facts.scale, facts.zoom) == ((35, 30), 2, 2, 8)
-    blocks = seen.watch(network(variant).float(), pair.lr, CPU)
+    blocks = seen.observe(network(variant).float(), pair.lr, CPU)
     first = seen.most_undecided(seen.assignment(blocks[0]))
     assert facts.at == first[::-1]
     for block, shown in zip(blocks, facts.blocks, strict=True):
@@ -66,7 +69,7 @@ def test_drawings_show_the_values(pair: Pair) -> None:
     """In the middle of every drawn LR pixel, where no line is: its colours by the value there."""
     facts, images = drawn(pair, at=(20, 11), blocks=(2,))
     (block,) = facts.blocks
-    _, watched_block = seen.watch(network("full").float(), pair.lr, CPU)
+    _, watched_block = seen.observe(network("full").float(), pair.lr, CPU)
     belonging = seen.assignment(watched_block)
     one = seen.superpixel(watched_block, belonging, belonging.superpixel[11, 20])
     middle = {view: images[file][4::8, 4::8] for view, file in block.files.model_dump().items()}

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 import ablations
 import models
-from benchmarks.pictures import pair as own_pair
 from benchmarks.pictures import superpixels as seen
+from benchmarks.pictures.named import image_pair
 from foundation import SpinbenchError
 from models.spin.network import SPIN
 from results import pictures
@@ -98,8 +98,8 @@ def test_a_run_is_looked_at_as_what_it_is(spinbench: Spinbench, tmp_path: Path) 
     facts = read(spinbench)
     assert (facts.network, facts.source, facts.scale, facts.depth) == ("Mine (run)", str(run), 2, 1)
     for arguments, words in (
-        (["--network", "full"], "asked for blocks 8, arrangement sequential, but .* says blocks 1, arrangement par"),
-        (["--network", "spin", "--scale", 4], "asked for x4, but .* says x2"),
+        (["--network", "full"], "requested blocks 8, arrangement sequential, but .* says blocks 1, arrangement par"),
+        (["--network", "spin", "--scale", 4], "requested x4, but .* says x2"),
     ):
         with pytest.raises(SpinbenchError, match=words):
             spinbench(path, "--weights", run, *arguments, "--name", "other")
@@ -111,8 +111,8 @@ def save(model: nn.Module, path: Path) -> None:
 
 def expected_entropy(model: nn.Module, image: Path) -> float:
     assert isinstance(model, SPIN)
-    _, pair = own_pair(str(image), 4)
-    return float(seen.assignment(seen.watch(model, pair.lr, CPU)[1]).entropy.mean(dtype=np.float64))
+    _, pair = image_pair(str(image), 4)
+    return float(seen.assignment(seen.observe(model, pair.lr, CPU)[1]).entropy.mean(dtype=np.float64))
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_one_per_cent_of_noise_lowers_the_psnr_of_a_well_trained_network(
     mirror_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As other weights, judged by quality alone."""
-    monkeypatch.setattr(checks, "costs", lambda *arguments: None)
+    monkeypatch.setattr(checks, "comparable_costs", lambda *arguments: None)
     ((network, reference),) = find(["imdn"])
     model = network.module()
     same = Planted.as_of(network, model)
@@ -136,7 +136,7 @@ def test_the_same_weights_again(network: nn.Module, checked: Callable[..., Check
 
 
 def test_another_number_of_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(checks, "costs", lambda *arguments: None)
+    monkeypatch.setattr(checks, "comparable_costs", lambda *arguments: None)
     (tmp_path / "crops").mkdir()
     for name in datasets.get("embedded-test").hr_names():
         crop = datasets.get("embedded-test").hr(name, 4)[:160, :200]

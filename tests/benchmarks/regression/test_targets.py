@@ -38,9 +38,9 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
         assert (network.name, name_of_reference) == (name, name)
         assert (network.scale, network.config["blocks"]) == (2, 1)
         assert network.record().training
-        with pytest.raises(NetworkError, match=r"asked for x3, but .* says x2"):
+        with pytest.raises(NetworkError, match=r"requested x3, but .* says x2"):
             find([str(target)], scale=3)
-        with pytest.raises(NetworkError, match=r"asked for imdn, but .* says spin"):
+        with pytest.raises(NetworkError, match=r"requested imdn, but .* says spin"):
             find([str(target)], model="imdn")
 
 
