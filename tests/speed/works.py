@@ -12,7 +12,6 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from results.targets import Figure
 from torch import Tensor
 
 import models
@@ -21,6 +20,7 @@ from benchmarks.measure.devices import keep_freed_memory
 from models.spin import SPIN
 from tests.oracles import spin_dense as dense
 from tests.oracles.spin_weights import as_published, oracle_config
+from tests.speed.targets import Figure
 
 Side = Literal["ours", "dense"]
 
