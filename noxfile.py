@@ -1,4 +1,4 @@
-"""Every job of spin-bench is a session; all share one environment. Arguments after `--` reach the command."""
+"""The sessions of spin-bench; all share one environment. Arguments after `--` are passed to the command."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import nox
 HERE = Path(__file__).parent
 ENVIRONMENT = HERE / ".nox" / "environment"
 BIN = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
-CAPABILITIES = ("default", "avx2", "avx512")  # for which PyTorch has kernels, each a part of the next
+CAPABILITIES = ("default", "avx2", "avx512")  # instruction sets with kernels in PyTorch; each includes the previous one
 
 nox.options.sessions = ["tests"]
 nox.options.default_venv_backend = "none"
 
 
 def prepare(session: nox.Session) -> None:
-    """Create the shared environment, or bring it up to date if what it is made from has changed."""
+    """Create the shared environment, or recreate it if Python, pyproject.toml or constraints.txt has changed."""
     made_from = [sys.version, *((HERE / name).read_text() for name in ("pyproject.toml", "constraints.txt"))]
     fingerprint = hashlib.sha256("\n".join(made_from).encode()).hexdigest()
     stamp = ENVIRONMENT / "fingerprint"
@@ -46,16 +46,16 @@ def test(session: nox.Session, *arguments: str) -> None:
 
 @nox.session(name="reproduce-table2")
 def reproduce_table2(session: nox.Session) -> None:
-    """Train, evaluate and cost the ablation of Table 2, and render the report."""
+    """Train and evaluate the variants of Table 2, measure their cost, and render the report."""
     prepare(session)
     run(session, "spinbench", "run", "table2")
 
 
 @nox.session(name="reproduce-table1")
 def reproduce_table1(session: nox.Session) -> None:
-    """Evaluate and cost the networks of Table 1 with published weights, and render the report.
+    """Evaluate the networks of Table 1 with published weights, measure their cost, and render the report.
 
-    The small test sets come first, so that there is a report within the hour; Urban100 and Manga109 are added to it.
+    The small test sets come first, so that a report exists within the hour; Urban100 and Manga109 are added later.
     """
     prepare(session)
     table1 = ("spinbench", "run", "table1", "--protocol", "published")
@@ -66,14 +66,14 @@ def reproduce_table1(session: nox.Session) -> None:
 
 @nox.session(name="reproduce-fig7")
 def reproduce_fig7(session: nox.Session) -> None:
-    """The same for the depths of Fig. 7."""
+    """Train and evaluate the depths of Fig. 7, measure their cost, and render the report."""
     prepare(session)
     run(session, "spinbench", "run", "fig7")
 
 
 @nox.session
 def speed(session: nox.Session) -> None:
-    """Time all networks at a common size and how their time grows; then SPIN's targets, even if one has failed."""
+    """Measure the time of all networks and its growth with the image; then check SPIN's targets in any case."""
     prepare(session)
     session.notify("speed-targets", posargs=[])
     run(session, "spinbench", "speed")
@@ -81,7 +81,7 @@ def speed(session: nox.Session) -> None:
 
 @nox.session(name="speed-targets")
 def speed_targets(session: nox.Session) -> None:
-    """Time SPIN beside the dense reference: fails where a target is missed."""
+    """Compare the time of SPIN with that of the dense reference; fails if a target is missed."""
     prepare(session)
     run(session, "python", "-m", "tests.speed")
 
@@ -95,7 +95,7 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the test suite, on all cores."""
+    """Run the test suite on all cores."""
     prepare(session)
     test(session, "--durations", "15")
 
@@ -103,7 +103,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("variant", [*CAPABILITIES, "without kernels"])
 def portability(session: nox.Session, variant: str) -> None:
-    """Test the networks as on older CPUs, as far as this one can act them, and without our kernels."""
+    """Test the networks with the instruction sets that this CPU has, and without the C++ kernels."""
     prepare(session)
     if variant == "without kernels":
         session.env["SPINBENCH_NATIVE"] = "0"
@@ -114,21 +114,21 @@ def portability(session: nox.Session, variant: str) -> None:
         )
         best = str(found).split()[-1].lower()
         if variant not in CAPABILITIES[: CAPABILITIES.index(best) + 1 if best in CAPABILITIES else 1]:
-            session.skip(f"this CPU has no {variant}, PyTorch uses {best!r} here")
+            session.skip(f"this CPU does not support {variant}; PyTorch uses {best!r}")
         session.env["ATEN_CPU_CAPABILITY"] = variant
     test(session, "tests/models", "tests/oracles")
 
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Kill, starve and damage runs, within ten minutes: fails where something is lost, wrong or not named (Linux)."""
+    """Kill, starve and damage runs for up to ten minutes; fails if data are lost, wrong or unreported (Linux)."""
     prepare(session)
     run(session, "python", "-m", "tests.faults")
 
 
 @nox.session
 def page(session: nox.Session) -> None:
-    """Use the report in Chromium and compile its LaTeX; reports and screenshots stay in .nox/page to be looked at."""
+    """Test the report in Chromium and compile its LaTeX; reports and screenshots are kept in .nox/page."""
     prepare(session)
     install(session, "page")
     run(session, "python", "-m", "pytest", "tests/page", "--basetemp", str(HERE / ".nox" / "page"))
@@ -136,7 +136,7 @@ def page(session: nox.Session) -> None:
 
 @nox.session(name="regression-check")
 def regression_check(session: nox.Session) -> None:
-    """Compare the networks stored in results/reference, or those that are named, with what they gave before."""
+    """Compare the networks in results/reference, or the given ones, with their stored references."""
     prepare(session)
     run(session, "spinbench", "check")
 

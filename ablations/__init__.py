@@ -20,6 +20,7 @@ from ablations.schema import (
     Protocol,
     Smaller,
     Strict,
+    TradeOffFigure,
     Undominated,
     Variant,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Peak",
     "Protocol",
     "Smaller",
+    "TradeOffFigure",
     "Undominated",
     "Variant",
     "experiment_names",
@@ -107,7 +109,7 @@ def _locate(name: str, folder: Path, known: list[str], noun: str) -> Path:
             raise AblationError(f"{path}: no such {noun} file")
         if not _PLAIN.fullmatch(path.stem):
             raise AblationError(
-                f"{path}: the {noun} is called {path.stem!r} and names folders, expected at most 64 letters, digits, "
+                f"{path}: its name {path.stem!r} is used for folders, expected at most 64 letters, digits, "
                 "'.', '-' and '_', beginning with a letter or digit: rename the file"
             )
         return path
@@ -115,7 +117,7 @@ def _locate(name: str, folder: Path, known: list[str], noun: str) -> Path:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML would silently keep the last. 1e-3 is a number, as in YAML 1.2."""
+    """Rejects duplicate keys, of which YAML would silently keep the last. 1e-3 is a number, as in YAML 1.2."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
@@ -123,9 +125,7 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable):
                 if key in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key!r} stands twice", key_node.start_mark
-                    )
+                    raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
                 seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -184,7 +184,7 @@ def _explain(detail: Any, schema: type[BaseModel]) -> str:
 def _place(schema: type[BaseModel], location: Sequence[str | int]) -> tuple[list[str], list[type[BaseModel]]]:
     """A place inside a schema, as the keys of the file, and the schemas that are valid there.
 
-    For one of several schemas, told apart by a tag, the location names the tag, which is no key of the file.
+    If there are several schemas, distinguished by a tag, the location contains the tag, which is no key of the file.
     """
     keys: list[str] = []
     schemas = [schema]

@@ -1,4 +1,4 @@
-"""What an experiment and a protocol may say. Unknown keys are refused; every value is checked on loading."""
+"""The content of experiments and protocols. Unknown keys are rejected, and every value is validated on loading."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ Item = TypeVar("Item")
 def _once(items: list[Item]) -> list[Item]:
     for item in items:
         if items.count(item) > 1:
-            raise ValueError(f"{item!r} stands twice")
+            raise ValueError(f"duplicate {item!r}")
     return items
 
 
 def _sets_once(names: list[str]) -> list[str]:
-    """A folder of images is called by its last part, and rows of results bear that name."""
+    """A folder of images is named by the last part of its path, which identifies it in the results."""
     _once(names)
     called = [PurePath(name).name for name in names]
     for name, short in zip(names, called, strict=True):
         if called.count(short) > 1:
-            raise ValueError(f"{name!r}: another set is called {short!r} too, which is the last part of its path")
+            raise ValueError(f"{name!r}: another set has the same name {short!r}, the last part of its path")
     return names
 
 
-# A variant's id names a folder, so it stays plain; its label may hold any text.
+# A variant's id names a folder, so its characters are restricted; its label may be any text.
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
 Scale = Literal[2, 3, 4]
 Positive = Annotated[int, Field(gt=0)]
 Size = Annotated[tuple[Positive, Positive], Field(strict=False)]  # not strict: also a list
-# Lists of things that count once: a second time would double their weight in every mean.
+# Lists without duplicates, since a duplicate would count twice in every mean.
 Ids = Annotated[list[Id], AfterValidator(_once)]
 Scales = Annotated[list[Scale], AfterValidator(_once)]
 Sets = Annotated[list[str], AfterValidator(_sets_once)]
 
 
 class Strict(BaseModel):
-    """Refuses unknown keys and values of another type: `true` is no 1, "8" and 8.0 are no 8; 1 may stand for 1.0.
+    """Rejects unknown keys and values of another type: `true` is not 1, "8" and 8.0 are not 8; 1 is accepted for 1.0.
 
     A tuple (`Size`) is given as a list, as YAML and JSON have it.
     """
@@ -55,8 +55,7 @@ class Strict(BaseModel):
 class Variant(Strict):
     """A network and what is overridden in its configuration.
 
-    The id under which it stands in an experiment names its runs, so the same id means the same network
-    in every experiment.
+    Its id in an experiment names its runs, so the same id means the same network in every experiment.
     """
 
     label: str
@@ -79,7 +78,7 @@ class Variant(Strict):
 
 
 class Statement(Strict):
-    """What the paper says, and where. It must hold on each set, at each scale and in each metric, if not said."""
+    """A statement of the paper. Unless restricted, it must hold on each set, at each scale and in each metric."""
 
     text: str
     source: str = Field(description="section, table or figure")
@@ -128,6 +127,14 @@ class Peak(Statement):
 Claim = Better | Smaller | Undominated | Peak
 
 
+class TradeOffFigure(Strict):
+    """A figure of quality over cost: every network of the experiment as a point, on one set at one scale."""
+
+    dataset: str
+    scale: Scale
+    source: str | None = Field(default=None, description="the figure of the paper that it reproduces")
+
+
 class Experiment(Strict):
     """What to compare, and how the comparison is laid out."""
 
@@ -141,13 +148,15 @@ class Experiment(Strict):
     scales: Scales = Field(min_length=1)
     datasets: Sets = Field(min_length=1, description="the paper's test sets, in its order")
     reference: Id
+    tradeoff: TradeOffFigure | None = Field(default=None, description="for a table; default: no such figure")
+    breakdown: Ids = Field(default=[], description="variants whose MACs the report draws part by part")
     variants: dict[Id, Variant] = Field(min_length=1)
     claims: dict[Id, Annotated[Claim, Field(discriminator="check")]] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         if BASELINE in self.variants:
-            raise ValueError(f"variant {BASELINE!r}: the baseline is called so, expected another id")
+            raise ValueError(f"variant {BASELINE!r}: this is the id of the baseline, expected another")
         if self.reference not in self.variants:
             raise ValueError(f"reference {self.reference!r} is not one of the variants {list(self.variants)}")
         if self.kind == "curve":
@@ -157,13 +166,23 @@ class Experiment(Strict):
                 value = variant.config.get(self.x)
                 if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                     raise ValueError(f"variant {name!r} gives no number for {self.x!r} in its config")
+        for name in self.breakdown:
+            if name not in self.variants:
+                raise ValueError(f"breakdown: unknown variant {name!r}; {nearest(name, self.variants)}")
+        if self.tradeoff and self.kind == "curve":
+            raise ValueError("tradeoff: belongs to a table; this experiment is a curve")
+        if self.tradeoff and (self.tradeoff.dataset not in self.datasets or self.tradeoff.scale not in self.scales):
+            raise ValueError(
+                f"tradeoff: {self.tradeoff.dataset} at x{self.tradeoff.scale} is not in the experiment, expected one "
+                f"of {', '.join(self.datasets)} at one of the scales {', '.join(map(str, self.scales))}"
+            )
         for name, claim in self.claims.items():
             if misfit := self._misfit(claim):
                 raise ValueError(f"claim {name!r}: {misfit}")
         return self
 
     def rivals(self, claim: Contest) -> list[str]:
-        """With whom the variants of a claim are compared: the others it names, or all others of the paper's table."""
+        """The variants to compare those of a claim with: the others it names, or all others of the paper's table."""
         if claim.others is not None:
             return list(claim.others)
         printed = [name for name, variant in self.variants.items() if variant.published]
@@ -186,11 +205,11 @@ class Experiment(Strict):
             return None if len(self.variants) > 1 else "a peak needs more than one variant"
         rivals = self.rivals(claim)
         if not rivals:
-            return "there are no others to compare with"
+            return "there are no other variants to compare with"
         if both := set(claim.variants) & set(rivals):
-            return f"{sorted(both)[0]!r} is one of its variants and one of its others"
+            return f"{sorted(both)[0]!r} is listed both in variants and in others"
         if isinstance(claim, Better) and claim.places > len(rivals):
-            return f"places: {claim.places} says nothing among {len(rivals)} others"
+            return f"places: {claim.places} always holds with {len(rivals)} others"
         return None
 
 
@@ -212,14 +231,14 @@ class Schedule(Strict):
 
 
 class Validation(Strict):
-    """A look at quality on the way. It never decides anything."""
+    """Periodic measurement of quality during training, without influence on its outcome."""
 
     data: str
     every: Positive
-    images: Positive | None = Field(default=None, description="only the first so many images of the set")
+    images: Positive | None = Field(default=None, description="how many images of the set are used, from the first on")
 
 
-_AS_BEFORE = [("initialisation", "order")]  # fields of a training that came later, and what was done before
+_AS_BEFORE = [("initialisation", "order")]  # fields added later, with the value that corresponds to earlier trainings
 
 
 class Training(Strict):
@@ -250,9 +269,9 @@ class Training(Strict):
     validation: Validation | None = None
 
     def deciding(self) -> dict[str, Any]:
-        """What decides the outcome of a training. Data decide by their content, which their name does not tell.
+        """The settings that determine the outcome of a training, without the name of the data, whose content counts.
 
-        A field that came later is left out while it has the value that trainings had before: they stay current.
+        A field that was added later is omitted while it has the value of earlier trainings, which thus remain current.
         """
         found = self.model_dump(mode="json", exclude={"data", "workers", "checkpoint_every", "validation"})
         return {key: value for key, value in found.items() if (key, value) not in _AS_BEFORE}
@@ -265,8 +284,8 @@ class Evaluation(Strict):
     conventions: Annotated[list[str], AfterValidator(_once)] = Field(default=["rcan"], min_length=1)
 
 
-class Cost(Strict):
-    """How latency and memory are taken. Parameters and MACs need no choice."""
+class Costing(Strict):
+    """How latency and memory are measured. Parameters and MACs involve no choice."""
 
     latency_lr: Size | None = Field(
         default=None, description="LR height and width; without it, the size whose output is 1280x720"
@@ -288,7 +307,7 @@ class Protocol(Strict):
     )
     training: Training | None = Field(default=None, description="without it only published weights are measured")
     evaluation: Evaluation
-    costing: Cost = Field(default_factory=Cost)
+    costing: Costing = Field(default_factory=Costing)
 
 
 class Decision(Strict):

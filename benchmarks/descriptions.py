@@ -1,4 +1,4 @@
-"""What is written of weights: in the run.yaml beside them, and in the metadata of their own file."""
+"""The description of weights: in the run.yaml beside them, or in the metadata of their file."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ WEIGHTS = STAGES["train"]  # of a run
 
 
 class NetworkError(SpinbenchError):
-    """A network that cannot be had as it is asked for; one line with what was asked, and what there is."""
+    """A network that is not available as requested; one line with the request and what is available."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is written of weights: in the run.yaml beside them, or in their own file. None is what is not."""
+    """The description of weights, from the run.yaml beside them or from their file. Unknown values are None."""
 
     place: str
     model: str
@@ -54,24 +54,24 @@ class Description:
         scale: int | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        """Raises NetworkError naming both values where something else is said than is written; None is not said."""
+        """Raise NetworkError, which names both values, if an argument other than None contradicts the description."""
         if model not in (None, self.model):
             of_variant = f" (variant {self.variant})" if self.variant else ""
             raise NetworkError(f"{what} {model}, but {self.place} says {self.model}{of_variant}")
         if scale not in (None, self.scale):
             raise NetworkError(f"{what} x{scale}, but {self.place} says x{self.scale}")
-        said = configuration(self.model, config)
-        other = [key for key in config or {} if plain(said[key]) != plain(self.config[key])]
+        requested = full_configuration(self.model, config)
+        other = [key for key in config or {} if plain(requested[key]) != plain(self.config[key])]
         if other:
-            asked, written = (", ".join(f"{key} {of[key]}" for key in other) for of in (said, self.config))
+            asked, written = (", ".join(f"{key} {of[key]}" for key in other) for of in (requested, self.config))
             raise NetworkError(f"{what} {asked}, but {self.place} says {written}")
 
 
-def describe(weights: Path) -> Description | None:
-    """What is written of a run's folder or a file of weights; None where nothing is.
+def description_of(weights: Path) -> Description | None:
+    """The description of a run's folder or of a file of weights; None if there is none.
 
-    Raises NetworkError for a damaged description, and where a file is of another network than the run.yaml beside it
-    says, or is not the one that the run recorded; models.WeightsError for a damaged file.
+    Raises NetworkError for a damaged description, for a file whose metadata contradict the run.yaml beside it, and for
+    a file other than the one that the run recorded; models.WeightsError for a damaged file.
     """
     file = file_of(weights)
     run_yaml = file.with_name("run.yaml")
@@ -82,17 +82,17 @@ def describe(weights: Path) -> Description | None:
         if file.name in record and record[file.name] != sha256(file):
             raise NetworkError(f"{file}: damaged or replaced: its SHA-256 is not the one that the run recorded")
     if beside and own:
-        beside.check(f"{file}: by its own account it is of", own.model, own.scale, own.config)
+        beside.check(f"{file}: its own metadata say", own.model, own.scale, own.config)
     return beside or own
 
 
 def file_of(weights: Path) -> Path:
-    """The file of weights of a run's folder, which may not be there, or the file itself."""
+    """The file of weights of a run's folder, which need not exist, or the file itself."""
     return weights / WEIGHTS if weights.is_dir() else weights
 
 
-def configuration(model: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A model's full configuration, none for bicubic. Raises NetworkError for an unknown model, key or value."""
+def full_configuration(model: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A model's full configuration; empty for bicubic. Raises NetworkError for an unknown model, key or value."""
     if model == BASELINE and not config:
         return {}
     try:
@@ -102,7 +102,7 @@ def configuration(model: str, config: Mapping[str, Any] | None = None) -> dict[s
 
 
 def _of_run(file: Path) -> Description:
-    """By a run.yaml: the one place here that knows what stands in it."""
+    """The description in a run.yaml."""
     try:
         run = _read(read_description, file)
         stages = run["stages"]
@@ -128,21 +128,21 @@ def _read(read: Callable[[Path], dict[str, Any] | None], file: Path) -> dict[str
 
 
 def _of_file(file: Path) -> Description | None:
-    """By the metadata of a file; nothing is known of one that others made, or an older version."""
+    """The description in the metadata of a file; None for a file of other programs or older versions."""
     content = metadata(file).get(ENTRY)
     if content is None:
         return None
     try:
-        said = json.loads(content)
-        return _described(file, {**said, "source": "run", "training": said.get("fingerprint")})
+        stored = json.loads(content)
+        return _described(file, {**stored, "source": "run", "training": stored.get("fingerprint")})
     except (ValueError, TypeError, AttributeError) as error:
-        raise NetworkError(f"{file}: its metadata do not say what it is of ({_reason(error)})") from error
+        raise NetworkError(f"{file}: its metadata do not describe a network ({_reason(error)})") from error
 
 
 def _described(place: Path, content: Mapping[str, Any]) -> Description:
     found = TypeAdapter(Description).validate_python({**content, "place": str(place)})
     try:
-        return replace(found, config=configuration(found.model, found.config))
+        return replace(found, config=full_configuration(found.model, found.config))
     except NetworkError as error:
         raise NetworkError(f"{place}: {error}") from error
 

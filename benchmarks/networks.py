@@ -1,8 +1,8 @@
 """The noun Network: a model with its configuration, scale and weights, and how it upscales.
 
-Whatever upscales is one: with the weights of a run or of a file, with published ones, untrained, and bicubic
-interpolation. What weights are of is written in the run.yaml beside them, and in the metadata of the file; what else is
-said of them has to agree with that.
+A Network has the weights of a run or of a file, published weights or random weights, or is bicubic interpolation.
+Weights are described by the run.yaml beside them or by the metadata of their file, and every argument has to agree with
+this description.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import nn
 import models
 from benchmarks.data.published import checkpoint
 from benchmarks.data.sources import Local, Source
-from benchmarks.descriptions import Description, NetworkError, configuration, describe, file_of
+from benchmarks.descriptions import Description, NetworkError, description_of, file_of, full_configuration
 from benchmarks.measure import evaluation
 from benchmarks.measure.evaluation import Upscale
 from benchmarks.measure.tiling import Fitted, Tile
@@ -29,21 +29,21 @@ from results import BASELINE, plain
 from results.references import NetworkRecord
 
 __all__ = [
-    "SCALE", "Description", "Network", "NetworkError", "bicubic", "configuration", "describe", "of_weights",
-    "published", "untrained",
+    "SCALE", "Description", "Network", "NetworkError", "bicubic", "description_of", "full_configuration",
+    "of_weights", "published", "untrained",
 ]  # fmt: skip
 
-SCALE = 4  # where nobody says it
+SCALE = 4  # the default
 
 
 @dataclass(frozen=True)
 class Network:
-    """A model of the registry, or bicubic interpolation, and all that decides what it makes of an image.
+    """A model of the registry, or bicubic interpolation, with everything that determines its SR images.
 
-    `config` overrides the model's defaults. Without `weights` it is initialised from `seed`. `ensemble`: it is the mean
-    over the 8 symmetries of the square; `multiple`: LR is cropped to a multiple of so many pixels first. `training` is
-    the digest of the configuration that the weights were trained under, where that is known. `by_name`: see
-    `models.initialisation`.
+    `config` overrides the model's defaults. Without `weights`, the model is initialised from `seed`. With `ensemble`,
+    SR is the mean over the 8 symmetries of the square. LR is first cropped to a multiple of `multiple` pixels.
+    `training` is the digest of the configuration under which the weights were trained, if it is known. For `by_name`,
+    see `models.initialisation`.
     """
 
     model: str
@@ -55,13 +55,13 @@ class Network:
     seed: int = 0
     by_name: bool = False
     training: str | None = None
-    name: str = ""  # under which it was asked for
-    label: str = ""  # for people
+    name: str = ""  # as the user gave it
+    label: str = ""  # shown to users
     source: str = ""  # of the weights, in words
 
     @property
     def summary(self) -> str:
-        """In one line: the model, what differs from its usual configuration, and whose weights it has."""
+        """One line with the model, the settings that differ from its defaults, and the source of its weights."""
         usual = {} if self.model == BASELINE else models.configuration(self.model)
         own = [f"{key} {value}" for key, value in self.config.items() if plain(value) != plain(usual.get(key))]
         differs = f" ({', '.join(own)})" if own else ""
@@ -69,10 +69,10 @@ class Network:
         return f"{self.model}{'+' * self.ensemble} x{self.scale}{differs}, {self.source}{cropped}"
 
     def module(self) -> nn.Module:
-        """The network on the CPU; the global random generator stays as it is.
+        """The network on the CPU; the global random generator keeps its state.
 
-        Raises NetworkError for what cannot be built, and for bicubic; DataError and models.WeightsError for weights
-        that cannot be had, are damaged or of another network.
+        Raises NetworkError for a configuration that cannot be built and for bicubic; DataError and models.WeightsError
+        for weights that are unavailable, damaged or those of another network.
         """
         if self.model == BASELINE:
             raise NetworkError(f"{BASELINE}: interpolation, expected a network")
@@ -102,8 +102,8 @@ class Network:
         say: Callable[[str], None] = lambda manner: None,
         on_tile: Callable[[int, int], None] | None = None,
     ) -> Upscale:
-        """How it upscales, and is measured: as the memory allows or `tile` says (see `tiling.Fitted`), then as an
-        ensemble, then of LR cropped at bottom and right. Raises what `module` raises.
+        """The upscaler that every measurement uses. LR is cropped at bottom and right; the network, or each pass of its
+        ensemble, then takes it whole or in tiles (`tile`, see `tiling.Fitted`). Raises the errors of `module`.
         """
         upscale: Upscale
         if self.model == BASELINE:
@@ -116,7 +116,7 @@ class Network:
         return evaluation.of_multiple(upscale, self.multiple)
 
     def record(self) -> NetworkRecord:
-        """What a stored measurement says of it. Raises DataError for a file of weights that cannot be read."""
+        """The record of this network in a stored measurement. Raises DataError for an unreadable file of weights."""
         return NetworkRecord(
             model=self.model,
             scale=self.scale,
@@ -137,21 +137,21 @@ def of_weights(
     ensemble: bool | None = None,
     multiple: int | None = None,
 ) -> Network:
-    """The network of a run's folder or a file of weights: as is described there, and else as is said here.
+    """The network of a run's folder or a file of weights. Arguments supply what the description does not contain.
 
-    `model` may also be the run's variant. How images go through it, `ensemble` and `multiple`, is as is said, and else
-    as is described. A run with published weights or of bicubic interpolation has no file of its own.
-    Raises NetworkError where what is said contradicts the description or is not said and not described, for a
-    configuration that the model cannot have and a file that is not there; and what `describe` raises.
+    `model` may also be the variant of the run. `ensemble` and `multiple`, which do not belong to the weights, override
+    the description. A run with published weights or of bicubic interpolation has no file of weights.
+    Raises NetworkError for an argument that contradicts the description, a model that neither of them names, an invalid
+    configuration and a missing file; and the errors of `description_of`.
     """
-    file, known = file_of(weights), describe(weights)
+    file, known = file_of(weights), description_of(weights)
     if not file.is_file() and (known is None or known.source == "run"):
         raise NetworkError(f"{file}: no such file, expected weights")
     if known is None:
         if model in (None, BASELINE):
-            raise NetworkError(f"{file}: does not say of which network it is, expected that to be said")
-        known = Description(str(file), str(model), SCALE if scale is None else scale, configuration(model, config))
-    known.check(f"{weights}: asked for", None if model == known.variant else model, scale, config)
+            raise NetworkError(f"{file}: does not name its network, expected a model")
+        known = Description(str(file), str(model), SCALE if scale is None else scale, full_configuration(model, config))
+    known.check(f"{weights}: requested", None if model == known.variant else model, scale, config)
     if known.source == "baseline":
         found = bicubic(known.scale)
     elif known.source == "published weights":
@@ -168,12 +168,12 @@ def of_weights(
 
 
 def published(model: str, scale: int | None = None, config: Mapping[str, Any] | None = None) -> Network:
-    """A network with its published weights. Raises NetworkError where none are registered or at hand, and where
-    `config` is not the configuration that they are of.
+    """A network with its published weights. Raises NetworkError if none are registered or available, and if `config`
+    differs from the configuration of the checkpoint.
     """
     scale = SCALE if scale is None else scale
-    own = Description("its published checkpoint", model, scale, configuration(model))
-    own.check(f"{model} x{scale}: asked for", config=config)
+    own = Description("its published checkpoint", model, scale, full_configuration(model))
+    own.check(f"{model} x{scale}: requested", config=config)
     weights = checkpoint(model, scale)
     if weights is None:
         raise NetworkError(f"{model} x{scale}: no published checkpoint is registered")
@@ -183,8 +183,8 @@ def published(model: str, scale: int | None = None, config: Mapping[str, Any] | 
 
 
 def untrained(model: str, scale: int | None = None, config: Mapping[str, Any] | None = None, seed: int = 0) -> Network:
-    """A network with random weights, which say nothing. Raises NetworkError for a configuration that it cannot have."""
-    scale, config = SCALE if scale is None else scale, configuration(model, config)
+    """A network with random weights. Raises NetworkError for an invalid configuration."""
+    scale, config = SCALE if scale is None else scale, full_configuration(model, config)
     return Network(model, scale, config, seed=seed, label=_title(model), source=f"untrained, seed {seed}")
 
 

@@ -1,4 +1,4 @@
-"""The leaf below all packages: the error a user can mend, nearest names, the cache folder, and files written whole."""
+"""Functions shared by all packages: the base class of errors, nearest names, the cache folder, atomic writing."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ _SEAL = 32  # bytes of a SHA-256
 
 
 class SpinbenchError(Exception):
-    """Something that a user can mend. The message is one line that names the file, the value and what was expected."""
+    """An error that a user can correct. The message is one line with the file, the value and what was expected."""
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, on one line; of an OSError the file and the reason."""
+    """The message of an error on one line; for an OSError, the file and the reason."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:
-    """The end of an error message: the known name closest to a wrong one, and all of them."""
+    """The end of an error message: the known name nearest to an unknown one, and all known names."""
     names = list(known)
     close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
     return (f"did you mean {close[0]!r}? " if close else "") + f"known: {', '.join(names)}"
 
 
 def cache_folder() -> Path:
-    """Where downloads, decoded images and compiled kernels are kept: SPINBENCH_DATA, or the user's cache directory."""
+    """The folder for downloads, decoded images and compiled kernels: SPINBENCH_DATA, or the user's cache directory."""
     import pooch
 
     return Path(os.environ.get("SPINBENCH_DATA") or pooch.os_cache("spin-bench"))
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Replace a file as a whole: after a crash it holds the old content or the new one, never a part.
+    """Write a file atomically: after a crash it holds either the old content or the new one, never a part.
 
-    Raises OSError, which names the file; what was there before is then still there.
+    Raises OSError, which names the file; the old content is then unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
@@ -51,7 +51,7 @@ def write(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.umask(mask := os.umask(0))
-        Path(temporary).chmod(0o666 & ~mask)  # as any new file; mkstemp's are private
+        Path(temporary).chmod(0o666 & ~mask)  # the usual permissions; mkstemp creates private files
         Path(temporary).replace(path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
@@ -61,12 +61,12 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def sealed(content: bytes) -> bytes:
-    """A cached file's content with its own SHA-256 behind it. NumPy and the dynamic linker ignore what follows."""
+    """The content of a cached file followed by its SHA-256. NumPy and the dynamic linker ignore the trailing bytes."""
     return content + hashlib.sha256(content).digest()
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether a file is whole: it ends with the SHA-256 of what goes before. Raises OSError."""
+    """Whether a file is complete, that is, ends with the SHA-256 of the bytes before it. Raises OSError."""
     size = path.stat().st_size - _SEAL
     if size < 0:
         return False

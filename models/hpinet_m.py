@@ -9,7 +9,6 @@ itself. SPIN's local attention has the same patches, hence the shared index and 
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -98,16 +97,15 @@ def shares(height: int, width: int, size: int, device: torch.device) -> Tensor:
     That is 1 / number of patches, but where the last patch, moved back to the border, meets two others along an axis:
     there the publication halves once per overlap, so that three patches are divided by 4.
     """
-    rows, columns = (0.5 ** _overlaps(length, size) for length in (height, width))
-    with torch.inference_mode(False):  # the cached tensor serves training too
-        return torch.from_numpy((rows[:, None] * columns).reshape(-1, 1)).to(device)
+    rows, columns = (0.5 ** _overlaps(length, size, device).double() for length in (height, width))
+    return (rows[:, None] * columns).reshape(-1, 1)
 
 
-def _overlaps(length: int, size: int) -> np.ndarray:
+def _overlaps(length: int, size: int, device: torch.device) -> Tensor:
     """Number of overlaps of neighbouring patches that each position of an axis lies in: (length,)."""
-    starts = np.arange(size - 2, length - 2, size - 2)[:, None]  # of every patch but the first, before moving back
-    position = np.arange(length)
-    return ((np.minimum(starts, length - size) <= position) & (position < starts + 2)).sum(0)
+    starts = torch.arange(size - 2, max(size, length) - 2, size - 2, device=device)[:, None]  # but the first, unmoved
+    position = torch.arange(length, device=device)
+    return ((starts.clamp(max=length - size) <= position) & (position < starts + 2)).sum(0)
 
 
 class HPINet(nn.Module):

@@ -66,16 +66,21 @@ def to_tokens(features: Tensor) -> Tensor:
 def kept_per_shape(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Keep the `most` latest results of a function of shapes and devices, such as index tensors.
 
-    Not while a network is exported: there every tensor is a fake one, of no use afterwards.
+    Not while a network is compiled or exported: there every tensor is a fake one, of no use afterwards, and what makes
+    them becomes a part of the graph.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         making = cast(Callable[..., R], function)
-        keeping = lru_cache(maxsize=most)(making)
+
+        @lru_cache(maxsize=most)
+        def keeping(*arguments: Any) -> R:
+            with torch.inference_mode(False):  # what is kept serves training too
+                return making(*arguments)
 
         @wraps(function)
         def kept(*arguments: Any) -> R:
-            return making(*arguments) if torch.compiler.is_exporting() else keeping(*arguments)
+            return making(*arguments) if torch.compiler.is_compiling() else keeping(*arguments)
 
         return cast(Callable[P, R], kept)
 

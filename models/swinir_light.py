@@ -56,10 +56,9 @@ def windows(height: int, width: int, device: torch.device) -> Windows:
     shifted = np.concatenate([run.ravel() for run in runs])
     shift = np.argsort(plain)[shifted]
     orders = plain, shift, np.argsort(shift), np.argsort(shifted)
-    with torch.inference_mode(False):  # the cached tensors serve training too
-        return Windows(
-            tuple(run.size // WINDOW**2 for run in runs), *(torch.from_numpy(order).to(device) for order in orders)
-        )
+    return Windows(
+        tuple(run.size // WINDOW**2 for run in runs), *(torch.from_numpy(order).to(device) for order in orders)
+    )
 
 
 @kept_per_shape(8)
@@ -71,9 +70,8 @@ def relations(device: torch.device) -> tuple[Tensor, Tensor]:
     low, right = row >= WINDOW - SHIFT, column >= WINDOW - SHIFT
     beyond_right, beyond_low = right[:, None] != right, low[:, None] != low
     apart = np.stack([np.zeros_like(beyond_low), beyond_right, beyond_low, beyond_low | beyond_right])
-    with torch.inference_mode(False):
-        masks = torch.from_numpy(np.where(apart, -100.0, 0.0))[:, None]  # as published; not minus infinity
-        return torch.from_numpy(index).to(device), masks.to(device)
+    masks = torch.from_numpy(np.where(apart, -100.0, 0.0))[:, None]  # as published; not minus infinity
+    return torch.from_numpy(index).to(device), masks.to(device)
 
 
 class WindowAttention(nn.Module):

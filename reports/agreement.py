@@ -1,4 +1,4 @@
-"""Whether published checkpoints give here what they give in the official modules (results/published/official.csv)."""
+"""Whether published checkpoints give the values of the official code here (results/published/official.csv)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-# By the decimals in which the PSNR of an official module is known: tolerances in dB and of SSIM.
+# Tolerances of PSNR (dB) and of SSIM, by the number of decimals of the official PSNR.
 TOLERANCES = {2: (0.006, 0.0002), 3: (0.003, 0.0001)}
 KEYS = ["variant", "scale", "convention", "dataset"]
 
 
 def agreement(frame: pd.DataFrame, official: pd.DataFrame, full: Mapping[str, int]) -> pd.DataFrame:
-    """A row per figure of an official module that was measured here on the whole set, with its verdict.
+    """A row per value of the official code that was also measured here on the whole set, and whether they agree.
 
     `frame` is of `results.load`, `official` of `results.official`, `full` the number of images of whole sets.
     Columns: variant, scale, convention, dataset, official_psnr, official_ssim, psnr, ssim, psnr_tolerance,
-    ssim_tolerance, agrees. Figures are compared as they are printed: the tolerance is in units of their last digit.
+    ssim_tolerance, agrees. Values are compared as printed, with a tolerance in units of their last digit.
     """
     measured = frame[frame["source"] == "published weights"].groupby(KEYS, as_index=False)
     means = measured.agg(psnr=("psnr", "mean"), ssim=("ssim", "mean"), images=("image", "nunique"))

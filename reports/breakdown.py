@@ -1,4 +1,4 @@
-"""What the parts of a network cost: the MACs by module of cost.json, with equal parts of all blocks together."""
+"""The MACs of a network by part: the MACs by module of cost.json, summed over its blocks."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ NAMES = {
 ORDER = list(dict.fromkeys(NAMES.values()))
 
 
-def breakdown(run: Run) -> dict[str, int]:
+def macs_by_part(run: Run) -> dict[str, int]:
     """MACs by part of a network, those of each position of a list of blocks added up. Their sum is its total.
 
-    Empty where cost.json does not hold them. The parts of a block are told apart where cost.json goes down to them
-    (three levels of names), else blocks are one part.
+    Empty where cost.json does not hold them. The parts of a block are separate if cost.json goes down to them
+    (three levels of names); otherwise blocks are one part.
     """
     content = (run.cost() or {}) if run.intact("cost.json") else {}
     macs = content.get("macs") or {}

@@ -1,11 +1,12 @@
 """The paper's claims, judged twice: on its own printed numbers, and on what was measured here.
 
-A claim becomes conditions, and a condition comparisons of two variants, of which some may be spared. Printed numbers
-are compared as printed; equal ones decide nothing. Measured ones are compared image by image: a difference counts
-where its interval leaves out zero, its median has the same sign, and its test is significant, corrected over the
-claim's comparisons in the same metric. A set too small for a test cannot contradict a claim, nor support it alone.
+A claim is a set of conditions, and a condition a set of contrasts between two variants, of which some may be allowed to
+fail. Printed numbers are compared as printed; ties neither support nor contradict. Measured numbers are compared image
+by image: a difference counts if its interval excludes zero, its median has the same sign, and its test is significant
+after correction over the claim's contrasts in the same metric. A set that is too small for a test can neither
+contradict a claim nor support it alone.
 
-Supported: every condition holds, and some by a test. Contradicted: one of them fails. Undecided: all else.
+Supported: every condition holds, at least one of them by a test. Contradicted: at least one fails. Undecided: neither.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from ablations import Better, Claim, Experiment, Peak, Smaller
-from reports.layout import shown
-from reports.outcomes import Outcome, Outcomes, State, cells, measured, printed
-from reports.statistics import Comparison, compare
+from reports.contrasts import Contrast, compute_contrasts
+from reports.numbers import shown
+from reports.outcomes import ContrastOutcome, Outcomes, State, measured_outcomes, printed_outcomes, psnr_rows
 from reports.study import Study
 from reports.tables import METRICS
 from results import BASELINE
 
-MOST = 6  # comparisons that are told of a verdict
+MOST = 6  # lines of evidence for a verdict
 
 Word = Literal["supported", "contradicted", "undecided"]
 
 
 class Verdict(NamedTuple):
-    """`evidence` tells the comparisons that decide, for a supported claim the closest ones."""
+    """`evidence` lists the contrasts that decide; for a supported claim, the closest ones first."""
 
     word: Word
     reason: str
@@ -37,7 +38,7 @@ class Verdict(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """A claim and what the printed and the measured numbers say of it."""
+    """A claim, with its verdicts by the printed and by the measured numbers."""
 
     id: str
     text: str
@@ -47,49 +48,49 @@ class Judgement(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """What the page says: the judgements of all experiments, and how many hold, in sentences."""
+    """The judgements of all experiments, and a summary in sentences."""
 
     judgements: list[Judgement]
     summary: list[str]
 
 
 class Condition(NamedTuple):
-    """Holds if all comparisons do but for `spare`: the variant is better, or at a cost smaller, than the reference.
+    """Holds if all contrasts but `spare` do: the variant is better, or has a smaller cost, than the reference.
 
-    A comparison of costs names one as its metric, and no set.
+    A contrast of costs has the name of the cost as its metric, and no set.
     """
 
-    comparisons: list[Comparison]
+    contrasts: list[Contrast]
     spare: int = 0
 
 
-def judge(study: Study) -> list[Judgement]:
+def judge_study(study: Study) -> list[Judgement]:
     """A judgement of every claim of a study's experiment. Raises ResultsError where a measured number is missing."""
     stated = study.experiment.claims
     wanted = {name: conditions(claim, study.definition) for name, claim in stated.items()}
-    needed = {name: [one for condition in found for one in condition.comparisons] for name, found in wanted.items()}
-    tested = compare(study.frame, dict.fromkeys(one for found in needed.values() for one in found))
-    rows = {Comparison(*row[: len(Comparison._fields)]): row for row in tested.itertuples(index=False)}
+    needed = {name: [one for condition in found for one in condition.contrasts] for name, found in wanted.items()}
+    tested = compute_contrasts(study.frame, dict.fromkeys(one for found in needed.values() for one in found))
+    rows = {Contrast(*row[: len(Contrast._fields)]): row for row in tested.itertuples(index=False)}
     return [
         Judgement(
             name,
             claim.text,
             claim.source,
-            _on_published(study, wanted[name], printed(study, needed[name])),
-            _on_measured(study, wanted[name], measured(study, needed[name], rows)),
+            _on_published(study, wanted[name], printed_outcomes(study, needed[name])),
+            _on_measured(study, wanted[name], measured_outcomes(study, needed[name], rows)),
         )
         for name, claim in stated.items()
     ]
 
 
-def claims(studies: Iterable[Study]) -> Claims:
+def judge_studies(studies: Iterable[Study]) -> Claims:
     """The judgements of several studies together."""
-    judgements = [judgement for study in studies for judgement in judge(study)]
+    judgements = [judgement for study in studies for judgement in judge_study(study)]
     sentences = []
     for numbers in ("published", "measured") if judgements else ():
         words = Counter(getattr(one, numbers).word for one in judgements)
         sentences.append(
-            f"{words['supported']} of {len(judgements)} claims hold in the {numbers} numbers "
+            f"{words['supported']} of {len(judgements)} claims are supported by the {numbers} numbers "
             f"({words['contradicted']} contradicted, {words['undecided']} undecided)."
         )
     return Claims(judgements, sentences)
@@ -101,8 +102,8 @@ def conditions(claim: Claim, experiment: Experiment) -> list[Condition]:
     sets = [name for name in experiment.datasets if name in (claim.datasets or experiment.datasets)]
     places = [(scale, name, metric) for scale in scales for name in sets for metric in claim.metrics]
 
-    def quality(cell: tuple[int, str, str], better: str, worse: str) -> Comparison:
-        return Comparison(cell[0], cell[1], better, worse, cell[2])
+    def quality(cell: tuple[int, str, str], better: str, worse: str) -> Contrast:
+        return Contrast(cell[0], cell[1], better, worse, cell[2])
 
     if isinstance(claim, Peak):
         by_x = sorted(experiment.variants, key=lambda name: experiment.variants[name].config[str(experiment.x)])
@@ -112,10 +113,10 @@ def conditions(claim: Claim, experiment: Experiment) -> list[Condition]:
     rivals = experiment.rivals(claim)
     pairs = [(variant, other) for variant in claim.variants for other in rivals]
     if isinstance(claim, Smaller):
-        return [Condition([Comparison(scale, "", *pair, claim.cost)]) for scale in scales for pair in pairs]
+        return [Condition([Contrast(scale, "", *pair, claim.cost)]) for scale in scales for pair in pairs]
     if not isinstance(claim, Better):
         return [
-            Condition([quality(cell, *pair), Comparison(cell[0], "", *pair, claim.cost)], spare=1)
+            Condition([quality(cell, *pair), Contrast(cell[0], "", *pair, claim.cost)], spare=1)
             for cell in places
             for pair in pairs
         ]
@@ -130,38 +131,42 @@ def conditions(claim: Claim, experiment: Experiment) -> list[Condition]:
 
 def _on_published(study: Study, wanted: Sequence[Condition], outcomes: Outcomes) -> Verdict:
     if all(outcome.state == "missing" for outcome in outcomes.values()):
-        form = "only as a picture" if study.experiment.kind == "curve" else "without numbers"
-        return Verdict("undecided", f"The paper tells this {form}.", [])
-    told: dict[State, str] = {
-        "fails": "against it", "open": "equal at the printed precision", "missing": "without a published value",
+        form = "shows this only as a figure" if study.experiment.kind == "curve" else "states this without numbers"
+        return Verdict("undecided", f"The paper {form}.", [])
+    phrases: dict[State, str] = {
+        "fails": "contrary", "open": "tied at the printed precision", "missing": "without a published value",
     }  # fmt: skip
-    return _verdict(wanted, outcomes, told)
+    return _verdict(wanted, outcomes, phrases)
 
 
 def _on_measured(study: Study, wanted: Sequence[Condition], outcomes: Outcomes) -> Verdict:
     compared = [one for one in outcomes if one.metric in METRICS]
     named = dict.fromkeys(name for one in compared for name in (one.variant, one.reference))
     if below := _below_bicubic(study, named):
-        return Verdict("undecided", "Not trained far enough to tell: networks end below bicubic.", _capped(below))
+        return Verdict(
+            "undecided", "Training was too short to decide: networks are below bicubic interpolation.", _capped(below)
+        )
     if all(outcome.state == "missing" for outcome in outcomes.values()):
         first = next(outcome.text for outcome in outcomes.values())
         return Verdict("undecided", f"Nothing can be compared. {first}.", _capped(_missing(outcomes.values())))
-    told: dict[State, str] = {
-        "fails": "significantly against it", "open": "not significant",
-        "untested": "right on too few images for a test", "missing": "not measured",
+    phrases: dict[State, str] = {
+        "fails": "significantly contrary", "open": "not significant",
+        "untested": "in the right direction on too few images for a test", "missing": "not measured",
     }  # fmt: skip
-    verdict = _verdict(wanted, outcomes, told)
-    seeds = [row.n_seeds for (_, _, name), row in cells(study).items() if name in named and row.source == "run"]
+    verdict = _verdict(wanted, outcomes, phrases)
+    seeds = [row.n_seeds for (_, _, name), row in psnr_rows(study).items() if name in named and row.source == "run"]
     if verdict.word != "undecided" and seeds and max(seeds) == 1:
-        return verdict._replace(reason=f"{verdict.reason} One training of each: another seed may tell otherwise.")
+        return verdict._replace(
+            reason=f"{verdict.reason} Each network was trained once; another seed may give another result."
+        )
     return verdict
 
 
-def _verdict(wanted: Sequence[Condition], outcomes: Outcomes, told: Mapping[State, str]) -> Verdict:
+def _verdict(wanted: Sequence[Condition], outcomes: Outcomes, phrases: Mapping[State, str]) -> Verdict:
     judged = [
         (_state(known, condition.spare), known)
         for condition in wanted
-        if (known := [outcomes[one] for one in condition.comparisons if one in outcomes])
+        if (known := [outcomes[one] for one in condition.contrasts if one in outcomes])
     ]
     states = Counter(state for state, _ in judged)
     unsettled = states["open"] + states["missing"]
@@ -180,12 +185,12 @@ def _verdict(wanted: Sequence[Condition], outcomes: Outcomes, told: Mapping[Stat
         evidence += _capped(_missing(found))
     noun = "conditions" if any(condition.spare for condition in wanted) else "comparisons"
     parts = [f"{states['holds']} of {len(judged)} {noun} hold"]
-    parts += [f"{states[state]} {text}" for state, text in told.items() if states[state]]
+    parts += [f"{states[state]} {text}" for state, text in phrases.items() if states[state]]
     return Verdict(word, f"{', '.join(parts)}.", evidence)
 
 
-def _state(outcomes: Sequence[Outcome], spare: int) -> State:
-    """The state of a condition. It may be missing some and hold, or fail, all the same."""
+def _state(outcomes: Sequence[ContrastOutcome], spare: int) -> State:
+    """The state of a condition, which may hold or fail even if some of its contrasts are missing."""
     states = Counter(one.state for one in outcomes)
     if states["fails"] > spare:
         return "fails"
@@ -198,17 +203,17 @@ def _state(outcomes: Sequence[Outcome], spare: int) -> State:
 
 def _below_bicubic(study: Study, names: Iterable[str]) -> list[str]:
     """Where networks that were trained here have a lower PSNR than bicubic interpolation."""
-    own, metric, found = cells(study), METRICS["psnr"], []
+    own, metric, found = psnr_rows(study), METRICS["psnr"], []
     for (scale, dataset, name), row in own.items():
         bicubic = own.get((scale, dataset, BASELINE))
         if name in names and row.source == "run" and bicubic is not None and row.measured < bicubic.measured:
             values = [shown(value, metric.decimals) for value in (row.measured, bicubic.measured)]
-            told = f"{row.label} {values[0]}, bicubic {values[1]}"
-            found.append(f"×{scale} {dataset} {metric.name}: {told} (protocol {row.protocol})")
+            values_text = f"{row.label} {values[0]}, bicubic {values[1]}"
+            found.append(f"×{scale} {dataset} {metric.name}: {values_text} (protocol {row.protocol})")
     return found
 
 
-def _missing(outcomes: Iterable[Outcome]) -> list[str]:
+def _missing(outcomes: Iterable[ContrastOutcome]) -> list[str]:
     """What is missing, and where, a line for each reason."""
     places: dict[str, dict[str, None]] = {}
     for one in outcomes:

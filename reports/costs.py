@@ -1,4 +1,4 @@
-"""What networks cost, from the cost.json of their runs."""
+"""The costs of networks, from the cost.json of their runs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def costs(runs: Iterable[Run]) -> pd.DataFrame:
+def cost_table(runs: Iterable[Run]) -> pd.DataFrame:
     """A row per variant and scale, from its first run with an intact cost.json: seeds do not change the costs.
 
     Numbers are in SI units (MACs are multiply-adds of one image) and NaN where they were not measured; the columns
-    `..._conditions` say in words how they were.
+    `..._conditions` describe how they were measured.
     """
     rows: dict[tuple[str, int], dict[str, Any]] = {}
     for run in runs:
@@ -47,15 +47,17 @@ def costs(runs: Iterable[Run]) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), columns=COLUMNS)
 
 
-def conditions(table: pd.DataFrame, quantity: str) -> list[str]:
-    """How a quantity ("macs", "latency" or "memory") was taken, and for whom if networks differ.
+def cost_conditions(table: pd.DataFrame, quantity: str) -> list[str]:
+    """How a quantity ("macs", "latency" or "memory") was measured, with the labels of the networks if these differ.
 
-    `table` is of `costs`, with a column `label`.
+    `table` is of `cost_table`, with a column `label`.
     """
-    told = table[table[f"{quantity}_conditions"] != ""].groupby(f"{quantity}_conditions", sort=False).label.agg(list)
-    if len(told) == 1:
-        return list(told.index)
-    return [f"{text} ({', '.join(labels)})" for text, labels in told.items()]
+    conditions = (
+        table[table[f"{quantity}_conditions"] != ""].groupby(f"{quantity}_conditions", sort=False).label.agg(list)
+    )
+    if len(conditions) == 1:
+        return list(conditions.index)
+    return [f"{text} ({', '.join(labels)})" for text, labels in conditions.items()]
 
 
 def operators(table: pd.DataFrame, column: str) -> str:

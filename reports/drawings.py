@@ -12,15 +12,15 @@ import pandas as pd
 from markupsafe import Markup
 
 import results
+from ablations import TradeOffFigure
 from reports import figures, speed
-from reports.breakdown import breakdown
-from reports.differences import differences
-from reports.statistics import Compared
+from reports.breakdown import macs_by_part
+from reports.differences import image_differences
+from reports.significance import Significance
 from reports.study import Study
-from reports.tradeoff import QUANTITIES, Cost, TradeOff
+from reports.tradeoff import QUANTITIES, CostName, TradeOff
 
-FIGURE_1 = ("table1", "Set5", 4)  # the experiment, set and scale that the paper's Fig. 1 shows
-COSTS: tuple[Cost, ...] = ("params", "macs", "latency")  # the first is the paper's
+COSTS: tuple[CostName, ...] = ("params", "macs", "latency")  # the first for print too, the others for the page alone
 
 
 class Drawing(NamedTuple):
@@ -45,7 +45,7 @@ class Plan(NamedTuple):
 
 def drawings(
     studies: Sequence[Study],
-    compared: Sequence[Compared],
+    compared: Sequence[Significance],
     runs: Sequence[results.Run],
     labels: Mapping[str, str],
     root: Path,
@@ -53,9 +53,10 @@ def drawings(
 ) -> dict[str, Drawing]:
     """Every figure by name; writes its files (of `figures.files`) to `folder`.
 
-    With table1 fig1, and fig1-macs and fig1-latency for the page alone; one per curve and scale; training, breakdown,
-    speed-<number>; and differences-<name> of a table: each where there is something to draw. `compared` is of
-    `statistics.compared`; `labels` are those of the variants of `runs`. Raises ResultsError for a damaged file.
+    tradeoff-<experiment>, and the same over other costs for the page alone; one per curve and scale;
+    differences-<experiment> of a table; training, breakdown and speed-<number>: each where there is something to draw.
+    `compared` is of `significance.significances`; `labels` are those of the variants of `runs`. Raises ResultsError for
+    a damaged file.
     """
     drawn = {}
     planned = chain(_planned(studies, runs, labels, root), _differences(studies, compared))
@@ -75,8 +76,8 @@ def _planned(
     studies: Sequence[Study], runs: Sequence[results.Run], labels: Mapping[str, str], root: Path
 ) -> Iterator[tuple[str, Plan]]:
     for one in studies:
-        if one.name == FIGURE_1[0]:
-            yield from _trade_offs(one)
+        if one.experiment.tradeoff:
+            yield from _trade_offs(one, one.experiment.tradeoff)
         for curve in one.curves if one.experiment.kind == "curve" else ():
             if len(curve.measured) or len(curve.published):
                 draw = partial(figures.depth, curve, str(one.experiment.x))
@@ -84,25 +85,25 @@ def _planned(
     if curves := _training_curves(runs, labels):
         yield "training", Plan(partial(figures.training, curves), "Training loss over the iterations")
     if parts := _parts(studies, labels):
-        yield "breakdown", Plan(partial(figures.breakdown, parts), "MACs of SPIN by its parts")
-    for number, measured in enumerate(speed.load(root), start=1):
+        yield "breakdown", Plan(partial(figures.breakdown, parts), "MACs of networks by part")
+    for number, measured in enumerate(speed.load_speed(root), start=1):
         description = f"Time and memory over the size of the image, ×{measured.scale}, {measured.conditions}"
-        yield f"speed-{number}", Plan(partial(figures.speed, measured), description)
+        yield f"speed-{number}", Plan(partial(figures.growth, measured), description)
 
 
-def _trade_offs(one: Study) -> Iterator[tuple[str, Plan]]:
+def _trade_offs(one: Study, wanted: TradeOffFigure) -> Iterator[tuple[str, Plan]]:
     for x in COSTS:
-        picture = one.trade_off(*FIGURE_1[1:], x=x)
+        picture = one.trade_off(wanted.dataset, wanted.scale, x)
         if picture.points:
             description = f"PSNR over {QUANTITIES[x].name} on {picture.dataset}, ×{picture.scale}"
             draw = partial(figures.trade_off, picture)
             if x == COSTS[0]:
-                yield "fig1", Plan(draw, description, "paper", picture)
+                yield f"tradeoff-{one.name}", Plan(draw, description, "paper", picture)
             else:
-                yield f"fig1-{x}", Plan(draw, description, "page", picture)
+                yield f"tradeoff-{one.name}-{x}", Plan(draw, description, "page", picture)
 
 
-def _differences(studies: Sequence[Study], compared: Sequence[Compared]) -> Iterator[tuple[str, Plan]]:
+def _differences(studies: Sequence[Study], compared: Sequence[Significance]) -> Iterator[tuple[str, Plan]]:
     """PSNR of single images of a table against its reference: at its largest scale, on the set with most images."""
     tables = {one.name: one for one in studies if one.experiment.kind == "table"}
     for one in compared:
@@ -112,7 +113,7 @@ def _differences(studies: Sequence[Study], compared: Sequence[Compared]) -> Iter
         rows = rows[(rows.reference == study.experiment.reference) & (rows.scale == max(study.experiment.scales))]
         rows = rows[rows.n_images == rows.n_images.max()]
         rows = rows[rows.dataset == rows.dataset.iloc[0]] if len(rows) else rows
-        if len(rows) and (found := differences(study.frame, rows)):
+        if len(rows) and (found := image_differences(study.frame, rows)):
             description = f"PSNR of each image of {found.dataset}, ×{found.scale}, minus that of {found.reference}"
             yield f"differences-{one.name}", Plan(partial(figures.differences, found), description)
 
@@ -136,11 +137,10 @@ def _training_curves(runs: Sequence[results.Run], labels: Mapping[str, str]) -> 
 
 
 def _parts(studies: Sequence[Study], labels: Mapping[str, str]) -> dict[str, dict[str, int]]:
-    """MACs by part of every SPIN in a table at its largest scale, by label."""
+    """MACs by part of the variants that experiments name for it, by label, each at the largest scale."""
     found: dict[str, dict[str, int]] = {}
     for one in studies:
-        for run in (*one.runs, *one.others) if one.experiment.kind == "table" else ():
-            variant = one.experiment.variants.get(run.variant)
-            if variant and variant.model == "spin" and run.scale == max(one.experiment.scales):
-                found.setdefault(labels[run.variant], {}).update(breakdown(run))
+        for run in (*one.runs, *one.others):
+            if run.variant in one.experiment.breakdown and run.scale == max(one.experiment.scales):
+                found.setdefault(labels[run.variant], {}).update(macs_by_part(run))
     return {label: parts for label, parts in found.items() if parts}

@@ -1,4 +1,4 @@
-"""Names beside points, so that they cover neither each other nor a point."""
+"""Labels beside points, which overlap neither each other nor a point."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-Pair = tuple[float, float]
-Box = tuple[float, float, float, float]  # left, bottom, right, top
+XY = tuple[float, float]
+Rectangle = tuple[float, float, float, float]  # left, bottom, right, top
 STARTS = 10  # of the search
 WEIGHT = 10  # of a unit of covered area against a unit of distance
 
 
-class Place(NamedTuple):
-    """Where a name stands: the offset of its anchor from its point, and which part of it the anchor is."""
+class LabelPlace(NamedTuple):
+    """The position of a label: the offset of its anchor from its point, and which part of it the anchor is."""
 
     dx: float
     dy: float
     horizontal: str
     vertical: str
 
-    def box(self, point: Pair, size: Pair) -> Box:
+    def box(self, point: XY, size: XY) -> Rectangle:
         """What a name of that size covers."""
         left = point[0] + self.dx - size[0] * {"left": 0.0, "center": 0.5, "right": 1.0}[self.horizontal]
         bottom = point[1] + self.dy - size[1] * {"bottom": 0.0, "center": 0.5, "top": 1.0}[self.vertical]
@@ -33,7 +33,7 @@ class Place(NamedTuple):
 
 # nearest first; at a distance first beside the point, then above and below, then across, then between these
 PLACES = [
-    Place(
+    LabelPlace(
         dx * distance, dy * distance,
         "left" if dx == 1 else "right" if dx == -1 else "center",
         "bottom" if dy == 1 else "top" if dy == -1 else "center",
@@ -46,15 +46,15 @@ PLACES = [
 ]  # fmt: skip
 
 
-def place(
-    points: Sequence[Pair],
-    sizes: Sequence[Pair],
-    marks: Sequence[Pair],
+def place_labels(
+    points: Sequence[XY],
+    sizes: Sequence[XY],
+    marks: Sequence[XY],
     radius: float,
-    area: Box,
-    lines: Sequence[Box] = (),
-) -> list[Place]:
-    """A place for the name of every point, as near as it can be.
+    area: Rectangle,
+    lines: Sequence[Rectangle] = (),
+) -> list[LabelPlace]:
+    """A place for the label of every point, as near as it can be.
 
     All lengths are in printer's points, with y upwards: `points` to be named, `sizes` width and height of their names,
     `marks` the centres of all marks, of that `radius`; `area` is where names may stand; `lines` is what else they
@@ -71,9 +71,9 @@ def place(
     everyone = np.arange(len(points))
     random = np.random.default_rng(0)
     found = []
-    for _ in range(STARTS):  # what the search finds depends on who comes first
+    for _ in range(STARTS):  # the result depends on the order
         chosen, placed = alone.argmin(1), np.zeros(len(points), dtype=bool)
-        for order in (random.permutation(everyone) for _ in range(20)):  # until nobody wants to give way
+        for order in (random.permutation(everyone) for _ in range(20)):  # until no label moves
             before = chosen.copy()
             for index in order:
                 others = placed & (everyone != index)
@@ -96,7 +96,7 @@ def _overlap(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray
     return np.maximum(sides, 0).prod(-1).sum(-1)
 
 
-def column(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def label_column(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Heights of names in a column: as near to those wanted as a `gap` between neighbours and the ends allow.
 
     Least squares. Where the names need more room than there is, the gap gives way. The order stays.

@@ -83,7 +83,7 @@ def _label(row: Row) -> Tex:
 
 
 def _lines(row: Row) -> list[list[Tex]]:
-    """What stands below each other beside a row's label: what a line shows, then a cell per set."""
+    """The lines of a row below each other: what each shows, then a cell per set."""
     lines = []
     for line in row.lines:
         lines.append([escape(HEADINGS.get(line.kind, "")), *map(_cell, line.cells)])
@@ -97,13 +97,13 @@ def _cell(cell: Cell | None) -> Tex:
     if cell is None:
         return Tex()
     wraps = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
-    values = "/".join(wraps[entry.mark] % escape(entry.value) for entry in cell.entries.values() if entry.value)
+    values = "/".join(wraps[number.mark] % escape(number.value) for number in cell.numbers.values() if number.value)
     values = _small(values) if cell.kind == DIFFERENCE and values else values
     return Tex(values + _superscript([cell.flag]))
 
 
 def _spread(cell: Cell | None) -> Tex:
-    values = [escape(entry.sd) for entry in cell.entries.values() if entry.sd] if cell else []
+    values = [escape(number.sd) for number in cell.numbers.values() if number.sd] if cell else []
     return Tex(_small(rf"$\pm${'/'.join(values)}") if values else "")
 
 

@@ -1,4 +1,4 @@
-"""The rows and columns of a comparison, in words and digits: the same for the page, LaTeX and Markdown.
+"""The rows and columns of a comparison as text, the same for the page, LaTeX and Markdown.
 
 Columns are grouped by set: published, measured and their difference, each where some network has a value. Where
 these columns would be too many, a row's `lines` hold the same cells, a line per kind below each other.
@@ -14,38 +14,29 @@ import pandas as pd
 
 from ablations import Experiment
 from reports.notes import OTHER, PARTIAL, Footnotes, about_costs, about_measurements, about_variant
+from reports.numbers import NOTHING, MarkedNumber, shown, signed
 from reports.tables import METRICS
 from results import BASELINE
 
-NOTHING = "–"
 PUBLISHED, MEASURED, DIFFERENCE = "published", "measured", "difference"
 HEADINGS = {PUBLISHED: "publ.", MEASURED: "meas.", DIFFERENCE: "diff."}  # as narrow as the numbers below them
 
-Cells = dict[tuple[str, str, str, str], Any]  # variant, protocol, set, metric -> row of the comparison
-
-
-class Entry(NamedTuple):
-    """A number as it is displayed; `mark` is "best", "second" or "", `sd` (over seeds) may be empty."""
-
-    value: str
-    mark: str = ""
-    sd: str = ""
+_Cells = dict[tuple[str, str, str, str], Any]  # variant, protocol, set, metric -> row of the comparison
 
 
 class Cell(NamedTuple):
-    """What a table says of a variant on a set; `kind` is PUBLISHED, MEASURED or DIFFERENCE."""
+    """The numbers of a variant on a set; `kind` is PUBLISHED, MEASURED or DIFFERENCE."""
 
     kind: str
-    entries: dict[str, Entry]  # by metric
+    numbers: dict[str, MarkedNumber]  # by metric
     flag: str = ""
 
     @property
-    def told(self) -> bool:
-        """It holds a number."""
-        return any(entry.value not in ("", NOTHING) for entry in self.entries.values())
+    def has_number(self) -> bool:
+        return any(entry.value not in ("", NOTHING) for entry in self.numbers.values())
 
 
-class Group(NamedTuple):
+class ColumnGroup(NamedTuple):
     """The columns of a set."""
 
     title: str
@@ -54,7 +45,7 @@ class Group(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A variant's cells of one kind, one per set; None where nobody has such a value.
+    """A variant's cells of one kind, one per set; None where no network has such a value.
 
     No kind: each set has a kind of its own, or there is no value.
     """
@@ -63,9 +54,8 @@ class Line(NamedTuple):
     cells: list[Cell | None]
 
     @property
-    def told(self) -> bool:
-        """It holds a number."""
-        return any(cell.told for cell in self.cells if cell)
+    def has_number(self) -> bool:
+        return any(cell.has_number for cell in self.cells if cell)
 
 
 class Row(NamedTuple):
@@ -84,7 +74,7 @@ class Row(NamedTuple):
         if all(len(group) == 1 for group in self.cells):
             return [Line("", [cell for group in self.cells for cell in group])]
         lines = self._by_kind()
-        return [line for line in lines if line.told] or [Line("", lines[0].cells if lines else [])]
+        return [line for line in lines if line.has_number] or [Line("", lines[0].cells if lines else [])]
 
     @property
     def flags(self) -> list[str]:
@@ -104,7 +94,7 @@ class Layout(NamedTuple):
 
     scale: int
     costs: list[str]
-    groups: list[Group]
+    groups: list[ColumnGroup]
     rows: list[Row]
     published: bool
     measured: bool
@@ -132,12 +122,12 @@ def layout(
     warm_starts: Mapping[tuple[str, str, int], int],
     summaries: Mapping[str, str],
 ) -> Layout:
-    """Arrange a table of `study.load` and one of `costs.costs`, with or without the latter's latency.
+    """Arrange a table of `study.load_study` and one of `costs.cost_table`, with or without the latter's latency.
 
     `warm_starts` is of `notes.warm_starts`; `summaries` are those of the other protocols in the table.
     """
     table = table[table.scale == scale]
-    cells: Cells = {(row.variant, row.protocol, row.dataset, row.metric): row for row in table.itertuples()}
+    cells: _Cells = {(row.variant, row.protocol, row.dataset, row.metric): row for row in table.itertuples()}
     baseline = table[table.variant == BASELINE]
     labels = dict(zip(baseline.variant, baseline.label, strict=True))  # none where it was not measured
     labels |= {name: variant.label for name, variant in experiment.variants.items()}
@@ -164,34 +154,21 @@ def layout(
     return Layout(scale, list(shown_costs), groups, rows, PUBLISHED in kinds, MEASURED in kinds, notes, footnotes.texts)
 
 
-def shown(value: float | None, decimals: int) -> str:
-    """A number, rounded once and here, with a comma between thousands; a dash where there is none."""
-    if value is None or math.isnan(value):
-        return NOTHING
-    return "∞" if math.isinf(value) else f"{value:,.{decimals}f}"
+_Places = list[list[tuple[str, str]]]  # kind and set of every column, by group
 
 
-def signed(value: float, decimals: int) -> str:
-    """A difference with its sign; none for what rounds to zero."""
-    text = shown(value, decimals)
-    if text == NOTHING or not float(text.replace("∞", "inf").replace(",", "")):
-        return text.replace("-", "")
-    return text.replace("-", "−") if value < 0 else f"+{text}"
-
-
-Places = list[list[tuple[str, str]]]  # kind and set of every column, by group
-
-
-def _columns(experiment: Experiment, table: pd.DataFrame, footnotes: Footnotes) -> tuple[list[Group], Places]:
-    """Each set with those of its columns that hold a value; a set that nobody was measured on says why."""
+def _columns(experiment: Experiment, table: pd.DataFrame, footnotes: Footnotes) -> tuple[list[ColumnGroup], _Places]:
+    """Each set with those of its columns that hold a value; a set on which no network was measured says why."""
     groups, places = [], []
     for name in dict.fromkeys([*experiment.datasets, *table.dataset]):
         kinds = [kind for kind in HEADINGS if _any(table, name, kind)]
         if not kinds:
             continue
-        baseline = table[(table.dataset == name) & (table.variant == BASELINE)]  # measured wherever images are at hand
+        baseline = table[
+            (table.dataset == name) & (table.variant == BASELINE)
+        ]  # measured wherever images are available
         reason = "" if MEASURED in kinds else next(iter(baseline.status), "")
-        groups.append(Group(name, [HEADINGS[kind] for kind in kinds], footnotes.missing(reason)))
+        groups.append(ColumnGroup(name, [HEADINGS[kind] for kind in kinds], footnotes.missing(reason)))
         places.append([(kind, name) for kind in kinds])
     return groups, places
 
@@ -212,26 +189,26 @@ def _costs(costs: pd.DataFrame, table: pd.DataFrame, latency: bool) -> dict[str,
     return {title: column for title, column in columns.items() if set(column.values()) - {NOTHING}}
 
 
-def _cell(cells: Cells, footnotes: Footnotes, place: tuple[str, str, str], kind: str, own: bool) -> Cell:
+def _cell(cells: _Cells, footnotes: Footnotes, place: tuple[str, str, str], kind: str, own: bool) -> Cell:
     """`own`: of the report's protocol; a row of another one repeats no published value."""
     variant, protocol, dataset = place
-    entries: dict[str, Entry] = {}
+    numbers: dict[str, MarkedNumber] = {}
     flag = ""
     for position, (key, metric) in enumerate(METRICS.items()):
         row = cells.get((variant, protocol, dataset, key))
         value = math.nan if row is None else getattr(row, kind)
         if row is None or math.isnan(value):
-            told = kind == MEASURED or (kind == PUBLISHED and own)
-            entries[key] = Entry(NOTHING if told and position == 0 else "")
+            dash = kind == MEASURED or (kind == PUBLISHED and own)
+            numbers[key] = MarkedNumber(NOTHING if dash and position == 0 else "")
             if row is not None and kind == MEASURED:
                 flag = footnotes.missing(row.status)
         elif kind == PUBLISHED:
-            entries[key] = Entry(shown(value, metric.decimals), row.published_mark)
+            numbers[key] = MarkedNumber(shown(value, metric.decimals), row.published_mark)
         elif kind == DIFFERENCE:
-            entries[key] = Entry(signed(value, metric.fine))
+            numbers[key] = MarkedNumber(signed(value, metric.fine))
             flag = flag or footnotes.difference(row.explanation)
         else:
             sd = "" if math.isnan(row.sd) else shown(row.sd, metric.decimals)
-            entries[key] = Entry(shown(value, metric.decimals), row.measured_mark, sd)
+            numbers[key] = MarkedNumber(shown(value, metric.decimals), row.measured_mark, sd)
             flag = PARTIAL if row.n_images < row.of_images else "" if row.comparable else OTHER
-    return Cell(kind, entries, flag)
+    return Cell(kind, numbers, flag)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import jinja2
 
-from reports.layout import Cell, Entry
+from reports.layout import Cell
+from reports.numbers import MarkedNumber
 
 
 class Markdown(str):
@@ -44,12 +45,12 @@ def environment(folder: Path) -> jinja2.Environment:
 def _cell(cell: Cell | None) -> Markdown:
     if cell is None:
         return Markdown()
-    values = [_entry(entry) for entry in cell.entries.values() if entry.value]
+    values = [_number(number) for number in cell.numbers.values() if number.value]
     return Markdown(" / ".join(values) + _superscript([cell.flag]))
 
 
-def _entry(entry: Entry) -> str:
-    return _WRAPS[entry.mark] % escape(entry.value) + (f" ± {escape(entry.sd)}" if entry.sd else "")
+def _number(number: MarkedNumber) -> str:
+    return _WRAPS[number.mark] % escape(number.value) + (f" ± {escape(number.sd)}" if number.sd else "")
 
 
 def _superscript(signs: Sequence[str]) -> Markdown:

@@ -1,4 +1,4 @@
-"""What stands below a table: what its numbers alone do not tell."""
+"""The notes below a table: conditions of its numbers, and what qualifies them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from ablations import Variant
-from reports.costs import conditions
+from reports.costs import cost_conditions
 from reports.reasons import TOLERANCE
 from reports.tables import METRICS
 from results import BASELINE, Run
@@ -43,7 +43,7 @@ class Footnotes:
 
 
 def warm_starts(runs: Iterable[Run]) -> dict[tuple[str, str, int], int]:
-    """The scale from whose weights a training began, by protocol, variant and scale, as run.yaml records it."""
+    """The scale of the weights that a training started from, by protocol, variant and scale, as run.yaml records it."""
     found = {}
     for run in runs:
         train = (run.description() or {}).get("stages", {}).get("train", {})
@@ -56,19 +56,22 @@ def warm_starts(runs: Iterable[Run]) -> dict[tuple[str, str, int], int]:
 def about_variant(
     variant: Variant | None, other_protocol: str | None = None, warm_start: int | None = None, summary: str = ""
 ) -> str:
-    """How a row differs from its neighbours; of another protocol its `summary`, what its numbers may be used for."""
+    """How a row differs from its neighbours; with the `summary` of its protocol if that is another one."""
     if variant is None:
         return ""
     parts = ["Self-ensemble: mean over the 8 symmetries of the square."] if variant.ensemble else []
     parts += [variant.note] if variant.note else []
     if other_protocol is not None:
-        parts.append(f"Trained here by protocol {other_protocol}; not ranked. {summary.strip()}".strip())
-    parts += [f"Warm start: its training began from its own weights at ×{warm_start}."] if warm_start else []
+        parts.append(f"Trained here under protocol {other_protocol}; not ranked. {summary.strip()}".strip())
+    parts += [f"Warm start: trained from the weights of the same network at ×{warm_start}."] if warm_start else []
     return " ".join(parts)
 
 
 def about_measurements(table: pd.DataFrame) -> list[str]:
-    """How many images, which LR, which seeds; for whom, if rows of a table of `study.load` differ."""
+    """How many images, which LR and which seeds were measured, with the labels of the rows if these differ.
+
+    `table` is that of a study.
+    """
     measured = table[table.measured.notna() & (table.metric == next(iter(METRICS)))]
     notes = []
     for dataset, column in measured.groupby("dataset", sort=False):
@@ -79,11 +82,14 @@ def about_measurements(table: pd.DataFrame) -> list[str]:
             plural = "s" if of_images > 1 else ""
             notes.append(f"{dataset}: {part} image{plural}, LR {origin}{who}.")
     if (measured.n_images < measured.of_images).any():
-        notes.append(f"{PARTIAL} A part of a set is not ranked against the full set and not compared with the paper.")
+        notes.append(
+            f"{PARTIAL} An incomplete set is neither ranked with the complete set nor compared with the paper."
+        )
     if ((measured.n_images == measured.of_images) & measured.comparable.eq(False)).any():
-        notes.append(f"{OTHER} Other images than the rest of its column; not ranked.")
+        notes.append(f"{OTHER} Measured on other images than the rest of the column; not ranked.")
     notes += [
-        f"{row.label} on {row.dataset}: infinite PSNR (SR equal to HR), {row.n_infinite:g} times, left out of the mean."
+        f"{row.label} on {row.dataset}: {row.n_infinite:g} infinite PSNR value{'s' * (row.n_infinite != 1)} "
+        "(SR equal to HR), excluded from the mean."
         for row in measured[measured.n_infinite > 0].itertuples()
     ]
     trained = measured[(measured.variant != BASELINE) & (measured.source == "run")]
@@ -100,6 +106,6 @@ def about_measurements(table: pd.DataFrame) -> list[str]:
 
 
 def about_costs(costs: pd.DataFrame, latency: bool) -> list[str]:
-    """How the costs of a table were taken. `costs` is of `costs.costs`, with a column `label`."""
-    notes = [f"Latency: {text}." for text in conditions(costs, "latency")] if latency else []
-    return notes + [f"MACs: multiply-adds of one image, {text}." for text in conditions(costs, "macs")]
+    """How the costs of a table were measured. `costs` is of `costs.cost_table`, with a column `label`."""
+    notes = [f"Latency: {text}." for text in cost_conditions(costs, "latency")] if latency else []
+    return notes + [f"MACs: multiply-adds of one image, {text}." for text in cost_conditions(costs, "macs")]

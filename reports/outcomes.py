@@ -1,4 +1,4 @@
-"""What becomes of comparisons of two variants, in the paper's printed numbers and in the measured ones."""
+"""Outcomes of contrasts between two variants, in the paper's printed numbers and in the measured ones."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from reports.layout import shown, signed
-from reports.statistics import LEVEL, Comparison, holm, mixed, p_value
+from reports.contrasts import Contrast, mixes_sources
+from reports.numbers import p_value, shown, signed
+from reports.statistics import LEVEL, holm
 from reports.study import Study
 from reports.tables import METRICS
 from reports.tradeoff import PASSES
 
-COSTS = {"parameters": "parameters", "macs": "MACs"}  # metrics of which less is better, and which have no set
+COST_METRICS = {"parameters": "parameters", "macs": "MACs"}  # metrics of which less is better, and which have no set
 
 State = Literal["holds", "fails", "open", "untested", "missing"]  # untested: the right sign on too small a set
-Cells = Mapping[tuple[int, str, str], Any]  # scale, set, variant -> a row of a study's table
+PsnrRows = Mapping[tuple[int, str, str], Any]  # scale, set, variant -> a row of a study's table
 
 
-class Outcome(NamedTuple):
-    """What became of a comparison at a place (scale, set, metric); `lead` of the variant, in last printed digits."""
+class ContrastOutcome(NamedTuple):
+    """The outcome of a contrast at a scale, on a set, in a metric; `lead` is in units of the last printed digit."""
 
     state: State
     place: str
@@ -27,11 +28,11 @@ class Outcome(NamedTuple):
     lead: float = math.nan
 
 
-Outcomes = Mapping[Comparison, Outcome]
+Outcomes = Mapping[Contrast, ContrastOutcome]
 
 
-def printed(study: Study, needed: Iterable[Comparison]) -> Outcomes:
-    """Outcomes in the paper's numbers; none where it prints the variant's value, and a dash for the other."""
+def printed_outcomes(study: Study, needed: Iterable[Contrast]) -> Outcomes:
+    """Outcomes in the paper's numbers; none if it prints a value of the variant but a dash for the reference."""
     table = study.table
     values = {
         (row.scale, row.dataset, row.variant, row.metric): row.published
@@ -43,49 +44,53 @@ def printed(study: Study, needed: Iterable[Comparison]) -> Outcomes:
     for one in needed:
         own, other = (values.get((one.scale, one.dataset, name, one.metric)) for name in (one.variant, one.reference))
         if own is None:
-            found[one] = Outcome("missing", _where(one), f"{_label(study, one.variant)}: no published value")
+            found[one] = ContrastOutcome("missing", _where(one), f"{_label(study, one.variant)}: no published value")
         elif other is not None:
-            found[one] = _plain(study, one, (own, other), equal="open", unit="K" if one.metric in COSTS else "")
+            found[one] = _plain(study, one, (own, other), equal="open", unit="K" if one.metric in COST_METRICS else "")
     return found
 
 
-def measured(study: Study, needed: Sequence[Comparison], tested: Mapping[Comparison, Any]) -> Outcomes:
-    """Outcomes in the measured numbers; `tested` are rows of `statistics.compare`. p is corrected over `needed`."""
-    own = cells(study)
+def measured_outcomes(study: Study, needed: Sequence[Contrast], tested: Mapping[Contrast, Any]) -> Outcomes:
+    """Outcomes in the measured numbers, with p corrected over `needed`; `tested` are rows of `compute_contrasts`."""
+    own = psnr_rows(study)
     passes = {name: PASSES if variant.ensemble else 1 for name, variant in study.experiment.variants.items()}
     costs = {
         (row.scale, row.variant, cost): value * (passes.get(row.variant, 1) if cost == "macs" else 1)
         for row in study.table.itertuples()
-        for cost in COSTS
+        for cost in COST_METRICS
         if not math.isnan(value := getattr(row, cost))
     }
-    corrected: dict[Comparison, float] = {}
+    corrected: dict[Contrast, float] = {}
     for metric in METRICS:
         family = [one for one in dict.fromkeys(needed) if one.metric == metric and one in tested]
         corrected |= zip(family, holm([tested[one].p for one in family]), strict=True)
     found = {}
     for one in needed:
         names = (one.variant, one.reference)
-        if one.metric in COSTS:
+        if one.metric in COST_METRICS:
             values = [costs.get((one.scale, name, one.metric), math.nan) for name in names]
             lacking = [_label(study, name) for name, value in zip(names, values, strict=True) if math.isnan(value)]
             if lacking:
-                found[one] = Outcome("missing", _where(one), f"{lacking[0]}: {COSTS[one.metric]} not counted")
+                found[one] = ContrastOutcome(
+                    "missing", _where(one), f"{lacking[0]}: {COST_METRICS[one.metric]} not counted"
+                )
             else:
                 found[one] = _plain(study, one, values, equal="fails")
             continue
         absent = next(filter(None, (_absence(study, own, one, name) for name in names)), "")
-        if not absent and mixed(*(own[one.scale, one.dataset, name].source for name in names)):
-            absent = f"{_labels(study, one)}: one is trained here, and not compared with published weights"
+        if not absent and mixes_sources(*(own[one.scale, one.dataset, name].source for name in names)):
+            absent = f"{_labels(study, one)}: a network trained here is not compared with published weights"
         if not absent and (one not in tested or tested[one].n_unpaired):
             absent = f"{_labels(study, one)}: not measured on the same images"
         found[one] = (
-            Outcome("missing", _where(one), absent) if absent else _tested(study, one, tested[one], corrected[one])
+            ContrastOutcome("missing", _where(one), absent)
+            if absent
+            else _tested(study, one, tested[one], corrected[one])
         )
     return found
 
 
-def _tested(study: Study, one: Comparison, row: Any, p: float) -> Outcome:
+def _tested(study: Study, one: Contrast, row: Any, p: float) -> ContrastOutcome:
     metric = METRICS[one.metric]
     untested = math.isnan(row.p)
     sure = p <= LEVEL and not row.low <= 0 <= row.high and row.difference * row.median > 0
@@ -100,29 +105,29 @@ def _tested(study: Study, one: Comparison, row: Any, p: float) -> Outcome:
         f"{signed(row.difference, metric.fine)}{bounds}, {'no test' if untested else f'corrected p {p_value(p)}'}, "
         f"{row.n_images} image{'s' * (row.n_images != 1)}"
     )
-    return Outcome(state, _place(one), text, row.difference * 10**metric.decimals)
+    return ContrastOutcome(state, _place(one), text, row.difference * 10**metric.decimals)
 
 
-def _plain(study: Study, one: Comparison, values: Sequence[float], equal: State, unit: str = "") -> Outcome:
-    """Two numbers, compared as they stand; the smaller cost leads."""
-    cost = one.metric in COSTS
+def _plain(study: Study, one: Contrast, values: Sequence[float], equal: State, unit: str = "") -> ContrastOutcome:
+    """The outcome of two numbers as they are; of costs, the smaller one is better."""
+    cost = one.metric in COST_METRICS
     lead = values[1] - values[0] if cost else values[0] - values[1]
     state: State = "holds" if lead > 0 else "fails" if lead < 0 else equal
     decimals = 0 if cost else METRICS[one.metric].decimals
     named = zip((one.variant, one.reference), values, strict=True)
     text = ", ".join(f"{_label(study, name)} {shown(value, decimals)}{unit}" for name, value in named)
-    return Outcome(state, _place(one), text, lead * 10**decimals)
+    return ContrastOutcome(state, _place(one), text, lead * 10**decimals)
 
 
-def cells(study: Study) -> Cells:
+def psnr_rows(study: Study) -> PsnrRows:
     """The rows of a study's table about PSNR, without those of other protocols than its own."""
     others = {run.protocol for run in study.others}
     table = study.table[~study.table.protocol.isin(others) & (study.table.metric == "psnr")]
     return {(row.scale, row.dataset, row.variant): row for row in table.itertuples()}
 
 
-def _absence(study: Study, own: Cells, one: Comparison, name: str) -> str:
-    """Why a variant has no part in a comparison, or nothing."""
+def _absence(study: Study, own: PsnrRows, one: Contrast, name: str) -> str:
+    """Why a variant cannot be compared; empty if it can."""
     row = own.get((one.scale, one.dataset, name))
     if row is not None and not math.isnan(row.measured):
         if row.n_images == row.of_images:
@@ -131,22 +136,22 @@ def _absence(study: Study, own: Cells, one: Comparison, name: str) -> str:
     elsewhere = sorted({run.protocol for run in study.others if run.variant == name})
     if elsewhere:
         protocols = ", ".join(elsewhere)
-        return f"{_label(study, name)}: measured under protocol {protocols} only, and protocols are not mixed"
+        return f"{_label(study, name)}: measured only under protocol {protocols}; protocols are not mixed"
     reason = row.status if row is not None else ""
     return f"{_label(study, name)}: not measured{f' ({reason})' if reason else ''}"
 
 
-def _where(one: Comparison) -> str:
+def _where(one: Contrast) -> str:
     return f"×{one.scale} {one.dataset}".strip()
 
 
-def _place(one: Comparison) -> str:
-    return f"{_where(one)} {COSTS.get(one.metric) or METRICS[one.metric].name}"
+def _place(one: Contrast) -> str:
+    return f"{_where(one)} {COST_METRICS.get(one.metric) or METRICS[one.metric].name}"
 
 
 def _label(study: Study, name: str) -> str:
     return study.experiment.variants[name].label
 
 
-def _labels(study: Study, one: Comparison) -> str:
+def _labels(study: Study, one: Contrast) -> str:
     return f"{_label(study, one.variant)} and {_label(study, one.reference)}"

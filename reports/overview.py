@@ -13,7 +13,7 @@ from reports.render import render
 from results import definitions
 
 
-class Entry(NamedTuple):
+class ListedReport(NamedTuple):
     """A report as the overview lists it; `page` is relative to it."""
 
     protocol: str
@@ -23,7 +23,7 @@ class Entry(NamedTuple):
     page: str
 
 
-def report(protocol: str, root: Path = results.ROOT, also: Iterable[str] = ()) -> Path:
+def write_report(protocol: str, root: Path = results.ROOT, also: Iterable[str] = ()) -> Path:
     """Render the report of a protocol, and the overview of all reports beside it; the path of the report's page.
 
     It holds the experiments of `contents` and `also` (names, or paths of YAML files), and names those whose kept
@@ -37,7 +37,7 @@ def report(protocol: str, root: Path = results.ROOT, also: Iterable[str] = ()) -
         except results.ResultsError as error:
             unknown.append(str(error))
     page = render(names, protocol, root, left_out=unknown)
-    results.write(root / "report" / "index.html", overview_page(entries(root)))
+    results.write(root / "report" / "index.html", overview_page(listed_reports(root)))
     return page
 
 
@@ -57,16 +57,16 @@ def contents(protocol: str, root: Path = results.ROOT) -> list[str]:
     return list(dict.fromkeys([*known, *definitions.experiments(protocol, root)]))
 
 
-def entries(root: Path) -> list[Entry]:
+def listed_reports(root: Path) -> list[ListedReport]:
     """The reports below `root`, by the name of their protocol."""
     found = []
     for page in sorted((root / "report").glob("*/index.html")):
         name = page.parent.name
         try:
             summary = definitions.protocol(name, root).summary
-        except (ablations.AblationError, results.ResultsError):  # its definition is gone, the page still says it
+        except (ablations.AblationError, results.ResultsError):  # its definition is gone, but the page still has it
             summary = ""
         runs = [path for path in definitions.folder(name, root).glob("*/run.yaml")]
         experiments = definitions.experiments(name, root)
-        found.append(Entry(name, summary, experiments, len(runs), f"{name}/index.html"))
+        found.append(ListedReport(name, summary, experiments, len(runs), f"{name}/index.html"))
     return found

@@ -1,4 +1,4 @@
-"""The page: one HTML file that asks the network for nothing and runs no script but its own."""
+"""The page: one self-contained HTML file, without external requests and without scripts other than its own."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from reports.layout import shown, signed
-from reports.tables import WEIGHTS
+from reports.numbers import shown, signed
+from reports.tables import PUBLISHED_WEIGHTS
 from reports.tradeoff import QUANTITIES
 from results import BASELINE
 
@@ -28,7 +28,7 @@ _STYLE_ATTRIBUTE = re.compile(r"""<[a-zA-Z][^<>]*?\sstyle="([^"]*)\"""")
 
 
 class Distance(NamedTuple):
-    """How far measured PSNR is from published PSNR, in dB; `farthest` is a row of the table it was taken from."""
+    """The difference between measured and published PSNR in dB: median absolute value, and the row with the largest."""
 
     source: str
     values: int
@@ -41,9 +41,9 @@ def html_page(content: Mapping[str, Any]) -> str:
     return _environment().get_template("report.html").render(content)
 
 
-def overview_page(entries: Sequence[Any]) -> str:
-    """The page over all reports; the entries are of `reports.overview`."""
-    return _environment().get_template("overview.html").render(entries=entries)
+def overview_page(reports: Sequence[Any]) -> str:
+    """The page over all reports; `reports` are of `overview.listed_reports`."""
+    return _environment().get_template("overview.html").render(reports=reports)
 
 
 def _environment() -> jinja2.Environment:
@@ -69,7 +69,7 @@ def _environment() -> jinja2.Environment:
 def policy(style: str, script: str, body: str) -> str:
     """The content security policy of a page: no request, no script but this one, and no style but those it has.
 
-    `body` may hold style elements and attributes (drawings do); each is allowed by its hash.
+    `body` may contain style elements and attributes, as drawings do; each is allowed by its hash.
     """
     elements = [style, *_STYLE_ELEMENT.findall(body)]
     attributes = [html.unescape(text) for text in _STYLE_ATTRIBUTE.findall(body)]
@@ -81,10 +81,10 @@ def policy(style: str, script: str, body: str) -> str:
 
 
 def distances(table: pd.DataFrame) -> list[Distance]:
-    """How far the PSNR of whole sets is from the paper, in a table of `study.load`: an entry per source of networks."""
+    """How far the PSNR of whole sets is from the paper's, for each source of networks in a table of `Study`."""
     compared = table[(table.metric == "psnr") & np.isfinite(table.difference)]
     found = []
-    for source, words in ((WEIGHTS, "with published weights"), ("run", "of networks trained here")):
+    for source, words in ((PUBLISHED_WEIGHTS, "with published weights"), ("run", "of networks trained here")):
         rows = compared[compared.source == source]
         if len(rows):
             size = rows.difference.abs()

@@ -1,4 +1,4 @@
-"""Stored pictures as the report shows them: on a page without a network, and comparisons as a figure of a paper."""
+"""Stored pictures as the report shows them: embedded in the page, and comparisons as figures for a paper."""
 
 from __future__ import annotations
 
@@ -15,35 +15,34 @@ from PIL import Image
 
 import results
 from reports import latex
-from reports.latex import Tex, escape
-from reports.layout import Entry, shown
+from reports.numbers import MarkedNumber, shown
+from reports.page import TEMPLATES
 from reports.tables import METRICS, marks
 from results import pictures
 from results.attribution import AttributionMaps
 from results.comparison import Comparison, Quality
 from results.pictures import Facts, Picture
-from results.superpixels import Superpixels
+from results.superpixels import SuperpixelFacts
 
-TEMPLATES = Path(__file__).parent / "templates"
-KINDS: dict[pictures.Kind, type[Facts]] = {
-    "comparison": Comparison, "superpixels": Superpixels, "attribution": AttributionMaps
+FACTS: dict[pictures.PictureKind, type[Facts]] = {
+    "comparison": Comparison, "superpixels": SuperpixelFacts, "attribution": AttributionMaps
 }  # fmt: skip
 PRINTED = 256  # pixels, the least longer side of a crop for print
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A stored picture: its facts, by its kind, and its images as a page without a network needs them."""
+class PagePicture:
+    """A stored picture: its facts, by its kind, and its images as they are embedded in the page."""
 
     picture: Picture
-    facts: Any  # of KINDS
+    facts: Any  # of FACTS
 
     @property
     def name(self) -> str:
         return self.picture.name
 
     @property
-    def kind(self) -> pictures.Kind:
+    def kind(self) -> pictures.PictureKind:
         return self.picture.kind
 
     def src(self, file: str) -> str:
@@ -56,48 +55,48 @@ class Shown:
             return image.size
 
 
-class Panel(NamedTuple):
+class MarkedPanel(NamedTuple):
     """A network in a comparison: files of its crop and errors; PSNR and SSIM of the whole image and of the box."""
 
     label: str
     source: str
     crop: str
     error: str
-    whole: list[Entry]
-    part: list[Entry]
+    whole: list[MarkedNumber]
+    part: list[MarkedNumber]
 
 
 @dataclass(frozen=True)
-class Compared:
+class PageComparison:
     """A comparison: its images, its facts, and its networks with the best and second best of each value marked."""
 
-    shown: Shown
+    shown: PagePicture
     facts: Comparison
 
     @cached_property
-    def panels(self) -> list[Panel]:
-        wholes = _entries([panel.whole for panel in self.facts.panels])
-        parts = _entries([panel.part for panel in self.facts.panels])
+    def panels(self) -> list[MarkedPanel]:
+        wholes = _marked([panel.whole for panel in self.facts.panels])
+        parts = _marked([panel.part for panel in self.facts.panels])
         return [
-            Panel(panel.label, panel.source, panel.crop, panel.error, whole, part)
+            MarkedPanel(panel.label, panel.source, panel.crop, panel.error, whole, part)
             for panel, whole, part in zip(self.facts.panels, wholes, parts, strict=True)
         ]
 
 
-def load(root: Path = results.ROOT) -> list[Shown]:
+def load_page_pictures(root: Path = results.ROOT) -> list[PagePicture]:
     """The pictures stored below `root`, by kind and name.
 
     Raises ResultsError for a damaged one, or for facts that are not those of its kind.
     """
-    return [Shown(picture, KINDS[picture.kind].of(picture)) for picture in pictures.load(root)]
+    return [PagePicture(picture, FACTS[picture.kind].of(picture)) for picture in pictures.load_pictures(root)]
 
 
-def comparisons(found: Sequence[Shown]) -> list[Compared]:
+def page_comparisons(found: Sequence[PagePicture]) -> list[PageComparison]:
     """The comparisons among some pictures."""
-    return [Compared(one, one.facts) for one in found if one.kind == "comparison"]
+    return [PageComparison(one, one.facts) for one in found if one.kind == "comparison"]
 
 
-def write(compared: Sequence[Compared], folder: Path) -> None:
+def write_figures(compared: Sequence[PageComparison], folder: Path) -> None:
     """Write every comparison as a figure like the paper's Fig. 6: <name>.tex, and its images as <name>-*.png."""
     template = latex.environment(TEMPLATES).get_template("picture.tex")
     for one in compared:
@@ -108,37 +107,39 @@ def write(compared: Sequence[Compared], folder: Path) -> None:
             results.write(folder / f"{name}-{file}", _enlarged(picture.png(file)))
         columns = 3 if len(one.panels) < 6 else 4
         text = template.render(
-            name=name, facts=facts, overview=Tex(overview), columns=columns, lines=_lines(one, columns)
+            name=name, facts=facts, overview=latex.Tex(overview), columns=columns, lines=_lines(one, columns)
         )
         results.write(folder / f"{name}.tex", text)
 
 
-def _lines(one: Compared, columns: int) -> list[Tex]:
+def _lines(one: PageComparison, columns: int) -> list[latex.Tex]:
     """The lines of the figure's grid: crops, then names, then what was measured of the image and of the crop."""
     width = rf"{0.96 / columns:.3f}\linewidth"
     blocks = [(one.facts.crop, "HR", "image: PSNR/SSIM", "crop: PSNR/SSIM")]
-    blocks += [(panel.crop, escape(panel.label), _values(panel.whole), _values(panel.part)) for panel in one.panels]
+    blocks += [
+        (panel.crop, latex.escape(panel.label), _values(panel.whole), _values(panel.part)) for panel in one.panels
+    ]
     lines = []
     for start in range(0, len(blocks), columns):
         files, *texts = zip(*blocks[start : start + columns], strict=True)
         crops = [rf"\includegraphics[width={width}]{{{one.shown.name}-{file}}}" for file in files]
         lines.append((r"\noalign{\smallskip}" if start else "") + " & ".join(crops))
         lines += [" & ".join(rf"\parbox[t]{{{width}}}{{\centering {text}\strut}}" for text in line) for line in texts]
-    return [Tex(rf"{line} \\") for line in lines]
+    return [latex.Tex(rf"{line} \\") for line in lines]
 
 
-def _values(entries: Sequence[Entry]) -> Tex:
+def _values(numbers: Sequence[MarkedNumber]) -> latex.Tex:
     wraps = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
-    return Tex("/".join(wraps[entry.mark] % escape(entry.value) for entry in entries))
+    return latex.Tex("/".join(wraps[number.mark] % latex.escape(number.value) for number in numbers))
 
 
-def _entries(qualities: Sequence[Quality]) -> list[list[Entry]]:
+def _marked(qualities: Sequence[Quality]) -> list[list[MarkedNumber]]:
     """PSNR and SSIM of each, as they are displayed."""
     columns = []
     for key, metric in METRICS.items():
         values = [math.inf if (value := getattr(quality, key)) is None else value for quality in qualities]
         marked = zip(values, marks(values, metric.decimals), strict=True)
-        columns.append([Entry(shown(value, metric.decimals), mark) for value, mark in marked])
+        columns.append([MarkedNumber(shown(value, metric.decimals), mark) for value, mark in marked])
     return [list(row) for row in zip(*columns, strict=True)]
 
 

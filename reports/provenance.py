@@ -1,4 +1,4 @@
-"""Where the numbers of a report come from: a record per run and stage, shared facts told once."""
+"""The provenance of a report's numbers: a record per run and stage, with shared facts listed once."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def provenance(runs: Iterable[Run]) -> Provenance:
 
 def in_several_processes(runs: Iterable[Run]) -> list[str]:
     """A line for every run whose training went on in another process, with what changed on the way."""
-    return [f"{run.name}: {line}" for run in runs for line in processes.told(run.provenance().get("train", {}))]
+    return [f"{run.name}: {line}" for run in runs for line in processes.remarks(run.provenance().get("train", {}))]
 
 
 def full_sets(runs: Iterable[Run]) -> dict[str, int]:

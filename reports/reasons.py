@@ -1,4 +1,4 @@
-"""Why a value is missing, and what explains one that differs from the paper's."""
+"""Why a value is missing, and why a measured value differs from the published one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-import ablations
 from ablations import Experiment, Protocol
 from reports.tables import CONVENTION, means
 from results import BASELINE, Run
@@ -15,13 +14,13 @@ from results import BASELINE, Run
 Key = tuple[str, int, str]  # variant, scale, set
 TOLERANCE = 0.01  # dB; a published value is rounded to this
 UNKNOWN = "unknown"
-# What a convention would mean for a published number that it explains.
+# What a convention says of a published number that it explains.
 CONVENTIONS = {
-    "y8": "Y rounded to 8 bit",
-    "float": "SR not rounded to 8 bit",
-    "rgb": "judged on RGB",
-    "full-range": "judged on full-range Y",
-    "no-border": "no border cut",
+    "y8": "Y rounded to 8 bits",
+    "float": "SR not rounded to 8 bits",
+    "rgb": "measured on RGB",
+    "full-range": "measured on full-range Y",
+    "no-border": "no border cropped",
 }
 
 
@@ -40,7 +39,7 @@ def missing(
     for scale in experiment.scales:
         for variant in [BASELINE, *experiment.variants]:
             if (variant, scale) in evaluated:
-                reason = "left out, or not at hand"
+                reason = "excluded or unavailable"
             elif variant == BASELINE:
                 continue
             else:
@@ -63,9 +62,8 @@ def _not_evaluated(
     if plan.training is not None:
         return ""
     if any((other.variant, other.scale) == (variant, scale) for other in others):
-        return "no weights are published; runs of this suite stand below, under the name of their protocol"
-    table2 = variant in ablations.load_experiment("table2").variants
-    return "not trained yet; run reproduce-table2" if table2 else "not trained yet"
+        return "no weights are published; runs of this suite are listed below with their protocols"
+    return "not trained yet under any protocol"
 
 
 def explanations(table: pd.DataFrame, frame: pd.DataFrame) -> list[str]:

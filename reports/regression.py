@@ -1,7 +1,7 @@
 """Whether a network is still what it was: what was measured now against a stored reference, a verdict per line.
 
-Two questions are told apart. *The same weights* (other code, libraries or machine): nothing may change but rounding,
-for better or worse, and so the pixels of SR are compared as well. *Retrained* ones: quality may not get worse.
+Two cases are distinguished. *The same weights* (other code, libraries or machine): nothing may change but rounding,
+in either direction, so the pixels of SR are compared as well. *Retrained* ones: quality may not get worse.
 
 Why the tolerances are what they are. SPIN of the protocol `quick` on `embedded-test`, measured with 1, 2 and 3
 threads, without oneDNN and in float64: PSNR moved by 1e-5 dB, SSIM by 1e-6, and of the 8-bit values of SR at most 14 in
@@ -25,8 +25,8 @@ from reports.statistics import FEWEST, interval
 from results import ResultsError
 from results.references import Cost, Measured, Reference
 
-Verdict = Literal["equal", "better", "worse", "inconclusive"]
-MARKS: dict[Verdict, str] = {"equal": "✓", "better": "▲", "worse": "✗", "inconclusive": "?"}
+CheckVerdict = Literal["equal", "better", "worse", "inconclusive"]
+MARKS: dict[CheckVerdict, str] = {"equal": "✓", "better": "▲", "worse": "✗", "inconclusive": "?"}
 KEYS = ["dataset", "image"]
 COLOURS = ["red", "green", "blue"]
 
@@ -47,7 +47,7 @@ class Tolerance:
 
 
 @dataclass(frozen=True)
-class Line:
+class CheckLine:
     """One quantity: what it was and is, its change with the interval that this lies in, and the verdict.
 
     `change` is in `unit`, or a fraction of the reference where the unit is "%".
@@ -60,7 +60,7 @@ class Line:
     low: float
     high: float
     unit: str
-    verdict: Verdict
+    verdict: CheckVerdict
     note: str = ""
 
 
@@ -71,17 +71,17 @@ class Check:
     name: str
     reference: str
     retrained: bool
-    lines: list[Line]
+    lines: list[CheckLine]
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> CheckVerdict:
         """The worst of the lines."""
         found = {line.verdict for line in self.lines}
-        order: tuple[Verdict, ...] = ("worse", "inconclusive", "better")
+        order: tuple[CheckVerdict, ...] = ("worse", "inconclusive", "better")
         return next((verdict for verdict in order if verdict in found), "equal")
 
 
-def compare(
+def check_network(
     name: str, reference: Reference, measured: Measured, tolerance: Tolerance | None = None, retrained: bool = False
 ) -> Check:
     """Compare what was measured with a reference: a line per set and metric, for the pixels of SR, and for each cost.
@@ -112,12 +112,14 @@ def compare(
 def _check_comparable(reference: Reference, measured: Measured) -> None:
     before = reference.measured
     if before.network.scale != measured.network.scale:
-        raise ResultsError(f"{reference.folder}: is x{before.network.scale}, measured was x{measured.network.scale}")
+        raise ResultsError(
+            f"{reference.folder}: is at x{before.network.scale}, but x{measured.network.scale} was measured"
+        )
     for name, checksum in measured.data.items():
         if name not in before.data:
-            raise ResultsError(f"{reference.folder}: does not know {name}, expected some of {', '.join(before.data)}")
+            raise ResultsError(f"{reference.folder}: has no set {name}, expected some of {', '.join(before.data)}")
         if before.data[name] != checksum:
-            raise ResultsError(f"{reference.folder}: {name} has other images now, or other LR images")
+            raise ResultsError(f"{reference.folder}: the images of {name}, HR or LR, have changed")
         for table in ("quality", "samples"):
             old, new = (
                 set(frame.loc[frame["dataset"] == name, "image"])
@@ -128,25 +130,25 @@ def _check_comparable(reference: Reference, measured: Measured) -> None:
                 raise ResultsError(f"{reference.folder / table}.csv: {name} was measured on other images ({odd})")
 
 
-def _quality(title: str, rows: pd.DataFrame, metric: str, unit: str, limit: float, retrained: bool) -> Line:
+def _quality(title: str, rows: pd.DataFrame, metric: str, unit: str, limit: float, retrained: bool) -> CheckLine:
     """Higher is better. Without retraining every image has to stay as it was."""
     old, new = rows[f"{metric}_before"].to_numpy(), rows[metric].to_numpy()
     with np.errstate(invalid="ignore"):
         differences = np.where(old == new, 0.0, new - old)  # of infinite ones too
     mean = float(differences.mean())
     worst = int(np.abs(differences).argmax())
-    note = f"{len(rows)} images; most: {rows['image'].iloc[worst]} {differences[worst]:+.2g}"
+    note = f"{len(rows)} images; largest: {rows['image'].iloc[worst]} {differences[worst]:+.2g}"
     low, high = _range(differences)
     if not retrained:
         verdict = _unchanged(differences, limit)
-    else:  # of a few images the range stands for the interval
+    else:  # of a few images the range replaces the interval
         if len(differences) >= FEWEST and np.isfinite(differences).all():
             low, high = interval(differences)
-        verdict = judge(mean, low, high, limit)
-    return Line(title, float(old.mean()), float(new.mean()), mean, low, high, unit, verdict, note)
+        verdict = judge_gain(mean, low, high, limit)
+    return CheckLine(title, float(old.mean()), float(new.mean()), mean, low, high, unit, verdict, note)
 
 
-def _pixels(dataset: str, before: pd.DataFrame, now: pd.DataFrame, limit: float) -> Line:
+def _pixels(dataset: str, before: pd.DataFrame, now: pd.DataFrame, limit: float) -> CheckLine:
     """The root mean square by which the sampled values of SR differ, of the image where they differ most."""
     columns = [*KEYS, "row", "column"]
     old, new = (frame[frame["dataset"] == dataset] for frame in (before, now))
@@ -158,11 +160,11 @@ def _pixels(dataset: str, before: pd.DataFrame, now: pd.DataFrame, limit: float)
     by_image = np.sqrt(squares)
     most = float(by_image.max())
     verdict = _unchanged(by_image.to_numpy(), limit)
-    note = f"root mean square at {len(both) // len(by_image)} pixels; most: {by_image.idxmax()}"
-    return Line(f"change of SR, {dataset}", 0.0, most, most, float(by_image.min()), most, "steps", verdict, note)
+    note = f"root mean square at {len(both) // len(by_image)} pixels; largest: {by_image.idxmax()}"
+    return CheckLine(f"change of SR, {dataset}", 0.0, most, most, float(by_image.min()), most, "steps", verdict, note)
 
 
-def _costs(before: Cost, now: Cost, tolerance: Tolerance) -> list[Line]:
+def _costs(before: Cost, now: Cost, tolerance: Tolerance) -> list[CheckLine]:
     return [
         _exact("parameters", before.parameters, now.parameters),
         _exact("MACs", before.macs, now.macs),
@@ -171,13 +173,13 @@ def _costs(before: Cost, now: Cost, tolerance: Tolerance) -> list[Line]:
     ]
 
 
-def _exact(title: str, old: float, new: float, limit: float = 0.0) -> Line:
+def _exact(title: str, old: float, new: float, limit: float = 0.0) -> CheckLine:
     """Lower is better, without an interval."""
     change = new / old - 1
-    return Line(title, old, new, change, change, change, "%", judge(-change, -change, -change, limit))
+    return CheckLine(title, old, new, change, change, change, "%", judge_gain(-change, -change, -change, limit))
 
 
-def _latency(before: Cost, now: Cost, tolerance: Tolerance) -> Line:
+def _latency(before: Cost, now: Cost, tolerance: Tolerance) -> CheckLine:
     """Medians of the ratios to the calibration. The interval comes from the quartiles of both: noise widens it."""
     (q1_old, old, q3_old), (q1, new, q3) = (
         np.quantile(np.divide(timing.forward_s, timing.calibration_s), [0.25, 0.5, 0.75]).tolist()
@@ -188,13 +190,13 @@ def _latency(before: Cost, now: Cost, tolerance: Tolerance) -> Line:
     limit, note = tolerance.latency, f"{1000 * np.median(now.timing.forward_s):.0f} ms on {here}"
     if there != here:
         limit, note = tolerance.latency_elsewhere, f"{note}; the reference on {there}"
-    verdict = judge(-change, -high, -low, limit)
+    verdict = judge_gain(-change, -high, -low, limit)
     if before.timing.device != now.timing.device or before.timing.lr_size != now.timing.lr_size:
         verdict = "inconclusive"
-    return Line("latency / calibration", old, new, change, low, high, "%", verdict, note)
+    return CheckLine("latency / calibration", old, new, change, low, high, "%", verdict, note)
 
 
-def judge(gain: float, low: float, high: float, limit: float) -> Verdict:
+def judge_gain(gain: float, low: float, high: float, limit: float) -> CheckVerdict:
     """The verdict on a gain (more is better) that lies between `low` and `high`.
 
     equal: the whole interval is within the limit. better, worse: the gain is beyond the limit, and the interval on one
@@ -209,7 +211,7 @@ def judge(gain: float, low: float, high: float, limit: float) -> Verdict:
     return "inconclusive"
 
 
-def _unchanged(differences: NDArray[np.float64], limit: float) -> Verdict:
+def _unchanged(differences: NDArray[np.float64], limit: float) -> CheckVerdict:
     return "equal" if bool((np.abs(differences) <= limit).all()) else "worse"
 
 
@@ -217,7 +219,7 @@ def _range(differences: NDArray[np.float64]) -> tuple[float, float]:
     return float(differences.min()), float(differences.max())
 
 
-def shown(line: Line) -> tuple[str, str, str, str]:
+def line_texts(line: CheckLine) -> tuple[str, str, str, str]:
     """A line's reference, measured value, change and interval as texts."""
     digits = {"dB": 4, "": 5, "steps": 3, "%": 3}[line.unit]
     whole = line.quantity in ("parameters", "MACs")
@@ -231,7 +233,7 @@ def shown(line: Line) -> tuple[str, str, str, str]:
 def as_json(checks: Sequence[Check], tolerance: Tolerance) -> dict[str, Any]:
     """All of it as plain JSON; what is infinite becomes null."""
 
-    def plain(line: Line) -> dict[str, Any]:
+    def plain(line: CheckLine) -> dict[str, Any]:
         values = asdict(line).items()
         return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values}
 
@@ -261,13 +263,13 @@ def markdown(checks: Sequence[Check]) -> str:
         text += [f"<details{' open' if check.verdict == 'worse' else ''}><summary>{summary}</summary>", ""]
         text += ["| quantity | reference | now | change | interval | verdict | |", "|---|---:|---:|---:|---|---|---|"]
         for line in check.lines:
-            cells = (line.quantity, *shown(line), f"{MARKS[line.verdict]} {line.verdict}", line.note)
+            cells = (line.quantity, *line_texts(line), f"{MARKS[line.verdict]} {line.verdict}", line.note)
             text.append(f"| {' | '.join(map(_cell, cells))} |")
         text += ["", "</details>", ""]
     return "\n".join(text)
 
 
-def overall(checks: Sequence[Check]) -> Verdict:
+def overall(checks: Sequence[Check]) -> CheckVerdict:
     """The worst of all."""
     return Check("", "", False, [line for check in checks for line in check.lines]).verdict
 
@@ -278,7 +280,7 @@ def _counted(checks: Sequence[Check]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text inside a cell of GitHub's Markdown, which knows HTML as well."""
+    """Text inside a cell of GitHub's Markdown, which also interprets HTML."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for sign in "\\|*_`[]":
         text = text.replace(sign, f"&#{ord(sign)};")

@@ -9,46 +9,47 @@ import pandas as pd
 
 import ablations
 import results
-from reports import claims, latex, markdown, pictures, statistics, study
+from reports import latex, markdown, pictures, study
 from reports.agreement import agreement
-from reports.costs import conditions, costs, operators
+from reports.claims import judge_studies
+from reports.costs import cost_conditions, cost_table, operators
 from reports.drawings import drawings
 from reports.page import TEMPLATES, html_page
 from reports.provenance import full_sets, in_several_processes, provenance
+from reports.significance import significances
 from reports.study import Study
 from reports.tables import CONVENTION, METRICS, RUN, departures
-from results import definitions, targets
+from results import definitions
 
-TEXTS = {"tex": latex, "md": markdown}
+TABLE_FORMATS = {"tex": latex, "md": markdown}
 
 
 def render(
     experiment_names: Sequence[str],
     protocol: str,
     root: Path = results.ROOT,
-    output: Path | None = None,
     left_out: Sequence[str] = (),
 ) -> Path:
     """Write the report of some experiments under a protocol and return the path of its page, index.html.
 
-    Reads the runs below `root` and writes to `output` (default: `root`/report/<protocol>): index.html; for every
+    Reads the runs below `root` and writes to `root`/report/<protocol>: index.html; for every
     experiment <name>.csv and, if it is a table, <name>.tex and <name>.md; the figures of `drawings`; and the
-    comparisons of `pictures.write`. `left_out` are lines of what else is not shown, and why. Any part of the runs will
-    do, and none. The same results give the same bytes.
+    comparisons of `pictures.write_figures`. `left_out` are lines of what else is not shown, and why. Any subset of the
+    runs will do, even none. The same results give the same bytes.
     Raises ablations.AblationError and results.ResultsError.
     """
-    folder = output or root / "report" / ablations.name_of(protocol)
+    folder = root / "report" / ablations.name_of(protocol)
     plan = definitions.protocol(protocol, root)
-    studies = [study.load(name, protocol, root) for name in experiment_names]
+    studies = [study.load_study(name, protocol, root) for name in experiment_names]
     studies.sort(key=lambda one: (one.experiment.published is None, one.experiment.kind == "curve"))
     runs = list(dict.fromkeys(run for one in studies for run in one.runs))
     everywhere = list(dict.fromkeys([*runs, *(run for one in studies for run in one.others)]))
     labels = {results.BASELINE: "Bicubic"}
     for one in reversed(studies):  # the first to name a variant has its way
         labels |= {name: variant.label for name, variant in one.experiment.variants.items()}
-    compared = statistics.compared(studies)
-    stored = pictures.load(root)
-    comparisons = pictures.comparisons(stored)
+    compared = significances(studies)
+    stored = pictures.load_page_pictures(root)
+    comparisons = pictures.page_comparisons(stored)
     content = {
         "plan": plan,
         "protocol": ablations.name_of(protocol),
@@ -56,14 +57,13 @@ def render(
         "studies": studies,
         "labels": labels,
         "runs": runs,
-        "costs": costs(everywhere).assign(label=lambda table: table.variant.map(labels)),
-        "conditions": conditions,
+        "costs": cost_table(everywhere).assign(label=lambda table: table.variant.map(labels)),
+        "cost_conditions": cost_conditions,
         "operators": operators,
-        "targets": targets.load(root),
         "metrics": METRICS,
         "convention": CONVENTION,
         "departures": departures(_pooled(studies)),
-        "claims": claims.claims(studies),
+        "claims": judge_studies(studies),
         "statistics": compared,
         "agreement": agreement(_pooled(studies), results.official(), full_sets(runs)),
         "ledger": ablations.ledger(),
@@ -81,10 +81,10 @@ def render(
         table = table[[*first, *(name for name in table.columns if name not in first)]]
         results.write(folder / f"{one.name}.csv", table.to_csv(index=False, lineterminator="\n"))
         if one.experiment.kind == "table":
-            for form, module in TEXTS.items():
+            for form, module in TABLE_FORMATS.items():
                 text = module.environment(TEMPLATES).get_template(f"table.{form}").render(content, study=one)
                 results.write(folder / f"{one.name}.{form}", text)
-    pictures.write(comparisons, folder)
+    pictures.write_figures(comparisons, folder)
     content["drawings"] = drawings(studies, compared, runs, labels, root, folder)
     index = folder / "index.html"
     results.write(index, html_page(content))

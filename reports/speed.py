@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from results import ROOT, ResultsError
-from results.targets import power
 
 FILE = "speed.csv"
-SAME = ["scale", "device", "device_name", "threads", "dtype"]
-TEXTS = ["network", "device", "device_name", "dtype"]
-NUMBERS = ["lr_height", "lr_width", "median_s", "q1_s", "q3_s", "memory_bytes"]
+_SAME = ["scale", "device", "device_name", "threads", "dtype"]
+_TEXTS = ["network", "device", "device_name", "dtype"]
+_NUMBERS = ["lr_height", "lr_width", "median_s", "q1_s", "q3_s", "memory_bytes"]
 
 
 class Speed(NamedTuple):
@@ -24,17 +25,17 @@ class Speed(NamedTuple):
     rows: pd.DataFrame
 
 
-def load(root: Path = ROOT) -> list[Speed]:
+def load_speed(root: Path = ROOT) -> list[Speed]:
     """The content of speed.csv by scale and device; empty without the file. Raises ResultsError for a damaged one."""
     path = root / FILE
     if not path.is_file():
         return []
     try:
         # only a number may be missing: a device or network called NA is one
-        missing = {name: [""] for name in NUMBERS}
-        table = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=missing)
-        table = table.astype(dict.fromkeys(NUMBERS, float) | {"scale": int, "threads": int})
-        groups = list(table.groupby(SAME, sort=False))
+        missing = {name: [""] for name in _NUMBERS}
+        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=missing)
+        table = table.astype(dict.fromkeys(_NUMBERS, float) | {"scale": int, "threads": int})
+        groups = list(table.groupby(_SAME, sort=False))
     except (ValueError, KeyError) as error:  # pandas' and Unicode's own are among these
         raise ResultsError(f"{path}: not a table of `spinbench speed` ({str(error).splitlines()[0]})") from error
     found = []
@@ -54,3 +55,8 @@ def exponent(rows: pd.DataFrame, column: str) -> float:
     if pixels.nunique() < 2:
         return float("nan")
     return power(pixels, known[column])
+
+
+def power(pixels: Sequence[float], values: Sequence[float]) -> float:
+    """p of values ~ pixels^p, by least squares on logarithms."""
+    return float(np.polyfit(np.log(pixels), np.log(values), 1)[0])

@@ -13,13 +13,14 @@ import pandas as pd
 
 import ablations
 import results
-from reports.costs import costs
-from reports.layout import Layout, layout, shown, signed
+from reports.costs import cost_table
+from reports.layout import Layout, layout
 from reports.notes import warm_starts
+from reports.numbers import shown, signed
 from reports.provenance import full_sets, in_several_processes
 from reports.reasons import TOLERANCE, exceeds, explanations, missing
-from reports.tables import CONVENTION, METRICS, WEIGHTS, compare, fullest, means
-from reports.tradeoff import Cost, Quality, TradeOff, trade_off
+from reports.tables import CONVENTION, METRICS, PUBLISHED_WEIGHTS, fullest, means, side_by_side
+from reports.tradeoff import CostName, QualityName, TradeOff, quality_over_cost
 from results import definitions
 
 
@@ -36,13 +37,13 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """`frame` is of `results.load`, of all conventions; `spent` of `costs.costs`; a layout per scale.
+    """`frame` is of `results.load`, of all conventions; `spent` of `costs.cost_table`; a layout per scale.
 
     `definition` is the experiment as it is written, `experiment` the same with all scales that were run; `left_out` is
-    what lies in the runs' folder and does not count. `table` is of `tables.compare`, with the columns protocol,
+    what lies in the runs' folder and does not count. `table` is of `tables.side_by_side`, with the columns protocol,
     explanation (of `reasons.explanations`), params (thousands, as published), parameters and macs (counted). `others`
-    are runs of trained variants under other protocols: where this one trains nothing, they stand in the table under the
-    name of theirs.
+    are runs of trained variants under other protocols: where this one trains nothing, the table lists them with the
+    names of theirs.
     """
 
     name: str
@@ -69,17 +70,17 @@ class Study:
 
     @property
     def findings(self) -> list[str]:
-        """How far the reference variant of a table is from the paper, in sentences."""
+        """The agreement of a table with the paper, in sentences."""
         if not self.measured or self.experiment.published is None or self.experiment.kind == "curve":
             return []
         if self.table.difference.isna().all():
             sets = ", ".join(self.table.dataset[self.table.measured.notna()].unique())
             return [
-                f"None of the measured sets ({sets}) is a whole set with published values: "
+                f"None of the measured sets ({sets}) is complete and has published values, so "
                 "nothing is compared with the paper."
             ]
         compared = self.table[self.table.metric == "psnr"].dropna(subset="difference")
-        found = self._agreement(compared[compared.source == WEIGHTS])
+        found = self._agreement(compared[compared.source == PUBLISHED_WEIGHTS])
         own = compared[compared.published.notna()]  # a row of another protocol repeats no published value
         for row in own[own.variant == self.experiment.reference].itertuples():
             metric = METRICS["psnr"]
@@ -91,21 +92,21 @@ class Study:
         return found
 
     def _agreement(self, compared: pd.DataFrame) -> list[str]:
-        """How many published weights give the published PSNR, and what explains the others."""
+        """How many published weights give the published PSNR, and why the others do not."""
         if compared.empty:
             return []
         apart = compared[compared.difference.map(exceeds)]
         met = len(compared) - len(apart)
-        told = f"{met} of {len(compared)} PSNR values with published weights are within {TOLERANCE} dB of the paper"
+        sentence = f"{met} of {len(compared)} PSNR values with published weights are within {TOLERANCE} dB of the paper"
         if apart.empty:
-            return [f"{told}."]
+            return [f"{sentence}."]
         causes = ", ".join(f"{text} ({count})" for text, count in apart.explanation.value_counts(sort=False).items())
-        return [f"{told}; what explains the others: {causes}."]
+        return [f"{sentence}; explanations of the others: {causes}."]
 
-    def trade_off(self, dataset: str, scale: int, x: Cost = "params", y: Quality = "psnr") -> TradeOff:
+    def trade_off(self, dataset: str, scale: int, x: CostName = "params", y: QualityName = "psnr") -> TradeOff:
         """Quality over cost on a set, of all its networks. See `reports.tradeoff`."""
         ensembles = [name for name, variant in self.experiment.variants.items() if variant.ensemble]
-        return trade_off(self.table, self.spent, ensembles, dataset, scale, x, y)
+        return quality_over_cost(self.table, self.spent, ensembles, dataset, scale, x, y)
 
     @cached_property
     def curves(self) -> list[Curve]:
@@ -113,19 +114,19 @@ class Study:
         return [self._curve(scale) for scale in self.experiment.scales]
 
     def explain(self, curve: Curve) -> str:
-        """What a curve shows, and which published points it cannot."""
+        """What a curve shows, and which published points it omits."""
         if curve.measured.empty:
-            return "Nothing measured: only what the paper gives in numbers is drawn."
+            return "Nothing was measured; only values printed in the paper are drawn."
         drawn = f"{curve.measured.x.nunique()} of {len(self.experiment.variants)} networks, on {curve.dataset}."
         printed = self.table[(self.table.scale == curve.scale) & self.table.published.notna()]
         if printed.empty:
             return drawn
         labels = ", ".join(printed.label.unique())
         if len(curve.published):
-            return f"{drawn} The paper gives a number for {labels} only."
+            return f"{drawn} The paper prints values only for {labels}."
         return (
-            f"{drawn} The paper's number, for {labels}, is of {', '.join(printed.dataset.unique())} as a whole "
-            "and not drawn."
+            f"{drawn} The paper's value for {labels} is for the complete set {', '.join(printed.dataset.unique())} "
+            "and is not drawn."
         )
 
     def _curve(self, scale: int) -> Curve:
@@ -157,8 +158,8 @@ class Study:
         )
 
 
-def load(name: str, protocol: str, root: Path = results.ROOT) -> Study:
-    """Everything a report says of an experiment under a protocol.
+def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
+    """Everything that a report shows of an experiment under a protocol.
 
     Raises ablations.AblationError for an unknown or wrong definition, results.ResultsError for a damaged file.
     """
@@ -172,7 +173,7 @@ def load(name: str, protocol: str, root: Path = results.ROOT) -> Study:
     elsewhere = results.collect_elsewhere(definition, name, protocol, root) if trained else {}
     others = [run for found in elsewhere.values() for run in found.runs if run.variant in trained]
     reasons = missing(experiment, plan, runs, frame, others)
-    table = compare(experiment, frame, published, full_sets(runs), reasons).assign(protocol=own)
+    table = side_by_side(experiment, frame, published, full_sets(runs), reasons).assign(protocol=own)
     table["explanation"] = explanations(table, frame)
     tables = [table]
     for other, found in elsewhere.items():
@@ -180,7 +181,7 @@ def load(name: str, protocol: str, root: Path = results.ROOT) -> Study:
         if len(their_frame):
             tables.append(_elsewhere(experiment, trained, other, their_frame, published, full_sets(found.runs)))
     table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else table
-    spent = costs([*runs, *others])
+    spent = cost_table([*runs, *others])
     table = _with_costs(experiment, table, spent, published)
     summaries = {other: definitions.protocol(other, root).summary for other in elsewhere}
     starts = warm_starts([*runs, *others])
@@ -197,10 +198,10 @@ def load(name: str, protocol: str, root: Path = results.ROOT) -> Study:
         )
         for scale in experiment.scales
     ]
-    told = [f"{line}." for line in in_several_processes(runs)]
+    processes = [f"{line}." for line in in_several_processes(runs)]
     layouts = [
         one._replace(
-            notes=[*one.notes, *told, *(f"Left out: {out}." for out in left_out if out.run.scale == one.scale)]
+            notes=[*one.notes, *processes, *(f"Excluded: {out}." for out in left_out if out.run.scale == one.scale)]
         )
         for one in layouts
     ]
@@ -224,7 +225,7 @@ def _elsewhere(
         key: variant.model_copy(update={"label": f"{variant.label} (protocol {protocol})"})
         for key, variant in trained.items()
     }
-    table = compare(experiment.model_copy(update={"variants": named}), frame, published, images)
+    table = side_by_side(experiment.model_copy(update={"variants": named}), frame, published, images)
     table = table[table.measured.notna()].assign(protocol=protocol, published_mark="", measured_mark="")
     return table.assign(explanation=explanations(table, frame), published=math.nan)
 

@@ -18,7 +18,7 @@ from ablations import Experiment
 from results import BASELINE, ResultsError
 
 CONVENTION = "rcan"  # the one that the tables show; the others are departures from it
-WEIGHTS = "published weights"  # the source of what was not trained here
+PUBLISHED_WEIGHTS = "published weights"  # the source of what was not trained here
 
 
 class Metric(NamedTuple):
@@ -56,7 +56,7 @@ def means(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*RUN, *columns])
 
 
-def over_seeds(runs: pd.DataFrame, images: Mapping[str, int]) -> pd.DataFrame:
+def seed_means(runs: pd.DataFrame, images: Mapping[str, int]) -> pd.DataFrame:
     """Mean and standard deviation over the seeds of a frame of `means` with one convention.
 
     `images` says how many images a full set has; without it, the most that any run measured. Seeds that saw fewer
@@ -85,7 +85,7 @@ def over_seeds(runs: pd.DataFrame, images: Mapping[str, int]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def compare(
+def side_by_side(
     experiment: Experiment,
     frame: pd.DataFrame,
     published: pd.DataFrame | None = None,
@@ -94,7 +94,7 @@ def compare(
 ) -> pd.DataFrame:
     """Published and measured values of an experiment side by side, a row per scale, variant, set and metric.
 
-    `frame` is of `results.load`, `published` of `results.published`, `images` as in `over_seeds`; `missing` says why
+    `frame` is of `results.load`, `published` of `results.published`, `images` as in `seed_means`; `missing` says why
     a variant has no value at a scale on a set. Columns: scale, variant, label, dataset, metric, published,
     published_mark, measured, sd (over seeds), measured_mark ("best", "second" or ""), difference (measured minus
     published; never for a part of a set), source (as in `results.load`), status (why nothing was measured), n_images,
@@ -102,7 +102,7 @@ def compare(
     in its order. Where published weights were measured, networks that were trained here are not ranked with them.
     """
     missing = missing or {}
-    measured = over_seeds(means(frame[frame.convention == CONVENTION]), images or {})
+    measured = seed_means(means(frame[frame.convention == CONVENTION]), images or {})
     found = {(row.scale, row.variant, row.dataset): row for row in measured.itertuples()}
     sources = dict(zip(zip(frame.variant, frame.scale, strict=True), frame.source, strict=True))
     printed = {} if published is None else published.set_index(["scale", "method", "dataset"]).to_dict("index")
@@ -184,7 +184,7 @@ def _with_marks(table: pd.DataFrame) -> pd.DataFrame:
         decimals = METRICS[metric].decimals
         table.loc[column.index, "published_mark"] = marks(list(column.published), decimals)
         contest = column.comparable.eq(True)
-        if column.source.eq(WEIGHTS).any():
+        if column.source.eq(PUBLISHED_WEIGHTS).any():
             contest &= column.source != "run"
         ranked = column.measured.where(contest)
         table.loc[column.index, "measured_mark"] = marks(list(ranked), decimals)

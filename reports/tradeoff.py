@@ -1,4 +1,4 @@
-"""Quality over cost: every network as a point, and the Pareto front of those that no other beats in both."""
+"""Quality over cost: every network as a point, and the Pareto front of those that no other dominates."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple, get_args
 
 import pandas as pd
 
-from reports.tables import METRICS, WEIGHTS
+from reports.tables import METRICS, PUBLISHED_WEIGHTS
 from results import BASELINE
 
-Cost = Literal["params", "macs", "latency", "memory"]
-Quality = Literal["psnr", "ssim"]
-Kind = Literal["published", "measured", "trained"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+CostName = Literal["params", "macs", "latency", "memory"]
+QualityName = Literal["psnr", "ssim"]
+PointKind = Literal["published", "measured", "trained"]
+POINT_KINDS: tuple[PointKind, ...] = get_args(PointKind)
 PASSES = 8  # of a self-ensemble
 
 
@@ -29,7 +29,7 @@ class Quantity(NamedTuple):
     per_pass: bool = False  # a self-ensemble takes it eight times
 
 
-QUANTITIES: dict[Cost, Quantity] = {
+QUANTITIES: dict[CostName, Quantity] = {
     "params": Quantity("parameters", "thousands", 1e3, 0, "parameters"),
     "macs": Quantity("MACs", "G", 1e9, 2, "macs", per_pass=True),
     "latency": Quantity("latency", "ms", 1e-3, 1, "latency_s", per_pass=True),
@@ -44,7 +44,7 @@ class Point(NamedTuple):
     """
 
     label: str
-    kind: Kind
+    kind: PointKind
     x: float
     y: float
 
@@ -52,30 +52,30 @@ class Point(NamedTuple):
 class TradeOff(NamedTuple):
     """Quality over cost on a set.
 
-    What was trained here and lies `below` all others would press them into a line. `conditions` say how the cost was
-    taken, "" for parameters; networks that were measured in another way are `apart`: no point, but a name. The cost of
-    `ensembles` is that of eight passes.
+    Networks that were trained here and lie `below` all others are not drawn, since the others would become
+    indistinguishable. `conditions` describe how the cost was measured ("" for parameters); `apart` are the labels of
+    networks measured under other conditions, which have no point. The cost of `ensembles` is that of eight passes.
     """
 
     dataset: str
     scale: int
-    x: Cost
-    y: Quality
+    x: CostName
+    y: QualityName
     points: list[Point]
     below: list[Point]
     conditions: str = ""
     apart: tuple[str, ...] = ()
     ensembles: tuple[str, ...] = ()
 
-    def front(self, kind: Kind) -> list[Point]:
-        """The points of a kind that none of that kind beats, from the cheapest to the best."""
+    def front(self, kind: PointKind) -> list[Point]:
+        """The points of a kind that no other of that kind dominates, from the cheapest to the best."""
         return sorted(
-            (point for point in self.points if point.kind == kind and not self.beaten_by(point)),
+            (point for point in self.points if point.kind == kind and not self.dominated_by(point)),
             key=lambda point: (point.x, point.label),
         )
 
-    def beaten_by(self, point: Point) -> list[Point]:
-        """Those of its kind that cost no more and are no worse, and are better in one, at the precision shown."""
+    def dominated_by(self, point: Point) -> list[Point]:
+        """The points of its kind that dominate it: no worse in both, and better in one, at the precision shown."""
         x, y = self._shown(point)
         found = []
         for other in (*self.points, *self.below):
@@ -89,24 +89,25 @@ class TradeOff(NamedTuple):
         return round(point.x / quantity.si, quantity.decimals), round(point.y, METRICS[self.y].decimals)
 
 
-def trade_off(
+def quality_over_cost(
     table: pd.DataFrame,
     spent: pd.DataFrame,
     ensembles: Collection[str],
     dataset: str,
     scale: int,
-    x: Cost = "params",
-    y: Quality = "psnr",
+    x: CostName = "params",
+    y: QualityName = "psnr",
 ) -> TradeOff:
     """Every network's published and measured quality on a set over what it costs.
 
-    `table` is of `study.load`, `spent` of `costs.costs`; `ensembles` are the variants measured as self-ensembles, which
-    take eight passes. A measured value counts on the whole set only, a published one over the published parameters.
+    `table` is of `study.load_study`, `spent` of `costs.cost_table`; `ensembles` are the variants measured as
+    self-ensembles, which take eight passes. A measured value counts on the whole set only, a published one over the
+    published parameters.
     """
     quantity = QUANTITIES[x]
     spent = spent[spent.scale == scale].set_index("variant")
-    told = spent[f"{x}_conditions"] if x != "params" else pd.Series("", spent.index)
-    known = told[spent[quantity.column].notna()]
+    described = spent[f"{x}_conditions"] if x != "params" else pd.Series("", spent.index)
+    known = described[spent[quantity.column].notna()]
     conditions = known.mode().iloc[0] if len(known) else ""
     rows = table[(table.metric == y) & (table.dataset == dataset) & (table.scale == scale)]
     points, apart, eightfold = [], [], []
@@ -122,7 +123,9 @@ def trade_off(
         if quantity.per_pass and row.variant in ensembles:
             cost *= PASSES
             eightfold.append(row.label)
-        points.append(Point(row.label, "measured" if row.source == WEIGHTS else "trained", cost, row.measured))
+        points.append(
+            Point(row.label, "measured" if row.source == PUBLISHED_WEIGHTS else "trained", cost, row.measured)
+        )
     points = [point for point in points if math.isfinite(point.x) and math.isfinite(point.y)]
     floor = min((point.y for point in points if point.kind != "trained"), default=-math.inf)
     above = [point for point in points if point.y >= floor]

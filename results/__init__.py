@@ -1,4 +1,4 @@
-"""How results lie on disk: the one place that knows. Reading needs neither torch nor a network.
+"""The layout of results on disk, defined here alone. Reading results needs neither torch nor a network.
 
 `run` is a run's folder and its files, `state` what is left to do of it, `current` which runs count under a definition,
 `definitions` which protocol and experiments a folder belongs to, `quality` the rows of single images.
@@ -13,7 +13,7 @@ import pandas as pd
 from foundation import write
 from results.current import BASELINE, COLUMNS, Collected, LeftOut, collect, collect_as, collect_elsewhere, stored_runs
 from results.definitions import protocols
-from results.run import PACKAGE, ROOT, STAGES, ResultsError, Run, differences, digest, plain, sha256
+from results.run import PACKAGE, ROOT, STAGES, ResultsError, Run, changed_settings, digest, plain, sha256
 
 __all__ = [
     "BASELINE",
@@ -26,10 +26,10 @@ __all__ = [
     "LeftOut",
     "ResultsError",
     "Run",
+    "changed_settings",
     "collect",
     "collect_as",
     "collect_elsewhere",
-    "differences",
     "digest",
     "load",
     "official",

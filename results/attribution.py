@@ -1,4 +1,4 @@
-"""The facts of a stored picture of local attribution maps: what networks draw on for a box of their result."""
+"""The facts of a stored picture of local attribution maps, for one box of the result of several networks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from results.comparison import Box
 from results.pictures import Facts
 
 
-class Panel(Strict):
-    """What one network draws on. `map`, `overlay` and `area` are files.
+class AttributionPanel(Strict):
+    """The attribution of one network. `map`, `overlay` and `area` are files.
 
     `start` and `end` are the gradient that its result has in the box, of the blurred and of the sharp LR image;
-    `residual` is by how much the attributions miss the difference. `pixels` is how many LR pixels the area has.
+    `residual` is the part of the difference that the attributions do not account for. `pixels` is the number of LR
+    pixels of the area.
     """
 
     name: str
@@ -49,7 +50,7 @@ class AttributionMaps(Facts):
     steps: Positive
     gamma: float = Field(gt=0)
     share: float = Field(gt=0, lt=1)
-    panels: list[Panel] = Field(min_length=1)
+    panels: list[AttributionPanel] = Field(min_length=1)
 
     @property
     def files(self) -> list[str]:

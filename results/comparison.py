@@ -1,4 +1,4 @@
-"""The facts of a stored comparison: a box of an image as several networks upscale it, and how far each is from HR."""
+"""The facts of a stored comparison: a box of an image as upscaled by several networks, and the error of each."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Quality(Strict):
     ssim: float
 
 
-class Panel(Strict):
-    """What one network makes of the image. `crop` and `error` are files: the box, and its |SR - HR| on Y in colours.
+class ComparisonPanel(Strict):
+    """The result of one network. `crop` and `error` are files: the box, and its |SR - HR| on Y in colours.
 
     `whole` is measured by the protocol on the whole image, `part` on the box alone, which has no border to cut.
     """
@@ -67,7 +67,7 @@ class Comparison(Facts):
     crop: str
     legend: str
     largest_error: Positive
-    panels: list[Panel] = Field(min_length=1)
+    panels: list[ComparisonPanel] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,4 +1,4 @@
-"""The content of cost.json, checked: numbers where numbers are expected, of the sign that they can have."""
+"""The content of cost.json, validated: numbers of the right type and sign."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which stored runs count: those of the definition under which they are shown, with files as they were written.
 
-A report asks for an experiment under a protocol. A run of the right name may have been made by another definition of
-its variant, or under an older protocol; it would then stand in a row that says something else. Definitions are compared
+A report shows an experiment under a protocol. A run of the right name may have been made with another definition of
+its variant, or under an older protocol; it would then be shown in the wrong row. Definitions are compared
 by run.yaml: model, configuration, scale, seed and the training's decisions; data by their names, since a report has
 only results at hand (`run` compares their content).
 """
@@ -20,7 +20,7 @@ import ablations
 from ablations import Experiment, Protocol, Variant
 from results import definitions
 from results.quality import read_quality
-from results.run import FOLDER_NAME, ROOT, STAGES, ResultsError, Run, differences
+from results.run import FOLDER_NAME, ROOT, STAGES, ResultsError, Run, changed_settings
 from results.state import of_first_format
 
 BASELINE = "bicubic"
@@ -114,13 +114,13 @@ _NEEDED = ("run.yaml", "provenance.json", STAGES["train"])  # without which noth
 
 
 def _why_not(run: Run, variant: Variant, protocol: Protocol) -> tuple[str | None, Mapping[str, str]]:
-    """Why a run does not count, None if it does, and what of it is damaged; "" where the damage says it."""
+    """Why a run does not count (None if it does, "" if the damage explains it), and which of its files are damaged."""
     damage = run.damage()
     if damage.keys() & set(_NEEDED):
         return "", damage
     description = run.description()
     if description is None:
-        return "it has no run.yaml that says what it is of", damage
+        return "it has no run.yaml to identify it", damage
     changes = mismatch(run, description, variant, protocol)
     if changes:
         return f"of another definition ({'; '.join(changes)})", damage
@@ -128,7 +128,7 @@ def _why_not(run: Run, variant: Variant, protocol: Protocol) -> tuple[str | None
     trained = record.get("train", {}).get("products", {}).get(STAGES["train"])
     measured = record.get("evaluate", {}).get("inputs", {}).get(STAGES["train"])
     if trained is not None and "evaluate" in record and trained != measured:
-        return "its images were measured with other weights than it has", damage
+        return "its images were measured with weights other than the stored ones", damage
     return None, damage
 
 
@@ -138,14 +138,14 @@ def mismatch(run: Run, description: Mapping[str, Any], variant: Variant, protoco
     changes: dict[str, None] = {}
     source = "baseline" if variant.model == BASELINE else "run"
     source = "published weights" if variant.weights == "published" else source
-    changes |= dict.fromkeys(differences(description.get("source", source), source, "weights"))
-    changes |= dict.fromkeys(differences(description.get("ensemble", False), variant.ensemble, "ensemble"))
+    changes |= dict.fromkeys(changed_settings(description.get("source", source), source, "weights"))
+    changes |= dict.fromkeys(changed_settings(description.get("ensemble", False), variant.ensemble, "ensemble"))
     overridden = {**description.get("defaults", {}), **variant.config}
     for stage in stages.values():
-        changes |= dict.fromkeys(differences(stage.get("model", variant.model), variant.model, "model"))
+        changes |= dict.fromkeys(changed_settings(stage.get("model", variant.model), variant.model, "model"))
         if changes:
             break
-        changes |= dict.fromkeys(differences(stage.get("scale", run.scale), run.scale, "scale"))
+        changes |= dict.fromkeys(changed_settings(stage.get("scale", run.scale), run.scale, "scale"))
         config = stage.get("config", overridden)
         changes |= dict.fromkeys(_of_known(config, overridden, "config"))
     if "train" in stages and not changes:
@@ -155,7 +155,7 @@ def mismatch(run: Run, description: Mapping[str, Any], variant: Variant, protoco
 
 def _training(run: Run, description: Mapping[str, Any], protocol: Protocol) -> list[str]:
     train = description["stages"]["train"]
-    found = differences(train.get("seed", run.seed), run.seed, "seed")
+    found = changed_settings(train.get("seed", run.seed), run.seed, "seed")
     if protocol.training is None or "training" not in train:
         return found
     wanted = protocol.training
@@ -163,7 +163,7 @@ def _training(run: Run, description: Mapping[str, Any], protocol: Protocol) -> l
     if _name(stored) != _name(wanted.data):
         found.append(f"training.data: {stored} -> {wanted.data}")
     deciding = {"training": wanted.deciding()}
-    compare = differences if "format" in description else of_first_format
+    compare = changed_settings if "format" in description else of_first_format
     return found + compare({"training": train["training"]}, deciding)
 
 
@@ -173,7 +173,7 @@ def _of_known(stored: Any, wanted: Mapping[str, Any], key: str) -> list[str]:
         return [f"{key}: {stored} -> {dict(wanted)}"]
     both = [name for name in stored if name in wanted]
     unknown = [f"{key}.{name}: None -> {wanted[name]}" for name in wanted if name not in stored]
-    return differences({name: stored[name] for name in both}, {name: wanted[name] for name in both}, key) + unknown
+    return changed_settings({name: stored[name] for name in both}, {name: wanted[name] for name in both}, key) + unknown
 
 
 def _name(data: str) -> str:

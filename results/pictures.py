@@ -1,4 +1,4 @@
-"""Stored pictures: what an image looks like, or what a network sees in it.
+"""Stored pictures: images as networks upscale them, and what networks compute from them.
 
 results/pictures/<name>/
     picture.json   its kind, facts and image files, written last
@@ -23,17 +23,17 @@ from pydantic import ValidationError
 from ablations.schema import Strict
 from results import ROOT, ResultsError, plain, write
 
-Kind = Literal["comparison", "superpixels", "attribution"]
+PictureKind = Literal["comparison", "superpixels", "attribution"]
 _PLAIN = "lower-case letters, digits, dots, hyphens and underscores, at most 100"
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A stored picture. `facts` is what its report says of it; `images` are names of PNG files in `folder`."""
+    """A stored picture. `facts` is its description; `images` are names of PNG files in `folder`."""
 
     name: str
-    kind: Kind
+    kind: PictureKind
     facts: dict[str, Any]
     images: tuple[str, ...]
     folder: Path
@@ -52,7 +52,7 @@ def check_name(text: str) -> None:
 
 
 class Facts(Strict):
-    """What is said of a picture of some kind; its own class says what that is."""
+    """The facts of a picture; each kind has its own class of them."""
 
     @property
     def files(self) -> list[str]:
@@ -75,9 +75,9 @@ class Facts(Strict):
         return facts
 
 
-def store(
+def store_picture(
     name: str,
-    kind: Kind,
+    kind: PictureKind,
     facts: Mapping[str, Any],
     images: Mapping[str, NDArray[np.uint8]],
     root: Path = ROOT,
@@ -106,7 +106,7 @@ def store(
     return folder
 
 
-def load(root: Path = ROOT) -> list[Picture]:
+def load_pictures(root: Path = ROOT) -> list[Picture]:
     """All stored pictures, by kind and name. Raises ResultsError for a damaged one."""
     found = []
     for path in (root / "pictures").glob("*/picture.json"):
@@ -115,8 +115,8 @@ def load(root: Path = ROOT) -> list[Picture]:
             kind, facts, images = content["kind"], dict(content["facts"]), tuple(map(str, content["images"]))
         except (ValueError, KeyError, TypeError) as error:
             raise ResultsError(f"{path}: not a picture's description ({error})") from error
-        if kind not in get_args(Kind):
-            raise ResultsError(f"{path}: kind {kind!r}, expected one of {', '.join(get_args(Kind))}")
+        if kind not in get_args(PictureKind):
+            raise ResultsError(f"{path}: kind {kind!r}, expected one of {', '.join(get_args(PictureKind))}")
         if not _PLAIN_NAME.fullmatch(path.parent.name):
             raise ResultsError(f"{path}: its folder's name, expected {_PLAIN}")
         for image in images:
@@ -124,7 +124,7 @@ def load(root: Path = ROOT) -> list[Picture]:
                 raise ResultsError(f"{path}: its image {image!r} is not there")
             _check(path.parent / image)
         found.append(Picture(path.parent.name, kind, facts, images, path.parent))
-    return sorted(found, key=lambda picture: (get_args(Kind).index(picture.kind), picture.name))
+    return sorted(found, key=lambda picture: (get_args(PictureKind).index(picture.kind), picture.name))
 
 
 def _encoded(pixels: NDArray[np.uint8]) -> bytes:

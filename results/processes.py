@@ -1,4 +1,4 @@
-"""Several processes that worked on one training: what changed between them, and whether it moves the last bits."""
+"""Several processes that worked on one training, and the changes between them that may affect the last bits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def changes(processes: Sequence[Mapping[str, Any]]) -> list[str]:
     `processes` are facts as provenance.json records them, in the order of time.
     """
     found = []
-    for before, after in pairwise(map(_bits, processes)):  # what one of them does not know is no change
+    for before, after in pairwise(map(_bits, processes)):  # a fact that one of them did not record is no change
         apart = [
             f"{name} {before[name]} -> {after[name]}"
             for name in before
@@ -23,13 +23,13 @@ def changes(processes: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def told(record: Mapping[str, Any]) -> list[str]:
-    """What a training's record says of several processes, in words: nothing if there was one."""
+def remarks(record: Mapping[str, Any]) -> list[str]:
+    """A remark on a training that several processes worked on, from its record; none if there was only one."""
     earlier = record.get("earlier", [])
     if not earlier:
         return []
     found = "; ".join(changes([*earlier, record]))
-    bits = f", with {found}: its last bits may differ from those of one process" if found else " on the same machine"
+    bits = f" with changes ({found}), which may affect its last bits" if found else " on the same machine"
     return [f"trained in {len(earlier) + 1} processes{bits}"]
 
 

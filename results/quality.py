@@ -1,4 +1,4 @@
-"""quality.csv: PSNR and SSIM of every image under every convention, read so that nothing else passes for it."""
+"""quality.csv: PSNR and SSIM of every image under every convention, validated on reading."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_quality(path: Path) -> pd.DataFrame:
     """The rows of a quality.csv: dataset, lr_origin, convention, image (as text, NA and null too), psnr, ssim.
 
     Raises ResultsError for other columns, a missing or negative PSNR (infinite is allowed: SR equal to HR), an SSIM
-    outside [-1, 1], an image that stands twice, and for a file without rows.
+    outside [-1, 1], a duplicate image, and for a file without rows.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def read_quality(path: Path) -> pd.DataFrame:
             )
         if (twice := table[table.duplicated(["dataset", "convention", "image"])]).size:
             first = twice.iloc[0]
-            raise ValueError(f"{first.dataset}, {first.image}: stands twice")
+            raise ValueError(f"{first.dataset}, {first.image}: duplicate row")
         return table
     except (ValueError, OSError) as error:
         reason = str(error).partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Reference results: what networks are known to give and cost, kept under version control to compare later ones with.
+"""Reference results: the quality and costs of networks, kept under version control for comparison with later ones.
 
 results/reference/<protocol>/<variant>-x<scale>-s<seed>/
     reference.json       the network, its sets and costs; every reason for which the reference was written, and when
@@ -67,7 +67,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a network gives and costs.
+    """The quality and costs of a network.
 
     data        SHA-256 of every set
     quality     a row per image: dataset, lr_origin, image, psnr (dB), ssim
@@ -110,12 +110,12 @@ class _Description:
     files: dict[str, str] = field(default_factory=dict)
 
 
-def names(root: Path = ROOT) -> list[str]:
+def reference_names(root: Path = ROOT) -> list[str]:
     """The references below `root`, as <protocol>/<run>, sorted. Below the usual one count also those of the suite."""
     return sorted(_folders(root))
 
 
-def load(name: str, root: Path = ROOT) -> Reference:
+def load_reference(name: str, root: Path = ROOT) -> Reference:
     """A reference by its name. Raises ResultsError where there is none, or a damaged one."""
     known = _folders(root)
     if name not in known:
@@ -137,29 +137,31 @@ def load(name: str, root: Path = ROOT) -> Reference:
     return Reference(name, folder, measured, content.history)
 
 
-def store(name: str, measured: Measured, reason: str, weights: Path | None = None, root: Path = ROOT) -> Reference:
+def store_reference(
+    name: str, measured: Measured, reason: str, weights: Path | None = None, root: Path = ROOT
+) -> Reference:
     """Write a reference and the reason for it; the reasons for those that it replaces are kept.
 
     `weights` is copied to it. Raises ValueError for an empty reason, ResultsError for a name that is not
     <protocol>/<run> and if the reference that is there is damaged.
     """
     if not reason.strip():
-        raise ValueError("a reference is written for a reason, expected one")
+        raise ValueError("a reference needs a reason")
     if not _NAME.fullmatch(name):
         raise ResultsError(f"reference {name!r}: expected <protocol>/<run>, such as quick/full-x4-s0")
     folder = root / "reference" / name
-    before = load(name, root).history if name in names(root) else []
+    before = load_reference(name, root).history if name in reference_names(root) else []
     history = [*before, {"reason": reason.strip(), **measured.provenance}]
     description = _Description(measured.network, measured.data, measured.cost, history)
     for file, table in (("quality.csv", measured.quality[QUALITY]), ("samples.csv", measured.samples[SAMPLES])):
-        write(folder / file, _text(table))
+        write(folder / file, _csv(table))
         description.files[file] = sha256(folder / file)
     own = folder / "weights.safetensors"
     if weights is not None and weights.resolve() != own.resolve():
         write(own, weights.read_bytes())
     content = plain(asdict(description))
     write(folder / "reference.json", json.dumps({**content, "hash": digest(content)}, indent=1) + "\n")
-    return load(name, root)
+    return load_reference(name, root)
 
 
 def _folders(root: Path) -> dict[str, Path]:
@@ -186,7 +188,7 @@ def _check(folder: Path, content: _Description) -> None:
             raise ResultsError(f"{path}: damaged or replaced: its SHA-256 is not the recorded one; restore it")
 
 
-def _text(table: pd.DataFrame) -> str:
+def _csv(table: pd.DataFrame) -> str:
     return str(table.round({"psnr": 6, "ssim": 8}).to_csv(index=False, lineterminator="\n"))
 
 

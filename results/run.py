@@ -35,7 +35,7 @@ PACKAGE = Path(__file__).parent  # where published/ and reference/ lie that come
 FORMAT = 2  # of run.yaml; 1 had no hash over itself, and hashed the machine too
 STAGES = {"train": "weights.safetensors", "evaluate": "quality.csv", "cost": "cost.json"}  # in order; what each leaves
 _RUN_AGAIN = "run the experiment again, which makes it anew"
-_REMEDIES = {  # what is not cheap is never made anew by itself
+_REMEDIES = {  # what is expensive is never repeated automatically
     STAGES["train"]: "restore it, or train the run again",
     "training.csv": "restore it; it is not made anew without training",
 }
@@ -111,7 +111,7 @@ class Run:
         own = {"protocol": self.protocol, "variant": self.variant, "scale": self.scale, "seed": self.seed}
         other = [f"{key} {content[key]}" for key, value in own.items() if key in content and content[key] != value]
         if other:
-            raise ResultsError(f"{path}: is of another run ({', '.join(other)})")
+            raise ResultsError(f"{path}: belongs to another run ({', '.join(other)})")
         return content
 
     def provenance(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Run:
         return _moved(self.path(file), self.path(f"{file}.old"))
 
     def intact(self, file: str) -> bool:
-        """Whether a recorded file is what was written. False for one that is missing, or that no record knows."""
+        """Whether a recorded file is what was written. False for one that is missing or not recorded."""
         try:
             return self.path(file).is_file() and self._damage_of(file) is None
         except ResultsError:
@@ -272,7 +272,7 @@ def plain(content: Any) -> Any:
     return json.loads(json.dumps(content, allow_nan=False))
 
 
-def differences(old: Any, new: Any, key: str = "") -> list[str]:
+def changed_settings(old: Any, new: Any, key: str = "") -> list[str]:
     """`key: old -> new` for every setting in which two configurations differ."""
     old, new = plain(old), plain(new)
     if not (isinstance(old, dict) and isinstance(new, dict)):
@@ -280,7 +280,7 @@ def differences(old: Any, new: Any, key: str = "") -> list[str]:
     found = []
     for name in dict.fromkeys([*old, *new]):
         place = f"{key}.{name}" if key else str(name)
-        found += differences(old.get(name), new.get(name), place)
+        found += changed_settings(old.get(name), new.get(name), place)
     return found
 
 

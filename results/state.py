@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from results.run import STAGES, Run, differences, digest
+from results.run import STAGES, Run, changed_settings, digest
 
 Stages = Mapping[str, Mapping[str, Any]]
 WEIGHTS = STAGES["train"]
@@ -24,7 +24,7 @@ class RunState:
     """What is left to do. `stale`: stages made under other settings, with the changes; `damaged`: files, and why.
 
     `refused` says why the run cannot go on by itself: a training would have to be repeated. `gone`: the weights of a
-    finished run were removed, which is no fault, but they cannot be had without training again.
+    finished run were removed, which is allowed, but they cannot be restored without training again.
     """
 
     pending: tuple[str, ...]
@@ -47,7 +47,9 @@ class RunState:
         """Everything that is wrong, a line each."""
         told = [self.refused] if self.refused else []
         if self.gone and not self.refused:
-            told.append(f"{WEIGHTS}: was removed; what was measured stays true, to have it back train the run again")
+            told.append(
+                f"{WEIGHTS}: was removed; the measurements remain valid, but restoring it takes another training"
+            )
         return [*told, *(line for line in (*self.stale, *self.damaged) if not any(line in one for one in told))]
 
 
@@ -103,8 +105,8 @@ def _changes(wanted: Any, stored: Any, record: Any, first: bool) -> list[str]:
     if stored is None:
         return [] if record is None else ["run.yaml does not say under which settings it was made"]
     if record is not None and not first and record["hash"] != digest(stored):
-        return ["run.yaml and provenance.json are of different attempts"]
-    return of_first_format(stored, wanted) if first else differences(stored, wanted)
+        return ["run.yaml and provenance.json belong to different attempts"]
+    return of_first_format(stored, wanted) if first else changed_settings(stored, wanted)
 
 
 def _evaluation(
@@ -132,14 +134,16 @@ def _evaluation(
             sets.append(name)
         elif entry["hash"] != digest(settings):
             sets.append(name)
-            changes += differences(known.get(name, {}), settings, name) or [f"{name}: measured under other settings"]
+            changes += changed_settings(known.get(name, {}), settings, name) or [
+                f"{name}: measured under other settings"
+            ]
     return changes, tuple(sets)
 
 
 def of_first_format(stored: Any, wanted: Any) -> list[str]:
-    """The differences in what both formats of run.yaml know, without what the first one hashed in vain."""
+    """The differences in what both formats of run.yaml know, without what the first one hashed unnecessarily."""
     old = {key: value for key, value in stored.items() if key in wanted and key not in _RECORDED}
     new = {key: value for key, value in wanted.items() if key in old}
     if isinstance(old.get("training"), dict):
         old["training"] = {key: value for key, value in old["training"].items() if key not in _RECORDED_OF_TRAINING}
-    return differences(old, new)
+    return changed_settings(old, new)

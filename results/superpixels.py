@@ -1,4 +1,4 @@
-"""The facts of a stored picture of superpixels: what the blocks of a SPIN see in an image."""
+"""The facts of a stored picture of superpixels, which the blocks of a SPIN compute for an image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Share = Annotated[float, Field(ge=0, le=1.000001)]  # a sum of rounded values ma
 Natural = Annotated[int, Field(ge=0)]
 
 
-class Files(Strict):
+class BlockFiles(Strict):
     """A block's images, all of the whole LR image.
 
     `superpixels` has the borders of its superpixels, `association` that of the marked one as heat, `selected` its
@@ -28,7 +28,7 @@ class Files(Strict):
     attention: str | None
 
 
-class Marked(Strict):
+class MarkedSuperpixel(Strict):
     """The superpixel of a block that is looked at: the one to which the pixel `at` belongs.
 
     Its pixels are those that have their highest association with it. `..._elsewhere` is how much lies on other pixels:
@@ -48,7 +48,7 @@ class Marked(Strict):
     most_attended: Share | None
 
 
-class Block(Strict):
+class BlockFacts(Strict):
     """A block. `size` is the edge of a superpixel's cell; `empty` superpixels are no pixel's highest association.
 
     `ignored`: share of the pixels that no top-N selects. `entropy`: of a pixel's association, bits, mean over the
@@ -66,15 +66,15 @@ class Block(Strict):
     entropy: float = Field(ge=0)
     underflow: Share
     saturated: Share
-    marked: Marked
-    files: Files
+    marked: MarkedSuperpixel
+    files: BlockFiles
 
     @property
     def superpixels(self) -> int:
         return self.rows * self.columns
 
 
-class Superpixels(Facts):
+class SuperpixelFacts(Facts):
     """`at` is the pixel (x, y) whose superpixels are marked, in LR pixels; `at_rule` says in words how it was chosen.
 
     `depth` is how many blocks the network has. `zoom`: drawn pixels of an LR pixel. `legend` is a file: the colours of
@@ -94,7 +94,7 @@ class Superpixels(Facts):
     legend: str
     marked_colour: str = Field(pattern=r"^#[0-9a-f]{6}$")
     ignored_colour: str = Field(pattern=r"^#[0-9a-f]{6}$")
-    blocks: list[Block] = Field(min_length=1)
+    blocks: list[BlockFacts] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

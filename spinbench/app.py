@@ -1,4 +1,4 @@
-"""The command line, `spinbench`. Errors a user can mend are one line and exit code 1 (wrong arguments: 2)."""
+"""The command line, `spinbench`. Errors that a user can correct are one line with exit code 1 (arguments: 2)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ app.add_typer(pictures.app, name="picture")
 
 
 class _Shown(logging.Handler):
-    """Prints what the library logs, above the bars of a progress if there is one."""
+    """Prints the log messages of the library, above the progress bars if there are any."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
@@ -38,7 +38,7 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt as error:
-        say(str(error) or "interrupted; the same command continues")
+        say(str(error) or "interrupted; the same command resumes")
         sys.exit(130)
     except (SpinbenchError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)

@@ -26,37 +26,42 @@ if TYPE_CHECKING:
 
 
 def attribution(
-    image: Annotated[str, typer.Argument(help="SET/NAME or a file, of an HR image.")],
-    networks: Annotated[
-        list[str], typer.Option(help="Variants, networks, or NAME=WEIGHTS: repeat, or separate by commas.")
-    ],
+    image: Annotated[str, typer.Argument(help="An HR image as SET/NAME, or a file.")],
+    networks: Annotated[list[str], typer.Option(help="Variants, networks, or NAME=WEIGHTS, separated by commas.")],
     box: Annotated[
-        str | None, typer.Option(help="x,y,width,height in HR pixels; default: 16x16 where HR has most gradient.")
+        str | None,
+        typer.Option(
+            help="The box as x,y,width,height in HR pixels. Default: the 16x16 pixels with the strongest gradient."
+        ),
     ] = None,
     scale: ScaleOfWeights = None,
-    sigma: Annotated[float, typer.Option(help="Blur that the path begins with, in LR pixels.")] = 1.2,
-    steps: Annotated[int, typer.Option(min=1, help="Of the path; more of them make the residual smaller.")] = 50,
-    experiment: Annotated[str, typer.Option(help="The experiment that defines the variants.")] = "table1",
-    protocol: Annotated[str, typer.Option(help="Of the runs with trained weights.")] = "published",
-    name: Annotated[str | None, typer.Option(help="Name of the picture; default: by image and scale.")] = None,
+    sigma: Annotated[
+        float, typer.Option(help="Standard deviation of the blur at the start of the path, in LR pixels.")
+    ] = 1.2,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Number of steps of the path. The residual decreases with it.")
+    ] = 50,
+    experiment: Annotated[str, typer.Option(help="The experiment with the variants.")] = "table1",
+    protocol: Annotated[str, typer.Option(help="The protocol of the runs with trained weights.")] = "published",
+    name: Annotated[str | None, typer.Option(help="The name of the picture. Default: image and scale.")] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and pictures/.")] = results.ROOT,
+    folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
 ) -> None:
-    """Local attribution maps: the LR pixels that networks draw on for a box, and how widely they are spread."""
-    from benchmarks import pictures
-    from benchmarks.pictures import attribution_maps
-    from results.pictures import store
+    """Show local attribution maps: which LR pixels contribute to a box of the result, and their extent."""
+    from benchmarks.pictures.attribution_maps import detector_box, draw_maps
+    from benchmarks.pictures.named import common_scale, image_pair, named_network, picture_name
+    from results.pictures import store_picture
 
     wanted = None if box is None else box_of(box)
     where = compute_device(device, threads)
     named = words(networks)
-    scale = pictures.common_scale(named, scale)
-    chosen = [pictures.network(word, scale, experiment, protocol, folder) for word in named]
+    scale = common_scale(named, scale)
+    chosen = [named_network(word, scale, experiment, protocol, folder) for word in named]
     if not chosen:
-        raise UsageError("--networks: expected one at least")
-    title, pair = pictures.pair(image, scale)
-    place, rule = attribution_maps.place(wanted, pair, scale)
+        raise UsageError("--networks: expected at least one")
+    title, pair = image_pair(image, scale)
+    place, rule = detector_box(wanted, pair, scale)
     say(f"box {place}: {rule}")
     with ConsoleProgress(len(chosen)) as progress:
 
@@ -70,15 +75,15 @@ def attribution(
 
             return steps_done
 
-        facts, images = attribution_maps.draw(
+        facts, images = draw_maps(
             title, pair, scale, place, rule, chosen, sigma=sigma, steps=steps, device=where, progress=stage
         )
     for panel in facts.panels:
         gain = f"residual {panel.residual:+.4g} of {panel.end - panel.start:+.4g}"
         say(f"{panel.label}: diffusion index {panel.diffusion_index:.2f}, {gain}")
-    name = name or pictures.stored_name("attribution", title, f"x{scale}")
+    name = name or picture_name("attribution", title, f"x{scale}")
     try:
-        stored = store(name, "attribution", facts.model_dump(), images, folder)
+        stored = store_picture(name, "attribution", facts.model_dump(), images, folder)
     except ValueError as error:
         raise UsageError(f"--name {error}") from error
     say(f"picture: {stored}; `spinbench report` shows it")

@@ -1,4 +1,4 @@
-"""Commands on what there is: list names it, fetch downloads it."""
+"""Commands on the available networks, experiments, protocols and data: list shows them, fetch downloads data."""
 
 from __future__ import annotations
 
@@ -16,30 +16,33 @@ app = typer.Typer()
 
 @app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(help="Sets (see `spinbench list`), or weights for all published ones.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(help="Names of image sets (see `spinbench list`), or `weights` for all published checkpoints."),
+    ],
     scale: Scales = None,
 ) -> None:
-    """Download sets of images or published weights, or check those that are there, against their checksums."""
+    """Download image sets or published weights, and verify their checksums. Files that exist are verified only."""
     from benchmarks.data import datasets, published
 
     with ConsoleProgress(len(names)) as progress:
         for name in names:
             if name == "weights" and scale:
-                raise UsageError("weights: those of all scales are fetched, --scale says nothing about them")
+                raise UsageError("weights: --scale does not apply, those of all scales are fetched")
             if name == "weights":
                 count = published.fetch_all(progress.stage(name, "fetch"))
-                progress.done(f"{name}: {count} files at hand")
+                progress.done(f"{name}: {count} files available")
                 continue
             dataset = datasets.get(name)
             scales: list[int | None] = [*integers(scale, "--scale")] or [None]
             for wanted in scales:
                 dataset.fetch_all(wanted, progress.stage(name, "fetch"))
-            progress.done(f"{name}: {len(dataset.hr_names())} images at hand")
+            progress.done(f"{name}: {len(dataset.hr_names())} images available")
 
 
 @app.command("list")
 def list_() -> None:
-    """List networks, experiments with their variants, protocols and sets of images."""
+    """List networks, experiments with their variants, protocols and image sets."""
     import models
     from benchmarks.data import datasets
 
@@ -59,7 +62,7 @@ def list_() -> None:
         protocol = ablations.load_protocol(name)
         table.add_row(name, protocol.cost, protocol.expect)
     console.print(table)
-    table = Table("set", "images", "for", "note", title="Sets of images")
+    table = Table("set", "images", "for", "note", title="Image sets")
     for name, about in datasets.SETS.items():
         table.add_row(name, str(about.images), about.role, about.note)
     console.print(table)

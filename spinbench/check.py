@@ -1,4 +1,4 @@
-"""`spinbench check`: is anything worse than a stored reference? Exit code 0, 1 (something is worse) or 2 (an error)."""
+"""`spinbench check`: comparison with stored references. Exit code 0, 1 (a network is worse) or 2 (an error)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 STYLES = {"equal": "green", "better": "cyan", "worse": "bold red", "inconclusive": "yellow"}
-DATA = ["embedded-test"]  # of a new reference
+DATA = ["embedded-test"]  # the default sets of a new reference
 
 
 @app.command()
@@ -43,31 +43,42 @@ def check(
     targets: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Weights, runs' folders, networks with published weights, experiments. "
-            "Without any: the references that have their weights with them.",
+            help="Weights, folders of runs, names of networks with published weights, or experiments. "
+            "Default: all references with stored weights.",
             show_default=False,
         ),
     ] = None,
-    reference: Annotated[str | None, typer.Option(help="Compare with this one, such as quick/full-x4-s0.")] = None,
-    model: Annotated[str | None, typer.Option(help="The network that weights of a new reference are of.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="The reference to compare with, such as quick/full-x4-s0.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The network of the weights of a new reference.")] = None,
     scale: ScaleOfWeights = None,
-    protocol: Annotated[str | None, typer.Option(help="Of an experiment's runs; default: quick.")] = None,
-    data: Annotated[list[str] | None, typer.Option(help="Only these sets, or those of a new reference.")] = None,
-    retrained: Annotated[bool, typer.Option("--retrained", help="Other weights: only quality and cost count.")] = False,
-    psnr: Annotated[float | None, typer.Option(min=0, help="Tolerance in dB.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="The protocol of an experiment's runs. Default: quick.")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="Restrict to these image sets, or the image sets of a new reference.")
+    ] = None,
+    retrained: Annotated[
+        bool,
+        typer.Option(
+            "--retrained", help="The weights differ from those of the reference: compare only quality and cost."
+        ),
+    ] = False,
+    psnr: Annotated[float | None, typer.Option(min=0, help="Tolerance of PSNR in dB.")] = None,
     ssim: Annotated[float | None, typer.Option(min=0, help="Tolerance of SSIM.")] = None,
-    update: Annotated[bool, typer.Option("--update", help="Write what is measured as the reference.")] = False,
-    reason: Annotated[str, typer.Option(help="Why it is written; needed for --update.")] = "",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the comparison here.")] = None,
-    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="The same, as a comment for CI.")] = None,
+    update: Annotated[bool, typer.Option("--update", help="Store the measurement as the reference.")] = False,
+    reason: Annotated[str, typer.Option(help="The reason for --update, stored with the reference.")] = "",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the comparison to this file.")] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", help="Write the comparison as Markdown, for a comment of CI.")
+    ] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and reference/.")] = results.ROOT,
+    folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and reference/.")] = results.ROOT,
 ) -> None:
     """Compare networks with stored references: quality, images, parameters, MACs, latency and peak memory.
 
-    Weights that do not say of which run they are stand for the reference's: nothing may change but rounding. Those of a
-    run that was trained under another configuration, or anything --retrained, are judged by quality and cost alone.
+    Weights without a description are taken for those of the reference, whose results may change by rounding only. Runs
+    trained with another configuration, and weights marked with --retrained, are compared by quality and cost only.
     """
     with _two_for_an_error():
         if update != bool(reason.strip()):
@@ -89,12 +100,12 @@ def check(
             targets or [], reference=reference, model=model, scale=scale, protocol=protocol, new=update, root=folder
         )
         asked = words(data)
-        datasets.several(asked)  # a wrong name is told at once
+        datasets.several(asked)  # an unknown name is reported first
         checks = []
         with ConsoleProgress(len(found)) as progress:
             for network, name in found:
-                known = name in references.names(folder)
-                stored = references.load(name, folder) if known or not update else None
+                known = name in references.reference_names(folder)
+                stored = references.load_reference(name, folder) if known or not update else None
                 sets = asked or (list(stored.measured.data) if stored else DATA)
                 if stored and not update:
                     for each in sets:
@@ -104,10 +115,10 @@ def check(
                 if update:
                     weights = network.weights
                     kept = weights.locate() if weights and stored and stored.weights else None
-                    written = references.store(name, now, reason, kept, folder)
+                    written = references.store_reference(name, now, reason, kept, folder)
                     progress.done(f"{written.folder}: reference written")
                 elif stored:
-                    checks.append(regression.compare(network.name, stored, now, tolerance, retrained))
+                    checks.append(regression.check_network(network.name, stored, now, tolerance, retrained))
                     progress.done(f"{network.name}: {checks[-1].verdict}")
         if update:
             return
@@ -125,8 +136,8 @@ def check(
 
 
 def table(check: Check) -> Table:
-    """A check's lines for a terminal."""
-    from reports.regression import shown
+    """The table of a check for a terminal."""
+    from reports.regression import line_texts
 
     title = Text(f"{check.name} against {check.reference}{', retrained' if check.retrained else ''}: {check.verdict}")
     printed = Table(title=title)
@@ -134,13 +145,13 @@ def table(check: Check) -> Table:
         printed.add_column(heading, justify="right" if heading in ("reference", "now", "change") else "left")
     for line in check.lines:
         verdict = Text(line.verdict, STYLES[line.verdict])
-        printed.add_row(line.quantity, *map(Text, shown(line)), verdict, Text(line.note))
+        printed.add_row(line.quantity, *map(Text, line_texts(line)), verdict, Text(line.note))
     return printed
 
 
 @contextmanager
 def _two_for_an_error() -> Iterator[None]:
-    """Exit code 1 says that something is worse, so that of an error of any kind is 2."""
+    """Exit with code 2 for an error of any kind, since code 1 means that a network is worse."""
     try:
         yield
     except typer.Exit:

@@ -1,4 +1,4 @@
-"""The console, and what a user sees there during long work: bars on a terminal, plain lines elsewhere."""
+"""The console, and the display of progress: bars on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from rich.progress import TimeRemainingColumn as Remaining
 
 _SECONDS_BETWEEN_LINES = 15.0
 
-console = Console(width=None if sys.stdout.isatty() else 160)  # a file or a pipe has no width of its own
+console = Console(width=None if sys.stdout.isatty() else 160)  # for a file or a pipe, rich would assume 80 columns
 
 
 def say(text: str) -> None:
-    """Print a line as it is."""
+    """Print a line without markup and wrapping."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class ConsoleProgress:
-    """Progress of one stage at a time and of all runs together, with the time that remains.
+    """The progress of one stage at a time and of all runs together, with the remaining time.
 
-    A context manager. Without a terminal it prints a line now and then instead of bars.
+    A context manager. Without a terminal it prints lines at intervals instead of bars.
     """
 
     def __init__(self, runs: int) -> None:
@@ -59,7 +59,7 @@ class ConsoleProgress:
             self._bars.stop()
 
     def stage(self, run: str, stage: str) -> Callable[[int, int, str], None]:
-        """Begin a stage of a run; the returned function reports how far it is."""
+        """Begin a stage of a run; the returned function is called with its progress."""
         began = time.monotonic()
         self._last_line = 0.0
         title = f"{run} {stage}"
@@ -83,7 +83,7 @@ class ConsoleProgress:
         return advance
 
     def done(self, text: str) -> None:
-        """A run is over: say how it went, and what remains of all."""
+        """End a run: print its outcome and the remaining time of all runs."""
         self.finished += 1
         elapsed = time.monotonic() - self.began
         left = elapsed / self.finished * (self.runs - self.finished)

@@ -35,21 +35,23 @@ app = typer.Typer()
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A network's name, that of a run's variant, or bicubic.")],
-    data: Annotated[list[str], typer.Option(help="A set's name (see `spinbench list`), or a folder of HR images.")],
+    model: Annotated[str, typer.Argument(help="The name of a network or of a run's variant, or bicubic.")],
+    data: Annotated[
+        list[str], typer.Option(help="The name of an image set (see `spinbench list`), or a folder of HR images.")
+    ],
     weights: Weights = None,
     published: Published = False,
     untrained: Untrained = False,
     scale: ScaleOfWeights = None,
     config: Settings = None,
-    convention: Annotated[list[str] | None, typer.Option(help="Of PSNR and SSIM; repeat for several.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Also write the rows of every image here.")] = None,
+    convention: Annotated[list[str] | None, typer.Option(help="Convention of PSNR and SSIM. Can be repeated.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the values of every image to this file.")] = None,
     tile: TileSize = None,
     self_ensemble: Ensemble = False,
     device: DeviceName = "auto",
     threads: Threads = None,
 ) -> None:
-    """Measure PSNR and SSIM of a network, or of bicubic interpolation, on sets of images."""
+    """Measure PSNR and SSIM of a network, or of bicubic interpolation, on image sets."""
     import pandas as pd
 
     from benchmarks.data import datasets
@@ -82,7 +84,7 @@ def evaluate(
             remarks.append(f"{name}: {len(missing)} of {len(whole[name])} images are missing: {', '.join(missing)}")
         if 0 < len(finite) < len(group):
             same = f"{len(group) - len(finite)} of {len(group)} images"
-            remarks.append(f"{name}, {rule}: {same} are as HR (PSNR infinite) and not in the mean of PSNR")
+            remarks.append(f"{name}, {rule}: {same} equal HR (infinite PSNR) and are left out of its mean")
         images = f"{len(group)} of {len(whole[name])}" if missing else str(len(group))
         table.add_row(name, origin, rule, images, psnr, f"{group['ssim'].mean():.4f}")
     console.print(table)
@@ -92,10 +94,12 @@ def evaluate(
 
 @app.command()
 def upscale(
-    images: Annotated[list[Path], typer.Argument(help="Images to enlarge.")],
-    output: Annotated[Path, typer.Option(help="Folder for the results, 8-bit PNG by the images' names.")],
+    images: Annotated[list[Path], typer.Argument(help="The images to upscale.")],
+    output: Annotated[
+        Path, typer.Option(help="The folder for the results: 8-bit PNG files with the names of the images.")
+    ],
     model: Annotated[
-        str | None, typer.Option(help="A network's name, or bicubic; default: what the weights are of.")
+        str | None, typer.Option(help="The name of a network, or bicubic. Default: the network of the weights.")
     ] = None,
     weights: Weights = None,
     published: Published = False,
@@ -107,7 +111,7 @@ def upscale(
     device: DeviceName = "auto",
     threads: Threads = None,
 ) -> None:
-    """Enlarge images. No file that is there already is ever overwritten."""
+    """Upscale images. Existing files are never overwritten."""
     from PIL import Image
 
     from benchmarks.data.images import DataError, read_image
@@ -146,18 +150,20 @@ def upscale(
 
 @app.command("export-published")
 def export_published(
-    source: Annotated[Path, typer.Argument(help="A run's folder, or its weights.")],
-    output: Annotated[Path, typer.Argument(help="File to write: .pth, .pt or .safetensors.")],
-    model: Annotated[str | None, typer.Option(help="The network's name; default: what the weights are of.")] = None,
+    source: Annotated[Path, typer.Argument(help="A run's folder, or a file of weights.")],
+    output: Annotated[Path, typer.Argument(help="The file to write: .pth, .pt or .safetensors.")],
+    model: Annotated[
+        str | None, typer.Option(help="The name of the network. Default: the network of the weights.")
+    ] = None,
     scale: ScaleOfWeights = None,
     config: Settings = None,
 ) -> None:
-    """Write trained weights under the names and shapes of the network's published checkpoints."""
+    """Write trained weights with the parameter names and shapes of the published checkpoints."""
     from benchmarks import networks
     from benchmarks.data import published
 
     if output.exists():
-        raise UsageError(f"{output}: is there already, expected a new file")
+        raise UsageError(f"{output}: exists already, expected a new file")
     trained = networks.of_weights(source, model=model, scale=scale, config=settings(config))
     module = trained.module()
     try:
@@ -169,27 +175,27 @@ def export_published(
 
 @app.command()
 def cost(
-    model: Annotated[str, typer.Argument(help="A network's name.")],
+    model: Annotated[str, typer.Argument(help="The name of a network.")],
     scale: Scale = 4,
     config: Settings = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed forward passes.")] = 10,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of timed forward passes.")] = 10,
     memory: Annotated[bool, typer.Option(help="Measure peak memory in a fresh process.")] = True,
 ) -> None:
-    """Count parameters and MACs at an output of 1280x720, and measure latency and peak memory."""
+    """Count parameters and MACs for an output of 1280x720, and measure latency and peak memory."""
     from benchmarks import networks
     from benchmarks.measure.cost import costs
 
     where = compute_device(device, threads)
     own = settings(config)
-    networks.untrained(model, scale, own).module()  # what cannot be built is told in a line
+    networks.untrained(model, scale, own).module()  # an invalid configuration is reported first
     measured = costs(model, scale, own, where, repeats=repeats, memory=memory)
     console.print_json(data=measured)
 
 
 def _conventions(names: list[str] | None) -> list[str]:
-    """Conventions of PSNR and SSIM by the option's texts, each once."""
+    """The conventions of PSNR and SSIM in the values of the option, without duplicates."""
     from benchmarks.measure.quality import find_convention
 
     chosen = list(dict.fromkeys(words(names))) or ["rcan"]
@@ -202,14 +208,14 @@ def _conventions(names: list[str] | None) -> list[str]:
 
 
 def _targets(images: list[Path], output: Path) -> dict[Path, Path]:
-    """The file for each image's result; none is there, and no two are the same."""
+    """The file for each result. Raises UsageError for an existing file or two results with one file."""
     targets: dict[Path, Path] = {}
     for image in images:
         target = output / f"{image.stem}.png"
         if target in targets.values():
-            raise UsageError(f"{image}: another image gives {target} too, expected images of different names")
+            raise UsageError(f"{image}: another image is also written to {target}, expected images of different names")
         if target.exists():
-            raise UsageError(f"{target}: is there already, expected a folder without it")
+            raise UsageError(f"{target}: exists already, expected a folder without it")
         targets[image] = target
     return targets
 

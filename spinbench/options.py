@@ -1,4 +1,4 @@
-"""The options that several commands share, and what becomes of them."""
+"""The options that several commands share, and their interpretation."""
 
 from __future__ import annotations
 
@@ -19,36 +19,52 @@ if TYPE_CHECKING:
     from benchmarks.networks import Network
     from results.comparison import Box
 
-DeviceName = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: one per core.")]
-Scale = Annotated[int, typer.Option(help="2, 3 or 4.")]
-ScaleOfWeights = Annotated[int | None, typer.Option("--scale", help="2, 3 or 4; default: the weights', else 4.")]
-Settings = Annotated[list[str] | None, typer.Option("--config", help="key=value of the network's configuration.")]
-Weights = Annotated[Path | None, typer.Option(help="A run's folder, its weights, or a published checkpoint.")]
+DeviceName = Annotated[str, typer.Option(help="The device: auto, cpu or cuda.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: one per core.")]
+Scale = Annotated[int, typer.Option(help="Upscaling factor: 2, 3 or 4.")]
+ScaleOfWeights = Annotated[
+    int | None, typer.Option("--scale", help="Upscaling factor: 2, 3 or 4. Default: the one of the weights, or 4.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--config", help="An entry of the network's configuration, as key=value. Can be repeated."),
+]
+Weights = Annotated[Path | None, typer.Option(help="A run's folder, a file of weights, or a published checkpoint.")]
 
-Published = Annotated[bool, typer.Option("--published", help="With the registered published checkpoint.")]
-Ensemble = Annotated[bool, typer.Option("--self-ensemble", help="Mean over the 8 symmetries of the square.")]
-Untrained = Annotated[bool, typer.Option("--untrained", help="With random weights (seed 0), which say nothing.")]
+Published = Annotated[bool, typer.Option("--published", help="Use the registered published checkpoint.")]
+Ensemble = Annotated[
+    bool, typer.Option("--self-ensemble", help="Average the results of the 8 flips and rotations of the input.")
+]
+Untrained = Annotated[bool, typer.Option("--untrained", help="Use random weights (seed 0).")]
 TileSize = Annotated[
-    str | None, typer.Option("--tile", help="auto (default): tiles if the memory asks for them; off; or their edge.")
+    str | None,
+    typer.Option(
+        "--tile",
+        help="Tiling: auto (default) tiles images that exceed the memory; off; or the edge of a tile in LR pixels.",
+    ),
 ]
 
-ProtocolName = Annotated[str, typer.Option(help="A protocol's name, or the path of its YAML file.")]
-Folder = Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and report/.", file_okay=False)]
+ProtocolName = Annotated[str, typer.Option(help="The name of a protocol, or the path of its YAML file.")]
+Folder = Annotated[Path, typer.Option("--results", help="The folder with runs/ and report/.", file_okay=False)]
 Rerun = Annotated[
-    bool, typer.Option("--rerun", help="Train again what is stale or damaged; the old folders are kept under stale/.")
+    bool,
+    typer.Option(
+        "--rerun", help="Repeat trainings that are stale or damaged. Their old folders are kept under stale/."
+    ),
 ]
-Only = Annotated[list[str] | None, typer.Option(help="Only these variants: repeat, or separate by commas.")]
-Scales = Annotated[list[str] | None, typer.Option("--scale", help="Scales instead of the experiment's.")]
-Seeds = Annotated[list[str] | None, typer.Option(help="Seeds instead of the protocol's, such as 0,1,2.")]
+Only = Annotated[list[str] | None, typer.Option(help="Restrict to these variants, separated by commas.")]
+Scales = Annotated[
+    list[str] | None, typer.Option("--scale", help="Scales, separated by commas. Default: those of the experiment.")
+]
+Seeds = Annotated[list[str] | None, typer.Option(help="Seeds, such as 0,1,2. Default: those of the protocol.")]
 
 
 class UsageError(SpinbenchError):
-    """An argument that cannot be used; one line."""
+    """An invalid argument; the message is one line."""
 
 
 def compute_device(name: str, threads: int | None) -> torch.device:
-    """The device of this name, and so many CPU threads from now on."""
+    """The device of this name; sets the number of CPU threads."""
     import torch
 
     from benchmarks.measure import devices
@@ -62,7 +78,7 @@ def compute_device(name: str, threads: int | None) -> torch.device:
 
 
 def settings(pairs: list[str] | None) -> dict[str, Any]:
-    """Values of `key=value`, read as YAML."""
+    """The entries `key=value` as a mapping, with values read as YAML."""
     found: dict[str, Any] = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
@@ -78,12 +94,12 @@ def settings(pairs: list[str] | None) -> dict[str, Any]:
 
 
 def words(values: list[str] | None) -> list[str]:
-    """Values of an option that may be repeated, and holds several separated by commas."""
+    """The values of an option that can be repeated and contain several values separated by commas."""
     return [word for value in values or [] for word in value.split(",") if word]
 
 
 def integers(values: list[str] | None, option: str) -> list[int]:
-    """The same for whole numbers."""
+    """The values of such an option as integers. Raises UsageError for other values."""
     found = words(values)
     for word in found:
         if not word.isdecimal():
@@ -100,7 +116,7 @@ def network_of(
     untrained: bool,
     ensemble: bool,
 ) -> Network:
-    """The network that a command's options name. Nothing of them is dropped: what means nothing is refused."""
+    """The network that the options specify. Raises UsageError for options that do not apply or exclude each other."""
     from benchmarks import networks
 
     own = settings(config)
@@ -115,18 +131,18 @@ def network_of(
     elif weights is not None:
         found = networks.of_weights(weights, model=model, scale=scale, config=own)
     elif model is None:
-        raise UsageError("no --model: expected one, or --weights that say what they are of")
+        raise UsageError("no --model: expected one, or --weights with a description of their network")
     elif published:
         found = networks.published(model, scale, own)
     else:
-        found = networks.untrained(model, scale, own)  # a wrong name is told in any case
+        found = networks.untrained(model, scale, own)  # an unknown name is reported first
         if not untrained:
-            raise UsageError(f"{model}: expected --weights or --published; --untrained insists on random weights")
+            raise UsageError(f"{model}: expected --weights or --published, or --untrained for random weights")
     return replace(found, ensemble=found.ensemble or ensemble)
 
 
 def tile_of(tile: str | None, network: Network) -> Tile:
-    """How the memory is kept, from the option's text."""
+    """The tiling that the option specifies. Raises UsageError for other values."""
     if tile in (None, "auto"):
         return "auto"
     if tile != "off" and not (tile.isdecimal() and int(tile)):

@@ -1,4 +1,4 @@
-"""`spinbench picture`: what networks make of an image, and what they see in it."""
+"""`spinbench picture`: crops of the results of several networks, superpixels, and attribution maps."""
 
 from __future__ import annotations
 
@@ -25,35 +25,37 @@ from spinbench.superpixels import superpixels
 if TYPE_CHECKING:
     from benchmarks.networks import Network
 
-app = typer.Typer(help="Store pictures of images and networks, which the report shows.", no_args_is_help=True)
+app = typer.Typer(help="Make pictures for the report: crops, superpixels, attribution maps.", no_args_is_help=True)
 app.command()(superpixels)
 app.command()(attribution)
 
 
 @app.command()
 def compare(
-    experiment: Annotated[str, typer.Argument(help="The experiment that defines the variants.")] = "table1",
+    experiment: Annotated[str, typer.Argument(help="The experiment with the variants.")] = "table1",
     image: Annotated[
-        str | None, typer.Option(help="SET/NAME or a file; default: where the measured PSNR differs most.")
+        str | None,
+        typer.Option(help="An image as SET/NAME, or a file. Default: the one whose measured PSNR differs most."),
     ] = None,
     networks: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Variants, networks, or NAME=WEIGHTS: repeat, or separate by commas; default: all with weights."
-        ),
+        typer.Option(help="Variants, networks, or NAME=WEIGHTS, separated by commas. Default: all with weights."),
     ] = None,
-    box: Annotated[str | None, typer.Option(help="x,y,width,height in HR pixels; default: found.")] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(help="The crop as x,y,width,height in HR pixels. Default: where the results differ most."),
+    ] = None,
     scale: ScaleOfWeights = None,
-    protocol: Annotated[str, typer.Option(help="Of the runs with trained weights and measured images.")] = "published",
-    name: Annotated[str | None, typer.Option(help="Name of the picture; default: by image and scale.")] = None,
+    protocol: Annotated[str, typer.Option(help="The protocol of the runs with trained weights.")] = "published",
+    name: Annotated[str | None, typer.Option(help="The name of the picture. Default: image and scale.")] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and pictures/.")] = results.ROOT,
+    folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
 ) -> None:
-    """Crops of HR, bicubic and each network, with PSNR and SSIM and the errors, where they differ most."""
-    from benchmarks import pictures
-    from benchmarks.pictures import comparison as comparing
-    from results.pictures import check_name, store
+    """Show crops of HR, bicubic and each network with PSNR, SSIM and error maps."""
+    from benchmarks.pictures import comparison
+    from benchmarks.pictures.named import common_scale, image_pair, picture_name
+    from results.pictures import check_name, store_picture
 
     if name is not None:
         try:
@@ -63,46 +65,46 @@ def compare(
     wanted = None if box is None else box_of(box)
     where = compute_device(device, threads)
     named = words(networks)
-    scale = pictures.common_scale(named, scale)
+    scale = common_scale(named, scale)
     chosen = _networks(named, scale, experiment, protocol, folder)
     image_rule = "chosen by hand"
     if image is None:
         frame = results.load(experiment, protocol, root=folder)
-        image, image_rule = comparing.differing_image(frame, scale, [one.name for one in chosen])
+        image, image_rule = comparison.differing_image(frame, scale, [one.name for one in chosen])
         say(f"{image}: {image_rule}")
-    title, pair = pictures.pair(image, scale)
-    shown: list[comparing.Shown] = []
+    title, pair = image_pair(image, scale)
+    upscaled: list[comparison.UpscaledImage] = []
     if wanted:
-        comparing.check_box(wanted, pair, shown)
+        comparison.check_crop(wanted, pair, upscaled)
     with ConsoleProgress(len(chosen)) as progress:
         for one in chosen:
             advance = progress.stage(one.name, "upscale")
-            shown.append(comparing.upscaled(one, pair.lr, where))
+            upscaled.append(comparison.upscale_image(one, pair.lr, where))
             advance(1, 1, title)
             progress.done(f"{one.label}, {one.source}")
     if wanted:
-        comparing.check_box(wanted, pair, shown)
+        comparison.check_crop(wanted, pair, upscaled)
         place, box_rule = wanted, "chosen by hand"
     else:
-        place, box_rule = comparing.differing_box(pair, scale, shown)
+        place, box_rule = comparison.differing_box(pair, scale, upscaled)
         say(f"box {place}: {box_rule}")
-    facts, images = comparing.compare(title, image_rule, pair, scale, shown, place, box_rule)
-    name = name or pictures.stored_name("comparison", title, f"x{scale}")
-    stored = store(name, "comparison", facts.model_dump(), images, folder)
+    facts, images = comparison.draw_comparison(title, image_rule, pair, scale, upscaled, place, box_rule)
+    name = name or picture_name("comparison", title, f"x{scale}")
+    stored = store_picture(name, "comparison", facts.model_dump(), images, folder)
     say(f"picture: {stored}; `spinbench report` shows it")
 
 
 def _networks(names: list[str], scale: int, experiment: str, protocol: str, root: Path) -> list[Network]:
-    """Those that were asked for, or bicubic and every variant of the experiment that has weights."""
+    """The given networks, or bicubic and every variant of the experiment with available weights."""
     from benchmarks.networks import NetworkError
-    from benchmarks.pictures import PictureError, network
+    from benchmarks.pictures.named import PictureError, named_network
 
     if names:
-        return [network(name, scale, experiment, protocol, root) for name in names]
+        return [named_network(name, scale, experiment, protocol, root) for name in names]
     found = []
     for name in (results.BASELINE, *ablations.load_experiment(experiment).variants):
         try:
-            found.append(network(name, scale, experiment, protocol, root))
+            found.append(named_network(name, scale, experiment, protocol, root))
         except (PictureError, NetworkError) as error:
             say(f"left out: {error}")
     return found

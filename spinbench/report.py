@@ -1,4 +1,4 @@
-"""Commands that read stored results alone: report renders them, tradeoff says which networks are Pareto-optimal."""
+"""Commands that only read stored results: report renders them, tradeoff lists the Pareto-optimal networks."""
 
 from __future__ import annotations
 
@@ -23,49 +23,51 @@ def report(
     experiments: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Experiments to show beside those that were run: names, or YAML files.", show_default=False
+            help="Names or YAML files of experiments to show in addition to those that were run.", show_default=False
         ),
     ] = None,
     protocol: Annotated[
         list[str] | None,
         typer.Option(
-            help="A protocol's name, or the path of its YAML file: repeat for several. "
-            "Default: every protocol that has runs, or quick.",
+            help="The name of a protocol, or the path of its YAML file. Can be repeated. "
+            "Default: every protocol with runs, or quick.",
             show_default=False,
         ),
     ] = None,
     folder: Folder = results.ROOT,
 ) -> None:
-    """Render the reports from stored results. Needs neither torch nor the data."""
+    """Render the reports from stored results. Neither PyTorch nor image data are needed."""
     for name in protocol or results.protocols(folder) or ["quick"]:
         try:
             render(name, folder, experiments or [])
         except (ablations.AblationError, results.ResultsError) as error:
             if protocol:
                 raise
-            say(f"left out: {error}")  # a protocol whose file is not known here, or is damaged
+            say(f"left out: {error}")  # the definition of the protocol is missing or damaged
 
 
 @app.command()
 def tradeoff(
-    experiment: Annotated[str, typer.Argument(help="An experiment's name, or a YAML file.")] = "table1",
-    protocol: Annotated[str, typer.Option(help="A protocol's name, or the path of its YAML file.")] = "published",
-    x: Annotated[Literal["params", "macs", "latency", "memory"], typer.Option("--x", help="The cost.")] = "params",
-    y: Annotated[Literal["psnr", "ssim"], typer.Option("--y", help="The quality.")] = "psnr",
-    dataset: Annotated[str | None, typer.Option(help="A set; default: the first with points.")] = None,
-    scale: Annotated[int | None, typer.Option(help="2, 3 or 4; default: the largest of the experiment.")] = None,
-    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/.", file_okay=False)] = results.ROOT,
+    experiment: Annotated[str, typer.Argument(help="The name of an experiment, or a YAML file.")] = "table1",
+    protocol: Annotated[str, typer.Option(help="The name of a protocol, or the path of its YAML file.")] = "published",
+    x: Annotated[
+        Literal["params", "macs", "latency", "memory"], typer.Option("--x", help="The cost on the horizontal axis.")
+    ] = "params",
+    y: Annotated[Literal["psnr", "ssim"], typer.Option("--y", help="The quality on the vertical axis.")] = "psnr",
+    dataset: Annotated[str | None, typer.Option(help="The test set. Default: the first one with data.")] = None,
+    scale: Annotated[int | None, typer.Option(help="Upscaling factor. Default: the largest of the experiment.")] = None,
+    folder: Annotated[Path, typer.Option("--results", help="The folder with runs/.", file_okay=False)] = results.ROOT,
 ) -> None:
-    """Quality over cost (Fig. 1): every network of an experiment, and whether it is on the Pareto front.
+    """List quality and cost of the networks of an experiment (Fig. 1), and which ones are Pareto-optimal.
 
-    Published numbers are compared with published ones, and measured with measured ones.
+    Published values are compared with published values, and measured values with measured ones.
     """
     from reports import study
-    from reports.layout import shown
+    from reports.numbers import shown
     from reports.tables import METRICS
     from reports.tradeoff import QUANTITIES
 
-    one = study.load(experiment, protocol, folder)
+    one = study.load_study(experiment, protocol, folder)
     largest = max(one.experiment.scales)
     known = list(dict.fromkeys(one.table.dataset))
     if dataset not in (None, *known):
@@ -91,8 +93,8 @@ def tradeoff(
     for column in table.columns[2:4]:
         column.justify = "right"
     for point in sorted([*picture.points, *picture.below], key=lambda point: (point.kind, point.x, -point.y)):
-        better = [other.label for other in picture.beaten_by(point) if not picture.beaten_by(other)]
-        verdict = f"beaten by {', '.join(dict.fromkeys(better))}" if better else "yes"
+        better = [other.label for other in picture.dominated_by(point) if not picture.dominated_by(other)]
+        verdict = f"dominated by {', '.join(dict.fromkeys(better))}" if better else "yes"
         cost, quality = shown(point.x / quantity.si, quantity.decimals), shown(point.y, metric.decimals)
         kind = "trained here" if point.kind == "trained" else point.kind
         table.add_row(escape(point.label), kind, cost, quality, escape(verdict), style=None if better else "bold")
@@ -100,15 +102,15 @@ def tradeoff(
     if picture.conditions:
         say(f"{quantity.name}: {picture.conditions}")
     if picture.ensembles:
-        say(f"eight passes of a self-ensemble: {', '.join(picture.ensembles)}")
+        say(f"self-ensemble of eight passes: {', '.join(picture.ensembles)}")
     if picture.apart:
-        say(f"left out, measured otherwise: {', '.join(picture.apart)}")
+        say(f"left out, measured under other conditions: {', '.join(picture.apart)}")
 
 
 def render(protocol: str, folder: Path, also: Iterable[str] = ()) -> None:
-    """Render the report of a protocol, and say where it is."""
-    from reports.overview import report as rendered
+    """Render the report of a protocol, and print its path."""
+    from reports.overview import write_report
 
-    path = rendered(protocol, folder, also)
+    path = write_report(protocol, folder, also)
     say(f"report: {path}")
     say(f"all reports: {folder / 'report' / 'index.html'}")

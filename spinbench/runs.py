@@ -1,4 +1,4 @@
-"""Commands that carry out the runs of an experiment, and say how they stand: run, status, train."""
+"""Commands that execute the runs of an experiment and show their state: run, status, train."""
 
 from __future__ import annotations
 
@@ -38,20 +38,25 @@ app = typer.Typer()
 
 @app.command()
 def run(
-    experiment: Annotated[str, typer.Argument(help="An experiment's name (see `spinbench list`), or a YAML file.")],
+    experiment: Annotated[
+        str, typer.Argument(help="The name of an experiment (see `spinbench list`), or a YAML file.")
+    ],
     protocol: ProtocolName = "quick",
     only: Only = None,
     scale: Scales = None,
     seeds: Seeds = None,
-    data: Annotated[list[str] | None, typer.Option(help="Only these of the protocol's test sets.")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="Restrict to these of the protocol's test sets, separated by commas.")
+    ] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
     rerun: Rerun = False,
     folder: Folder = results.ROOT,
 ) -> None:
-    """Train, evaluate and cost an experiment's variants, then render the report. The same command resumes.
+    """Train, evaluate and measure the cost of an experiment's variants, then render the report.
 
-    What is finished is never repeated. A training under other settings than the protocol now has is refused.
+    The same command resumes after an interruption. Finished work is not repeated. A run whose training differs from
+    the protocol is reported and left as it is.
     """
     from benchmarks.measure import devices
     from benchmarks.runs import orchestrator
@@ -75,7 +80,7 @@ def run(
         sets=sets,
         root=folder,
     )
-    name = devices.describe(where)["name"]
+    name = devices.device_facts(where)["name"]
     say(f"{definition.title}: {len(jobs)} runs under protocol {ablations.name_of(protocol)} on {name}")
     say(f"{training.summary} Expect: {training.expect}.")
     definitions.remember(protocol, experiment, folder)
@@ -87,13 +92,13 @@ def run(
 
 @app.command()
 def status(
-    experiment: Annotated[str, typer.Argument(help="An experiment's name, or a YAML file.")] = "table2",
+    experiment: Annotated[str, typer.Argument(help="The name of an experiment, or a YAML file.")] = "table2",
     protocol: ProtocolName = "quick",
     device: DeviceName = "auto",
     threads: Threads = None,
     folder: Folder = results.ROOT,
 ) -> None:
-    """Say which runs of an experiment are finished, unfinished or stale, and why."""
+    """Show which runs of an experiment are finished, unfinished or stale, and why."""
     import models
     from benchmarks.measure import provenance
     from benchmarks.runs import orchestrator
@@ -102,13 +107,13 @@ def status(
     from results.state import state
 
     definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
-    sets = {each: orchestrator.at_hand(training.evaluation.datasets, each) for each in models.SCALES}
+    sets = {each: orchestrator.available_sets(training.evaluation.datasets, each) for each in models.SCALES}
     jobs = plan(definition, protocol, training, device=compute_device(device, threads), sets=sets, root=folder)
-    table = Table("run", "state", "still to do", "remarks", title=f"{experiment} under {ablations.name_of(protocol)}")
+    table = Table("run", "state", "pending", "remarks", title=f"{experiment} under {ablations.name_of(protocol)}")
     for job in jobs:
         found = state(job.run, job.stages)
         recorded = {} if any(line.startswith("provenance.json") for line in found.damaged) else job.run.provenance()
-        remarks = [*found.remarks, *provenance.flags(recorded), *processes.told(recorded.get("train", {}))]
+        remarks = [*found.remarks, *provenance.flags(recorded), *processes.remarks(recorded.get("train", {}))]
         todo = [f"{name} ({', '.join(found.sets)})" if name == "evaluate" else name for name in found.pending]
         table.add_row(job.run.name, found.word, escape(", ".join(todo)), "\n".join(map(escape, remarks)))
     console.print(table)
@@ -116,18 +121,18 @@ def status(
 
 @app.command()
 def train(
-    variant: Annotated[str, typer.Argument(help="A variant of the experiment.")],
+    variant: Annotated[str, typer.Argument(help="The variant to train.")],
     experiment: Annotated[str, typer.Option(help="The experiment that defines the variant.")] = "table2",
     protocol: ProtocolName = "quick",
     scale: Scales = None,
     seeds: Seeds = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    profile: Annotated[bool, typer.Option("--profile", help="Show where the time of a step goes.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Show the time of each phase of a training step.")] = False,
     rerun: Rerun = False,
     folder: Folder = results.ROOT,
 ) -> None:
-    """Train one variant without evaluating it. `spinbench run` later takes it from there."""
+    """Train one variant without evaluating it. `spinbench run` evaluates it later."""
     from benchmarks.runs import orchestrator
     from benchmarks.runs.plan import plan, without_stages
     from benchmarks.training.profiling import Profile
@@ -158,14 +163,14 @@ def train(
     try:
         with ConsoleProgress(len(jobs)) as progress:
             outcomes = orchestrator.carry_out(jobs, progress, rerun)
-    finally:  # a training of days is profiled by stopping it
+    finally:  # also after an interruption, which ends the profile of a long training
         for name, measured in profiles.items():
             _show(measured, name)
     _tell_failures(outcomes)
 
 
 def _tell_failures(outcomes: Sequence[Outcome]) -> None:
-    """Name what could not be done, and end with exit code 1 if there was any."""
+    """Print the failed and refused runs, and exit with code 1 if there are any."""
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
         say(f"{outcome.word}: {outcome.job.run.name}: {outcome.error}")
@@ -179,11 +184,11 @@ def _show(profile: Profile, run: str) -> None:
     from benchmarks.training.profiling import DATA_LIMIT
 
     if not profile.steps:
-        say(f"{run}: no steps to profile; if it is finished, --results FOLDER trains it anew")
+        say(f"{run}: no steps to profile; if it is finished, --results FOLDER trains it in another folder")
         return
     phases = profile.phases()
     whole = sum(seconds for seconds, _ in phases.values())
-    table = Table("phase", "ms in a step", "share", "cores busy", title=f"{run}: mean of {profile.steps} steps")
+    table = Table("phase", "ms per step", "share", "cores in use", title=f"{run}: mean of {profile.steps} steps")
     for phase, (seconds, cores) in phases.items():
         table.add_row(phase, f"{1000 * seconds:.2f}", f"{seconds / whole:.2%}", f"{cores:.2f}")
     busy = sum(seconds * cores for seconds, cores in phases.values()) / whole

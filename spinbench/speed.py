@@ -1,4 +1,4 @@
-"""The command that times all networks, and how their time grows with the image."""
+"""The command that measures the time of networks and its growth with the image."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ app = typer.Typer()
 @app.command()
 def speed(
     chosen: Annotated[
-        list[str] | None, typer.Option("--models", help="Networks instead of all: repeat, or separate by commas.")
+        list[str] | None, typer.Option("--models", help="Names of networks, separated by commas. Default: all.")
     ] = None,
     scale: Scale = 4,
-    lr: Annotated[str, typer.Option(help="The common size of the input, height x width.")] = "64x64",
-    repeats: Annotated[int, typer.Option(min=1, help="Timed forward passes at each size.")] = 5,
-    csv: Annotated[Path, typer.Option(help="File that the rows go to.")] = results.ROOT / "speed.csv",
+    lr: Annotated[str, typer.Option(help="The common size of the LR image, height x width.")] = "64x64",
+    repeats: Annotated[int, typer.Option(min=1, help="Number of timed forward passes at each size.")] = 5,
+    csv: Annotated[Path, typer.Option(help="The CSV file to write to.")] = results.ROOT / "speed.csv",
     device: DeviceName = "auto",
     threads: Threads = None,
 ) -> None:
-    """Time all networks at a common size, and how their time grows over four sizes."""
+    """Measure the time of all networks at a common size, and its growth over four sizes."""
     import models
     from benchmarks import networks
     from benchmarks.measure import devices, growth
@@ -41,8 +41,8 @@ def speed(
     where = compute_device(device, threads)
     names = words(chosen) or models.names()
     for name in names:
-        networks.untrained(name, scale).module()  # a wrong name is told at once
-    about = devices.describe(where)
+        networks.untrained(name, scale).module()  # an unknown name is reported first
+    about = devices.device_facts(where)
     title = f"x{scale}, LR {lr} (HxW), {about['name']}, {about['threads']} threads"
     table = Table("network", "seconds", "GMACs", "GMACs/s", "peak MiB", "time ~ pixels^", "MACs ~ pixels^", title=title)
     failed = []
@@ -53,7 +53,7 @@ def speed(
                 growth.store_timings(rows, csv)
             except results.ResultsError:
                 raise
-            except Exception as error:  # whatever is wrong with one network, the others are measured
+            except Exception as error:  # an error of one network must not stop the others
                 failed.append(name)
                 progress.done(f"{name} failed: {str(error).partition(chr(10))[0] or type(error).__name__}")
                 continue

@@ -1,4 +1,4 @@
-"""`spinbench picture superpixels`: what the blocks of a SPIN see in an image."""
+"""`spinbench picture superpixels`: superpixels and attention of the blocks of SPIN in an image."""
 
 from __future__ import annotations
 
@@ -20,58 +20,65 @@ from spinbench.options import (
     integers,
 )
 
-DEFAULT = "full"  # the variant that is looked at
+DEFAULT = "full"  # the default variant
 
 
 def superpixels(
-    image: Annotated[str, typer.Argument(help="SET/NAME or a file, of an HR image.")],
+    image: Annotated[str, typer.Argument(help="An HR image as SET/NAME, or a file.")],
     name: Annotated[
         str | None,
-        typer.Option("--network", help="A variant of the experiment; default: what the weights are of, else full."),
+        typer.Option("--network", help="A variant of the experiment. Default: the one of the weights, or full."),
     ] = None,
     weights: Weights = None,
-    untrained: Annotated[bool, typer.Option("--untrained", help="With random weights, and labelled so.")] = False,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="Use random weights. The picture is labelled accordingly.")
+    ] = False,
     scale: ScaleOfWeights = None,
     at: Annotated[
-        str | None, typer.Option(help="x,y in LR pixels, whose superpixels are looked at; default: found.")
+        str | None, typer.Option(help="The LR pixel x,y whose superpixels are shown. Default: the least certain one.")
     ] = None,
-    blocks: Annotated[list[str] | None, typer.Option(help="Only these blocks, such as 1,4,8.")] = None,
-    experiment: Annotated[str, typer.Option(help="The experiment that defines the variants.")] = "table2",
-    protocol: Annotated[str | None, typer.Option(help="Of the run with trained weights; default: quick.")] = None,
-    picture: Annotated[str | None, typer.Option("--name", help="Of the picture; default: by what it shows.")] = None,
+    blocks: Annotated[list[str] | None, typer.Option(help="Restrict to these blocks, such as 1,4,8.")] = None,
+    experiment: Annotated[str, typer.Option(help="The experiment with the variants.")] = "table2",
+    protocol: Annotated[
+        str | None, typer.Option(help="The protocol of the run with trained weights. Default: quick.")
+    ] = None,
+    picture: Annotated[
+        str | None, typer.Option("--name", help="The name of the picture. Default: network, image and scale.")
+    ] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    folder: Annotated[Path, typer.Option("--results", help="Folder that holds runs/ and pictures/.")] = results.ROOT,
+    folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
 ) -> None:
-    """What SPIN sees: superpixels of each block, the pixels that one selects, those ignored, and its attention."""
-    from benchmarks import networks, pictures
-    from benchmarks.pictures.superpixel_views import draw
+    """Show the superpixels of SPIN's blocks, the pixels that one of them selects, ignored pixels, and attention."""
+    from benchmarks import networks
+    from benchmarks.pictures.named import common_scale, image_pair, named_network, picture_name, untrained_variant
+    from benchmarks.pictures.superpixel_views import draw_superpixels
     from models.spin.network import SPIN
-    from results.pictures import store
+    from results.pictures import store_picture
 
     if weights and untrained:
         raise UsageError("--weights and --untrained: expected one of them")
     if protocol and (weights or untrained):
-        raise UsageError(f"--protocol {protocol}: says nothing about {'--weights' if weights else '--untrained'}")
+        raise UsageError(f"--protocol {protocol}: does not apply to {'--weights' if weights else '--untrained'}")
     place = None if at is None else tuple(integers([at], "--at"))
     if place is not None and len(place) != 2:
         raise UsageError(f"--at {at}: expected x,y in LR pixels, such as 20,35")
     where = compute_device(device, threads)
-    if weights and name is None and networks.describe(weights):
+    if weights and name is None and networks.description_of(weights):
         found = networks.of_weights(weights, scale=scale)
         one = replace(found, name=found.model, label=f"{found.label} ({weights.name})")
     else:
         named = f"{name or DEFAULT}={weights}" if weights else name or DEFAULT
-        scale = pictures.common_scale([named], scale)
+        scale = common_scale([named], scale)
         if untrained:
-            one = pictures.untrained(named, scale, experiment)
+            one = untrained_variant(named, scale, experiment)
         else:
-            one = pictures.network(named, scale, experiment, protocol or "quick", folder)
+            one = named_network(named, scale, experiment, protocol or "quick", folder)
     model = one.module()
     if not isinstance(model, SPIN):
         raise UsageError(f"{one.name}: has no superpixels, expected a SPIN")
-    title, pair = pictures.pair(image, one.scale)
-    facts, images = draw(
+    title, pair = image_pair(image, one.scale)
+    facts, images = draw_superpixels(
         title, pair, one.scale, model,
         label=one.label, source=one.source, blocks=integers(blocks, "--blocks"), at=place, device=where,
     )  # fmt: skip
@@ -79,9 +86,9 @@ def superpixels(
     for block in facts.blocks:
         left = "" if block.ignored is None else f", {block.ignored:.1%} of the pixels ignored"
         say(f"block {block.number}: {block.rows}x{block.columns} superpixels, entropy {block.entropy:.2f} bits{left}")
-    picture = picture or pictures.stored_name("superpixels", one.name, title, f"x{one.scale}", "untrained" * untrained)
+    picture = picture or picture_name("superpixels", one.name, title, f"x{one.scale}", "untrained" * untrained)
     try:
-        stored = store(picture, "superpixels", facts.model_dump(), images, folder)
+        stored = store_picture(picture, "superpixels", facts.model_dump(), images, folder)
     except ValueError as error:
         raise UsageError(f"--name {error}") from error
     say(f"picture: {stored}; `spinbench report` shows it")

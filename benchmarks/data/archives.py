@@ -1,4 +1,4 @@
-"""Unpacking zip archives that come from outside."""
+"""Unpacking of downloaded zip archives."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ LIMIT = 16 << 30  # bytes; the largest archive in use unpacks to 3.5 GB
 
 
 def archive_file(url: str) -> Path:
-    """Where an archive is stored, or is to be put by hand."""
+    """The path of an archive, where it is downloaded to or can be placed by hand."""
     return cache_folder() / "archives" / url.rpartition("/")[2]
 
 
 def unpacked(url: str, known_hash: str) -> Path:
-    """The folder with the members of a zip archive, which is downloaded, checked and unpacked where needed.
+    """The folder with the members of a zip archive, which is downloaded, verified and unpacked if necessary.
 
-    The folder appears under its name only when it is complete, and is trusted from then on: what is damaged in it is
-    found by the checksums inside its PNG files when they are read, another image in a file's place is not. DataError
-    for an archive that cannot be had or has another checksum, and for members that are links, leave the folder or
-    are larger than `LIMIT` together.
+    The folder gets its name only when it is complete, and is not verified again: damage is detected by the checksums
+    inside its PNG files when they are read, but a replaced image is not. DataError for an archive that is unavailable
+    or has another checksum, and for members that are links, leave the folder or exceed `LIMIT` in total.
     """
     archive = archive_file(url)
     folder = archive.with_suffix("")
@@ -50,7 +49,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as members:
             files = [member for member in members.infolist() if not member.is_dir()]
-            size = sum(member.file_size for member in files)  # zipfile never writes more than that
+            size = sum(member.file_size for member in files)  # zipfile never writes more than the declared size
             if size > LIMIT:
                 raise DataError(f"{archive}: unpacks to {size} bytes, expected at most {LIMIT}")
             for member in files:

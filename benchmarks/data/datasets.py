@@ -1,12 +1,12 @@
-"""Sets of images by name, or any folder of images, as HR and LR pairs.
+"""Image sets by name, or any folder of images, as HR and LR pairs.
 
-LR images come as stored with a set, or are made from the HR images by `imresize`; `lr_origin` says which, and
-with which border.
+LR images are those stored with a set, or are made from the HR images by `imresize`; `lr_origin` states which, and
+the border.
 
-The embedded sets need no download: they are colour photographs inside scikit-image. Left out are drawings and
-charts (logo, colour wheel), and the star field and the retina, which have next to no detail to learn from. The
-test photographs, chelsea and coffee, are small, and PNG, whose decoding does not depend on a decoder's version.
-Both images of the motorcycle stereo pair, which show one scene, are on the training side.
+The embedded sets need no download: they are colour photographs inside scikit-image. Drawings and charts (logo,
+colour wheel) are excluded, and so are the star field and the retina, which have hardly any detail to learn from. The
+test photographs, chelsea and coffee, are small PNG files, whose decoding does not depend on a decoder's version.
+Both images of the motorcycle stereo pair, which show one scene, are training images.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SCALES = (2, 3, 4)
 
 @dataclass(frozen=True)
 class About:
-    """What a list of the sets says of one: number of images, what for, source and terms of use."""
+    """The facts of a set: number of images, role, source and terms of use."""
 
     images: int
     role: str
@@ -72,8 +72,8 @@ class Pair:
 class Dataset:
     """Images by name. `hr_sources` and `lr_sources` map a scale, then an image's name, to its file.
 
-    HR images are stored per scale or once for all scales; without stored LR images of a scale, imresize makes
-    them. `border` is that of the stored LR images and of those that are made.
+    HR images are stored per scale or once for all scales. LR images of a scale that are not stored are made by
+    imresize. `border` applies to both stored LR images and those made by imresize.
     """
 
     name: str
@@ -89,9 +89,9 @@ class Dataset:
         return f"{'stored' if scale in self.lr_sources else 'imresize'}-{self.border}"
 
     def checksum(self, scale: int) -> str:
-        """SHA-256 over the checksums of all files that make the set at this scale, and over the LR images' origin.
+        """SHA-256 over the checksums of all files of the set at this scale, and over the LR images' origin.
 
-        Registered sets know it without a download.
+        For registered sets it needs no download.
         """
         lines = [self.lr_origin(scale)]
         for image in self.hr_names():
@@ -99,7 +99,7 @@ class Dataset:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def missing(self, scale: int) -> list[str]:
-        """The images of which a file is neither at hand nor, offline, to be had. Online, that is none."""
+        """Images with a file that is neither stored nor downloadable; with network access there are none."""
         return [
             image for image in self.hr_names() if not all(source.available() for source in self._sources(image, scale))
         ]
@@ -113,7 +113,7 @@ class Dataset:
         return sources[image]
 
     def lr_source(self, image: str, scale: int) -> Source | None:
-        """The file of the LR image, None if the LR image is made from the HR image."""
+        """The file of the LR image; None if it is made from the HR image."""
         return self.lr_sources.get(scale, {}).get(image)
 
     def hr(self, image: str, scale: int) -> NDArray[np.uint8]:
@@ -143,9 +143,9 @@ class Dataset:
         return Pair(image, hr, lr, self.lr_origin(scale))
 
     def pairs(self, scale: int) -> Iterator[Pair]:
-        """The pairs of all images but the missing ones, sorted by name; whoever uses them says what is `missing`.
+        """The pairs of all images except the missing ones, sorted by name; callers report what is `missing`.
 
-        DataError, which says how to get it, if no image is to be had.
+        If no image is available, DataError states how to obtain the first one.
         """
         missing = set(self.missing(scale))
         names = [image for image in self.hr_names() if image not in missing] or self.hr_names()
@@ -153,7 +153,7 @@ class Dataset:
             yield self.pair(image, scale)
 
     def fetch_all(self, scale: int | None = None, progress: Callable[[int, int, str], None] | None = None) -> None:
-        """Fetch and check all files of one scale, or of all; `progress(done, total, image)` follows each file."""
+        """Fetch and verify all files of one scale or of all; calls `progress(done, total, image)` after each file."""
         scales = SCALES if scale is None else (scale,)
         sources = {
             source: image for each in scales for image in self.hr_names() for source in self._sources(image, each)
@@ -169,16 +169,11 @@ class Dataset:
         return [self.hr_source(image, scale)] + ([] if lr is None else [lr])
 
 
-def names() -> list[str]:
-    """The names of all sets, also of Manga109, which the user has to provide. `SETS` says more of each."""
-    return list(SETS)
-
-
 def get(name_or_folder: str) -> Dataset:
     """The set of this name, or of all images in this folder (sorted; sub-folders and other files are ignored).
 
-    A folder's set is called `folder:<its name>`. DataError for an unknown name, an empty folder, two images
-    of one name, and for Manga109 if the user has not provided it.
+    The set of a folder is called `folder:<its name>`. DataError for an unknown name, an empty folder, duplicate image
+    names, and for Manga109 if the user has not provided it.
     """
     if name_or_folder == "Manga109":
         return _manga109()
@@ -196,7 +191,7 @@ def get(name_or_folder: str) -> Dataset:
 
 
 def several(names_or_folders: Sequence[str]) -> list[Dataset]:
-    """Sets by names or folders, as `get` gives them. DataError where one is named twice, or two have the same name."""
+    """Sets by names or folders, as returned by `get`. DataError for a set named twice, or two sets of one name."""
     found: dict[str, str] = {}
     sets = []
     for each in names_or_folders:
@@ -217,7 +212,7 @@ def _check_scale(scale: int) -> None:
 
 
 def _held_out(name: str) -> Dataset:
-    """A part of Sun-Hays80: every tenth image by name, or the others."""
+    """A part of Sun-Hays80: every tenth image in the order of the names, or the others."""
     whole = _registered("Sun-Hays80")
     every_tenth = set(whole.hr_names()[::10])
     wanted = {image: (image in every_tenth) == (name == "Sun-Hays80-held-out") for image in whole.hr_names()}
@@ -263,8 +258,8 @@ def _manga109() -> Dataset:
     expected = SETS["Manga109"].images
     if not folder.is_dir():
         raise DataError(
-            f"Manga109: no folder {folder}; its licence is given by its authors for academic use, so it is not "
-            f"downloaded: put its {expected} HR images there or name their folder in SPINBENCH_MANGA109"
+            f"Manga109: no folder {folder}; its authors license it for academic use, so it is not downloaded: "
+            f"put its {expected} HR images there or set SPINBENCH_MANGA109 to their folder"
         )
     dataset = _folder("Manga109", folder)
     if len(dataset.hr_names()) != expected:
@@ -278,9 +273,7 @@ def _folder(name: str, folder: Path) -> Dataset:
         if file.suffix.lower() not in SUFFIXES or not file.is_file():
             continue
         if file.stem in images:
-            raise DataError(
-                f"{file}: another image of this folder is called {file.stem!r} too, expected distinct names"
-            )
+            raise DataError(f"{file}: another image of this folder is named {file.stem!r}, expected distinct names")
         images[file.stem] = Local(file)
     if not images:
         raise DataError(f"{folder}: no images, expected some of {', '.join(SUFFIXES)}")

@@ -1,8 +1,8 @@
-"""Images decoded once, into `.npy` files of the cache folder that are named by content and verified before use.
+"""Images decoded once into `.npy` files of the cache folder, which are named by content and verified before use.
 
-A file ends with the SHA-256 of what goes before it. One that is cut, flipped or of an older version is decoded again:
-training on it would give other weights. Rows are read as a file, not through a memory map, under which a file that is
-cut by somebody else would kill the process.
+A file ends with the SHA-256 of the bytes before it. A truncated, altered or outdated file is decoded again, since
+training on it would give other weights. Rows are read with ordinary file operations: with a memory map, the process
+would be killed if another one truncated the file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image in the cache: uint8 RGB of height x width, `offset` bytes behind the beginning of its file."""
+    """A decoded image in the cache: uint8 RGB, height x width, from byte `offset` of its file."""
 
     file: Path
     offset: int
@@ -45,16 +45,16 @@ class Decoded:
         except OSError as error:
             raise DataError(f"{self.file}: decoded image cannot be read ({error.strerror}); run again") from None
         if len(content) < (stop - start) * row:
-            raise DataError(f"{self.file}: decoded image was cut while in use; run again, and it is decoded anew")
+            raise DataError(f"{self.file}: decoded image was truncated while in use; run again to decode it anew")
         return np.frombuffer(content, np.uint8).reshape(stop - start, self.width, 3)
 
 
 def decoded(dataset: Dataset, scale: int) -> list[tuple[Decoded, Decoded]]:
-    """The HR (not cropped) and LR images of a set, in the order of its names; decoded where that is still to be done.
+    """The HR (not cropped) and LR images of a set, in the order of its names; decoded unless they are in the cache.
 
-    A file is verified once per process while it is unchanged. Damaged ones are decoded again, which is logged as a
-    warning. A folder that cannot be written to will do if all images are in it. DataError if an image is missing or
-    damaged, OSError where the cache cannot be written.
+    An unchanged file is verified once per process. Damaged files are decoded again, with a logged warning. A read-only
+    cache suffices if it holds all images. DataError if an image is missing or damaged, OSError if the cache cannot be
+    written.
     """
     names = dataset.hr_names()
     files = {name: _files(dataset, name, scale) for name in names}
@@ -83,7 +83,7 @@ def _files(dataset: Dataset, name: str, scale: int) -> tuple[Path, Path]:
 
 
 def _pair(hr_file: Path, lr_file: Path, scale: int) -> tuple[Decoded, Decoded] | None:
-    """Both images, if both files are whole and fit each other."""
+    """Both images, if both files are intact and their sizes match."""
     hr, lr = _whole(hr_file), _whole(lr_file)
     if hr is None or lr is None or (hr.height // scale, hr.width // scale) != (lr.height, lr.width):
         return None
@@ -91,7 +91,7 @@ def _pair(hr_file: Path, lr_file: Path, scale: int) -> tuple[Decoded, Decoded] |
 
 
 def _is_damaged(files: tuple[Path, Path]) -> bool:
-    """Of two files that are no pair: whether that is more than one of them missing."""
+    """Whether two files that form no valid pair are damaged, rather than merely missing."""
     there = [file for file in files if file.exists()]
     return len(there) == 2 or any(_whole(file) is None for file in there)
 
@@ -108,12 +108,12 @@ def _store(file: Path, image: NDArray[np.uint8]) -> Decoded:
     np.save(content, np.ascontiguousarray(image))
     write(file, sealed(content.getvalue()))
     if (stored := _whole(file)) is None:
-        raise DataError(f"{file}: is not what was written there; check the disk and run again")
+        raise DataError(f"{file}: differs from what was written; check the disk and run again")
     return stored
 
 
 def _whole(file: Path) -> Decoded | None:
-    """A file of the cache if it is there and whole."""
+    """A file of the cache if it exists and is intact."""
     try:
         status = file.stat()
     except FileNotFoundError:
@@ -127,7 +127,7 @@ def _verified(file: Path, _inode: int, _size: int, _mtime_ns: int) -> Decoded | 
         if not is_sealed(file):
             return None
         image = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # also what np.load says of a file that is no array
+    except (OSError, ValueError, EOFError):  # np.load also raises them for files other than arrays
         return None
     if not (image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.flags.c_contiguous):
         return None

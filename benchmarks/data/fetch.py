@@ -1,7 +1,7 @@
-"""Fetching one published file: from a mirror folder, from the cache, or over the network.
+"""Fetching of a published file: from a mirror folder, from the cache, or over the network.
 
-`SPINBENCH_MIRROR` is a folder, read in place and never written to, or a URL; either replaces
-`https://raw.githubusercontent.com/`. A folder also means that the machine is offline: nothing is downloaded.
+`SPINBENCH_MIRROR` is a folder, which is only read, or a URL; either replaces `https://raw.githubusercontent.com/`.
+With a folder, nothing is downloaded.
 `SPINBENCH_DATA` is the cache folder, by default in the user's cache directory.
 A stored file with a wrong checksum is reported, never deleted or replaced.
 """
@@ -22,7 +22,7 @@ ORIGIN = "https://raw.githubusercontent.com/"
 
 
 def mirror_folder() -> Path | None:
-    """The folder that stands in for the network, or None. DataError if it does not exist."""
+    """The folder that replaces the network, or None. DataError if it does not exist."""
     mirror = os.environ.get("SPINBENCH_MIRROR") or ORIGIN
     if mirror.startswith(("https://", "http://")):
         return None
@@ -32,9 +32,9 @@ def mirror_folder() -> Path | None:
 
 
 def fetch(path: str, sha256: str) -> Path:
-    """The file of the raw-file host with this relative path (slashes) and SHA-256, on this machine.
+    """The local copy of the file with this path (relative, with slashes) on the raw-file host and this SHA-256.
 
-    DataError for a path that leaves its folder, a file that cannot be had and one with another checksum.
+    DataError for a path that leaves its folder, a file that is unavailable and one with another checksum.
     """
     folder = mirror_folder()
     if folder is None:
@@ -47,25 +47,25 @@ def fetch(path: str, sha256: str) -> Path:
 
 
 def download(url: str, known_hash: str, file: Path, progress: bool = False) -> Path:
-    """`file`, downloaded from `url` unless it is there. DataError as of `fetch`."""
+    """`file`, downloaded from `url` unless it exists. Raises DataError like `fetch`."""
     if file.exists():
         return verified(file, known_hash)
     if mirror_folder() is not None:
-        raise DataError(f"{file}: not there; put {url} there, or unset SPINBENCH_MIRROR to fetch it")
+        raise DataError(f"{file}: missing; put {url} there, or unset SPINBENCH_MIRROR to fetch it")
     pooch.get_logger().setLevel("WARNING")
     try:
         # downloads to a temporary name, checks, then renames
         pooch.retrieve(url, known_hash, fname=file.name, path=file.parent, progressbar=progress)
-    except OSError as error:  # also what `requests` raises
+    except OSError as error:  # includes the errors of `requests`
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise DataError(f"{url}: cannot be downloaded ({reason}); offline, set SPINBENCH_MIRROR to a folder") from None
     except ValueError as error:
-        raise DataError(f"{url}: not the file expected, and not kept: {error}") from None
+        raise DataError(f"{url}: unexpected content, not kept: {error}") from None
     return file
 
 
 def inside(folder: Path, path: str) -> Path:
-    """folder / path, for a relative path from outside that must stay in the folder: else DataError."""
+    """folder / path. DataError for an untrusted path that is not relative or leaves the folder."""
     posix, windows = PurePosixPath(path), PureWindowsPath(path)
     if not posix.parts or ".." in posix.parts or posix.is_absolute() or windows.anchor or "\\" in path or "\0" in path:
         raise DataError(f"{path!r}: expected a relative path that stays inside {folder}")
@@ -73,7 +73,7 @@ def inside(folder: Path, path: str) -> Path:
 
 
 def verified(file: Path, known_hash: str) -> Path:
-    """The file itself if its checksum (SHA-256, or `md5:...`) is the known one: else DataError."""
+    """The file itself. DataError if its checksum differs from the known one (SHA-256, or `md5:...`)."""
     algorithm, _, digest = known_hash.rpartition(":")
     found = file_hash(file, algorithm or "sha256")
     if found != digest:
@@ -85,7 +85,7 @@ def verified(file: Path, known_hash: str) -> Path:
 
 
 def file_hash(file: Path, algorithm: str = "sha256") -> str:
-    """Checksum of a file's content, computed once per process while the file is unchanged."""
+    """Checksum of a file's content; computed once per process for an unchanged file."""
     status = file.stat()
     return _hash(file, algorithm, status.st_mtime_ns, status.st_size)
 

@@ -1,8 +1,8 @@
-"""Training patches, drawn reproducibly.
+"""Reproducible batches of training patches.
 
-A batch is a pure function of the dataset, the arguments and the batch's index: no state is carried, so neither
-the number of workers nor a resumption can change it. Patches are read from decoded images in the cache folder: the
-same way for few images and for many, and for all workers.
+A batch is a pure function of the data set, the arguments and the batch's index. It has no state, so neither the number
+of workers nor a resumption changes it. Patches are read from the decoded images in the cache folder, which all workers
+share and which need not fit into memory.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from benchmarks.data.images import DataError
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
-class PatchSampler:
-    """Draws batches of `batch_size` LR patches of lr_patch x lr_patch pixels, with their HR patches.
+class PatchBatches:
+    """Batches of `batch_size` random LR patches of lr_patch x lr_patch pixels, with their HR patches.
 
     Image, position and, with `augment`, one of the 8 symmetries of the square (rotations by 90 degrees, horizontal
-    flip) are drawn uniformly and depend on `seed` and the batch's index alone. The decoded images are verified here,
-    and not again in the workers. DataError if images are missing, damaged or smaller than a patch.
+    flip) are drawn uniformly and depend on `seed` and the batch's index alone. The decoded images are verified once,
+    on construction. DataError if images are missing, damaged or smaller than a patch.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class PatchSampler:
         p, s = self.lr_patch, self.scale
         lr = np.empty((self.batch_size, 3, p, p), np.uint8)
         hr = np.empty((self.batch_size, 3, s * p, s * p), np.uint8)
-        # raw draws: their stream is fixed for good, that of Generator's methods may change with NumPy
+        # raw draws: their stream is fixed, while that of Generator's methods may change between versions of NumPy
         draws = np.random.Philox(np.random.SeedSequence((self.seed, index))).random_raw(4 * self.batch_size)
         for i, (image, row, column, symmetry) in enumerate(draws.reshape(-1, 4)):
             hr_image, lr_image = self.images[int(image) % len(self.images)]
@@ -64,26 +64,26 @@ class PatchSampler:
         return torch.from_numpy(lr), torch.from_numpy(hr)
 
     def __getitem__(self, index: int) -> Batch | DataError:
-        """A batch, or why there is none: an error that a worker raised would come with its whole traceback."""
+        """A batch, or the error: if a worker raised it, the message would contain the worker's traceback."""
         try:
             return self.batch(index)
         except DataError as error:
             return error
 
 
-def loader(sampler: PatchSampler, start: int, stop: int, workers: int = 0) -> Generator[Batch, None, None]:
+def loader(patches: PatchBatches, start: int, stop: int, workers: int = 0) -> Generator[Batch, None, None]:
     """The batches start, ..., stop - 1 in order, drawn by this process or by spawned workers.
 
-    DataError for a decoded image that has been cut or removed since the sampler was made.
+    Raises DataError for a decoded image that was truncated or removed after `patches` was constructed.
     """
     batches: DataLoader[Batch | DataError] = DataLoader(
-        sampler,  # type: ignore[arg-type]  # it is indexed only
+        patches,  # type: ignore[arg-type]  # the loader only indexes it
         batch_size=None,
         sampler=range(start, stop),
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
         worker_init_fn=_leave_signals_to_the_parent,
-        generator=torch.Generator(),  # else it would draw from the global one, and disturb training
+        generator=torch.Generator(),  # by default it would advance the global generator, on which the training depends
     )
     for batch in batches:
         if isinstance(batch, DataError):
@@ -92,7 +92,7 @@ def loader(sampler: PatchSampler, start: int, stop: int, workers: int = 0) -> Ge
 
 
 def _leave_signals_to_the_parent(_worker: int) -> None:
-    """Ctrl-C and Slurm signal the whole group: a worker that died of it would end the step in progress."""
+    """Ctrl-C and Slurm signal the whole process group; a worker that died would interrupt the current step."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 

@@ -1,4 +1,4 @@
-"""Published checkpoints: which networks have one, at which scales, where it lies, and our weights in their form."""
+"""Published checkpoints: their files by network and scale, and the export of weights in their form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.data.sources import Published
 
 
 def checkpoint(name: str, scale: int) -> Published | None:
-    """The checkpoint of a network at a scale (one file may serve all), or None if none is registered."""
+    """The checkpoint of a network at a scale (one file may contain all scales); None if none is registered."""
     for entry in entries(name):
         if entry.kind == "weights" and entry.scale in (0, scale):
             return Published(entry.path, entry.hash)
@@ -26,9 +26,9 @@ def checkpoint(name: str, scale: int) -> Published | None:
 
 
 def fetch_all(progress: Callable[[int, int, str], None] | None = None) -> int:
-    """Fetch and check all checkpoints, and the data that a network needs beside its own; how many they are.
+    """Fetch and verify all checkpoints and the additional data of networks; returns the number of files.
 
-    Raises DataError naming those that cannot be had, after all others were fetched.
+    Raises DataError naming those that are unavailable, after fetching all others.
     """
     every = [entry for name in models.names() for entry in entries(name) if entry.kind in ("weights", "data")]
     missing = []
@@ -46,10 +46,10 @@ def fetch_all(progress: Callable[[int, int, str], None] | None = None) -> int:
 
 
 def export(name: str, model: nn.Module, path: Path) -> int:
-    """Write a network's weights under the published names and shapes; how many tensors they are.
+    """Write a network's weights under the published names and shapes; returns the number of tensors.
 
-    The form is that of the file's suffix: .safetensors, or PyTorch's own for .pth and .pt. The file is replaced as a
-    whole. Raises ValueError for another suffix, before anything is written.
+    The suffix determines the format: .safetensors, or PyTorch's own for .pth and .pt. The file is written atomically.
+    Raises ValueError for another suffix, before writing.
     """
     state = models.published_state(name, model)
     if path.suffix == ".safetensors":

@@ -1,9 +1,9 @@
-"""What is known of every published file: `registry.csv`.
+"""The registry of all published files, `registry.csv`.
 
-A row is a file. `kind` says where `path` leads: for `image`, `weights` (checkpoints) and `data` (what a network needs
-beside them) it is a path on the public raw-file host of GitHub, for `packaged` a file inside an installed package,
-for `archive` a URL. Weights of scale 0, and HR images of scale 0 or of a single scale, serve all scales. `hash` is
-SHA-256, or `md5:` and what other toolboxes publish. `bytes` 0 is not known.
+A row is a file. The meaning of `path` depends on `kind`: for `image`, `weights` (checkpoints) and `data` (additional
+data of a network) it is a path on the public raw-file host of GitHub, for `packaged` a file inside an installed
+package, for `archive` a URL. Weights of scale 0, and HR images of scale 0 or of a single scale, apply to all scales.
+`hash` is SHA-256, or `md5:` with the checksum that other toolboxes publish. `bytes` is 0 if unknown.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """MATLAB's bicubic `imresize` for 8-bit images, byte for byte.
 
-The point in which the usual floating-point ports differ: MATLAB rounds and clips to 8 bit after each of the two passes.
+Unlike the usual floating-point ports, it rounds and clips to 8 bit after each of the two passes, as MATLAB does.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from scipy.sparse import csr_array
 
 Border = Literal["symmetric", "replicate"]
 
-_BLOCK = 192  # lines worked on at a time: they stay in the cache, where powers of 2 would push each other out
+_BLOCK = 192  # lines per step, which fit into the CPU cache; a power of 2 would cause cache conflicts
 
 
 def imresize(image: NDArray[np.uint8], factor: float | Fraction, border: Border = "symmetric") -> NDArray[np.uint8]:
     """Resize a uint8 image, (H, W) or (H, W, C), by `factor` to (ceil(H·factor), ceil(W·factor)).
 
-    Factor 1/4 makes the LR image of x4, factor 4 is bicubic upsampling. A float such as 1/3 stands for the simple
-    fraction it is nearest to. Border `symmetric` mirrors with the edge sample repeated (today's MATLAB),
-    `replicate` repeats the edge sample (older MATLAB).
+    Factor 1/4 yields the LR image of x4, factor 4 is bicubic upsampling. A float such as 1/3 is replaced by the nearest
+    simple fraction. Border `symmetric` mirrors the image, repeating the edge sample (current MATLAB); `replicate`
+    repeats the edge sample (older MATLAB).
     Raises TypeError for another dtype, ValueError for another shape, an empty image, a factor that is not positive
     and finite, or an unknown border.
     """
@@ -45,7 +45,7 @@ def imresize(image: NDArray[np.uint8], factor: float | Fraction, border: Border 
 
 
 def _exact(factor: float | Fraction) -> Fraction:
-    """The fraction that is meant: ceil(n·factor) must not depend on the rounding of 1/3."""
+    """The intended fraction: ceil(n·factor) must not depend on the rounding error of a float such as 1/3."""
     if not isfinite(factor) or factor <= 0:
         raise ValueError(f"imresize: factor {factor}, expected a positive finite number")
     simple = Fraction(factor).limit_denominator(1000)
@@ -53,12 +53,12 @@ def _exact(factor: float | Fraction) -> Fraction:
 
 
 def _weights(n: int, factor: Fraction, border: Border) -> csr_array:
-    """Matrix (m, n) of one pass. A sample that several taps meet at the border has several entries.
+    """Matrix (m, n) of one pass. A border sample that several taps refer to has several entries.
 
-    Rounding errors do not show: for 1/2 and 1/4 the sums are exact, for 1/3 they are multiples of 1/81, never ties.
+    Rounding errors have no effect: for 1/2 and 1/4 the sums are exact, for 1/3 they are multiples of 1/81, never ties.
     """
     scale = float(factor)
-    shrink = min(scale, 1.0)  # the kernel is widened against aliasing, never narrowed
+    shrink = min(scale, 1.0)  # the kernel is widened against aliasing and never narrowed
     position = np.arange(1, ceil(n * factor) + 1) / scale + 0.5 * (1 - 1 / scale)  # 1-based
     left = np.floor(position - 2 / shrink)
     taps = left[:, None] + np.arange(ceil(4 / shrink) + 2)
@@ -89,7 +89,7 @@ def _cubic(t: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _pass(samples: NDArray[np.uint8], weights: csr_array, resized: NDArray[np.uint8]) -> None:
-    """One pass along axis 0, rounded half up and clipped to 8 bit: (n, k) to `resized` (k, m), turned for the next."""
+    """One pass along axis 0, rounded half up and clipped to 8 bit: (n, k) to `resized` (k, m), transposed."""
     for start in range(0, samples.shape[1], _BLOCK):
         lines = slice(start, start + _BLOCK)
         summed = weights @ samples[:, lines].astype(weights.dtype)

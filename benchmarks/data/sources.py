@@ -1,4 +1,4 @@
-"""Where an image file comes from. Every source says whether it can be had, gives the file, and names its content."""
+"""Sources of files: each states whether it is available, locates the file and identifies its content."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from benchmarks.data.registry import Entry
 class Source(Protocol):
     @property
     def content(self) -> str:
-        """Determines the bytes of the file; known without fetching where the file is registered."""
+        """An identifier that determines the bytes of the file; for registered files it needs no download."""
 
     def available(self) -> bool:
-        """Whether the file is at hand or, online, may be fetched."""
+        """Whether the file is stored or, online, can be downloaded."""
 
     def locate(self) -> Path:
-        """The file on this machine, fetched and checked where needed. DataError if that fails."""
+        """The local file, fetched and verified if necessary. DataError if that fails."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """A file of the public raw-file host."""
+    """A file on the public raw-file host."""
 
     path: str
     content: str  # SHA-256
@@ -47,7 +47,7 @@ class Published:
 class Packaged:
     """A file that ships inside an installed package."""
 
-    path: str  # begins with the package
+    path: str  # starts with the name of the package
     content: str  # SHA-256
 
     def _file(self) -> Path:
@@ -59,13 +59,15 @@ class Packaged:
 
     def locate(self) -> Path:
         if not self.available():
-            raise DataError(f"{self._file()}: not in this version of the package; install the one of constraints.txt")
+            raise DataError(
+                f"{self._file()}: not in this version of the package; install the version in constraints.txt"
+            )
         return verified(self._file(), self.content)
 
 
 @dataclass(frozen=True)
 class Member:
-    """A file of a zip archive, whose checksum covers it until it is unpacked; then only a PNG's own checksums do."""
+    """A file of a zip archive. The archive's checksum is verified before unpacking; later, only PNG has checksums."""
 
     archive: Entry
     path: str
@@ -86,7 +88,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Local:
-    """A file of the user's."""
+    """A file of the user."""
 
     path: Path
 
@@ -105,12 +107,12 @@ class Local:
 
 
 def read(source: Source) -> NDArray[np.uint8]:
-    """The image of a source as `read_image` gives it. DataError if it cannot be had, is damaged or not an image."""
+    """The image of a source as `read_image` gives it. DataError if it is unavailable, damaged or not an image."""
     file = source.locate()
     try:
         return read_image(file)
     except DataError as error:
         if isinstance(source, Member):
             folder = archive_file(source.archive.path).with_suffix("")
-            raise DataError(f"{error}; delete {folder} and run again: its archive is unpacked anew") from None
+            raise DataError(f"{error}; delete {folder} and run again to unpack its archive anew") from None
         raise

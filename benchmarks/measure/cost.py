@@ -1,7 +1,7 @@
-"""What a network costs: parameters, MACs and activations (`macs`), latency and peak memory.
+"""The cost of a network: parameters, MACs and activations (`macs`), latency and peak memory.
 
-Counts belong to the network and to an output of 1280x720. Latency and memory belong to a machine as well, which their
-results name.
+Counts depend on the network and refer to an output of 1280x720. Latency and memory also depend on the machine, which
+is part of their results.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 import models
-from benchmarks.measure.devices import describe
+from benchmarks.measure.devices import device_facts
 from benchmarks.measure.macs import CostError, Macs, example, lr_size_for, macs
 
 __all__ = [
@@ -32,13 +32,13 @@ __all__ = [
     "Macs",
     "Memory",
     "costs",
-    "growth",
+    "evaluating",
     "latency",
     "lr_size_for",
     "macs",
+    "memory_growth",
     "parameters",
     "peak_memory",
-    "ready",
 ]
 
 
@@ -46,7 +46,7 @@ __all__ = [
 class Latency:
     """Seconds of one forward pass on one image of `lr_size` (H, W): median, quartiles, and every sample in order.
 
-    `warmup` passes went before and are not among the samples. `threads` are those PyTorch uses on the CPU.
+    The samples exclude the `warmup` passes before them. `threads` is the number of PyTorch's CPU threads.
     """
 
     median_s: float
@@ -64,7 +64,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Memory:
-    """Most bytes that one forward pass on one image of `lr_size` (H, W) takes beyond the weights and the image."""
+    """Peak memory of one forward pass on one image of `lr_size` (H, W), in bytes, without the weights and the image."""
 
     bytes: int
     lr_size: tuple[int, int]
@@ -74,7 +74,7 @@ class Memory:
 
 
 def parameters(model: nn.Module) -> int:
-    """Number of parameters, frozen ones included; a shared one counts once, buffers do not count."""
+    """Number of parameters, including frozen ones; shared parameters count once, buffers do not count."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -83,18 +83,18 @@ def latency(
 ) -> Latency:
     """Time `repeats` forward passes after `warmup` others, in eval mode without gradients.
 
-    Wall clock on a CPU, events between synchronisations on a GPU. Afterwards the network is back on its
-    device and its modules in their modes. Raises ValueError for fewer than one repeat.
+    The time is wall-clock time on a CPU, and that between synchronised events on a GPU. The network's device and modes
+    are restored. Raises ValueError for fewer than one repeat.
     """
     if repeats < 1:
-        raise ValueError(f"{repeats} repeats asked for, expected 1 or more")
-    with ready(model, device), torch.inference_mode():
+        raise ValueError(f"{repeats} repeats, expected 1 or more")
+    with evaluating(model, device), torch.inference_mode():
         image = example(model, lr_size, device)
         for _ in range(warmup):
             model(image)
         samples = [_seconds(partial(model, image), device) for _ in range(repeats)]
     q1, median, q3 = np.quantile(samples, [0.25, 0.5, 0.75]).tolist()
-    where = describe(device)
+    where = device_facts(device)
     return Latency(
         median_s=median,
         q1_s=q1,
@@ -115,10 +115,10 @@ def peak_memory(
 ) -> Memory:
     """Measure the first forward pass of `models.build(name, scale, **config)` in a process of its own.
 
-    On a GPU it is what PyTorch's allocator hands out, on a CPU the growth of the process, libraries' workspaces
-    included. Only Linux lets a process forget its earlier peak: elsewhere a pass smaller than the peak of building
-    the network is overstated. Raises CostError for a pass that fails or dies (for want of memory, as a rule), and
-    what `models.build` raises.
+    On a GPU this is the memory that PyTorch's allocator hands out, on a CPU the growth of the process, including the
+    workspaces of libraries. Only Linux can reset the recorded peak of a process: elsewhere, the result is too large if
+    a pass needs less memory than building the network. Raises CostError for a pass that fails or is killed (usually for
+    lack of memory), and the errors of `models.build`.
     """
     return _peak_memory(partial(models.build, name, scale, **config), lr_size, device)
 
@@ -134,11 +134,11 @@ def costs(
     warmup: int = 5,
     memory: bool = False,
 ) -> dict[str, Any]:
-    """All costs of `models.build(name, scale, **config)` as one JSON-able mapping, the content of cost.json.
+    """All costs of `models.build(name, scale, **config)` as a mapping that can be written as JSON: cost.json.
 
-    MACs and activations are for an output of 1280x720; MACs by module go down to the third level. Latency and, if
-    wanted (it takes a process and its seconds), peak memory are for an input of `latency_lr` (H, W), by default
-    that of the 1280x720. Raises CostError, and what `models.build` raises.
+    MACs and activations refer to an output of 1280x720; MACs are listed by module down to the third level. Latency and,
+    with `memory` (which takes seconds in another process), peak memory refer to an input of `latency_lr` (H, W), by
+    default the input for 1280x720. Raises CostError and the errors of `models.build`.
     """
     model = models.build(name, scale, **config)
     counted = macs(model, lr_size_for(scale))
@@ -161,8 +161,8 @@ def costs(
 
 
 @contextmanager
-def ready(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """The network on `device` and in eval mode; afterwards it is back on its device and its modules in their modes."""
+def evaluating(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put the network on `device` and into eval mode; on exit its device and the modes of its modules are restored."""
     home = next((parameter.device for parameter in model.parameters()), device)
     training = [module for module in model.modules() if module.training]
     try:
@@ -197,7 +197,7 @@ def _peak_memory(build: Callable[[], nn.Module], lr_size: tuple[int, int], devic
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
             raise CostError(f"peak memory at LR {lr_size[0]}x{lr_size[1]} (HxW): {reason}") from error
-    return Memory(peak, lr_size, device.type, str(describe(device)["name"]), method)
+    return Memory(peak, lr_size, device.type, str(device_facts(device)["name"]), method)
 
 
 def _forward_peak(
@@ -212,23 +212,23 @@ def _forward_peak(
             before = torch.cuda.memory_allocated(device)
             model(image)
             return torch.cuda.max_memory_allocated(device) - before, "torch.cuda.max_memory_allocated"
-        return growth(partial(model, image)), "growth of a fresh process's resident memory"
+        return memory_growth(partial(model, image)), "growth of a fresh process's resident memory"
 
 
-def growth(job: Callable[[], Any]) -> int:
-    """Most bytes by which this process grows during `job`; only what a fresh process grows by means something."""
+def memory_growth(job: Callable[[], Any]) -> int:
+    """Peak growth of this process during `job`, in bytes; meaningful in a fresh process only."""
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # on Linux the high-water mark starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark on Linux
     before = psutil.Process().memory_info().rss
     job()
     return max(0, _high_water() - before)
 
 
 def _high_water() -> int:
-    """Most bytes of memory that this process has held."""
+    """Peak resident memory of this process, in bytes."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
-    if sys.platform == "linux":  # where getrusage starts from what the parent process held
+    if sys.platform == "linux":  # where getrusage includes the peak of the parent process
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     import resource

@@ -1,7 +1,7 @@
 """Quality of a network, or of bicubic interpolation, on a set of images: a row per image and convention.
 
 An upscaler is a function from an LR image, uint8 (h, w, 3), to its SR image, float32 (scale h, scale w, 3) in
-[0, 1] and not clamped. How SR is made belongs here, how it is judged to `quality`.
+[0, 1] and not clamped. This module computes SR; `quality` computes PSNR and SSIM.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from benchmarks.measure.quality import find_convention, scores
 from foundation import SpinbenchError
 
 Upscale = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-Progress = Callable[[int, int, str], None]  # images done, images in all, name of the last one
+Progress = Callable[[int, int, str], None]  # images done, number of images, name of the last one
 
 COLUMNS = ["dataset", "lr_origin", "convention", "image", "psnr", "ssim"]
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class EvaluationError(SpinbenchError):
-    """An image could not be evaluated; one line that names the set, the scale, the image and the reason."""
+    """An image could not be evaluated; one line with the set, the scale, the image and the reason."""
 
 
 def evaluate(
@@ -41,14 +40,13 @@ def evaluate(
     limit: int | None = None,
     multiple: int = 1,
 ) -> pd.DataFrame:
-    """Upscale every image of a set, or the first `limit`, once and judge it under each of the conventions.
+    """Upscale every image of a set, or the first `limit`, once and measure its quality under each convention.
 
-    Returns a row per image and convention: dataset, lr_origin, convention, image, psnr (dB, infinite for
-    identical images) and ssim. Images that `dataset.missing(scale)` lists have no row; whoever shows a mean
-    says so. LR images are cropped at bottom and right to a `multiple`, HR images with them. `progress` is called
-    after each image.
-    Raises ValueError for an unknown convention or none; EvaluationError for an image that fails (its cause is
-    chained); DataError for a damaged image, or if no image of the set is to be had.
+    Returns a row per image and convention: dataset, lr_origin, convention, image, psnr (dB, infinite for identical
+    images) and ssim. Images in `dataset.missing(scale)` have no row; callers report them beside a mean. LR images are
+    cropped at bottom and right to a `multiple`, and HR images accordingly. `progress` is called after each image.
+    Raises ValueError for an unknown convention or none; EvaluationError for an image that fails (with the chained
+    cause); DataError for a damaged image, or if no image of the set is available.
     """
     if not conventions:
         raise ValueError("no convention to evaluate under")
@@ -89,28 +87,21 @@ def _scores(upscale: Upscale, pair: Pair, scale: int, conventions: Sequence[str]
     return [scores(sr, pair.hr, scale, convention) for convention in conventions]
 
 
-def network_upscale(model: nn.Module, device: torch.device, precision: str = "float32") -> Upscale:
-    """Return the upscaler of a network, which is moved to `device`; images go through it one by one.
+def network_upscale(model: nn.Module, device: torch.device) -> Upscale:
+    """Return the upscaler of a network, which is moved to `device` and upscales one image at a time.
 
-    The network runs in evaluation mode without gradients; after each image its modules are back in the modes
-    they had. `precision` is "float32", or "bfloat16" or "float16" for autocast to it.
-    Raises ValueError for another precision; the upscaler raises it for an output that is not one RGB image.
+    The network runs in eval mode without gradients; after each image the modes of its modules are restored.
+    The upscaler raises ValueError for an output that is not one RGB image.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"unknown precision {precision!r}, expected one of {', '.join(PRECISIONS)}")
-    dtype = PRECISIONS[precision]
     model.to(device)
 
     def upscale(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
-        # contiguous, since the layout decides which convolution runs, and so the last bits of its result
+        # contiguous: the layout selects the convolution kernel, and thereby the last bits of its result
         planes = np.ascontiguousarray(lr.transpose(2, 0, 1)[np.newaxis], np.float32) / np.float32(255)
         training = [module for module in model.modules() if module.training]
         model.eval()
         try:
-            with (
-                torch.inference_mode(),
-                torch.autocast(device.type, dtype, enabled=dtype != torch.float32),
-            ):
+            with torch.inference_mode():
                 sr = model(torch.from_numpy(planes).to(device))
         finally:
             for module in training:
@@ -123,7 +114,7 @@ def network_upscale(model: nn.Module, device: torch.device, precision: str = "fl
 
 
 def self_ensemble(upscale: Upscale) -> Upscale:
-    """The mean of an upscaler over the 8 symmetries of the square, taken before any rounding ("+" in tables)."""
+    """The mean of an upscaler over the 8 symmetries of the square, before rounding ("+" in tables)."""
 
     def ensemble(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
         total = np.zeros(1, np.float64)
@@ -138,12 +129,12 @@ def self_ensemble(upscale: Upscale) -> Upscale:
 
 
 def of_multiple(upscale: Upscale, multiple: int) -> Upscale:
-    """An upscaler of LR images cropped at bottom and right to a multiple of so many pixels."""
+    """An upscaler that crops LR images at bottom and right to a multiple of `multiple` pixels."""
     return upscale if multiple == 1 else lambda lr: upscale(_to_multiple(lr, multiple))
 
 
 def bicubic_upscale(scale: int) -> Upscale:
-    """Return MATLAB's bicubic interpolation by `scale` as an upscaler; its results are 8 bit already."""
+    """Return MATLAB's bicubic interpolation by `scale` as an upscaler; its values are multiples of 1/255."""
 
     def upscale(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
         return imresize(lr, scale).astype(np.float32) / np.float32(255)

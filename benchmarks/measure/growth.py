@@ -1,7 +1,7 @@
-"""How fast the networks are at one size, and how their time grows with the size.
+"""The time of networks at a common size, and its growth with the size of the image.
 
-The growth is the exponent of a power law over pixels: 1 for a network whose work is in proportion to the image. Where
-time grows faster than the MACs do, something beside the arithmetic does.
+The growth is the exponent of a power law in the number of pixels: 1 if the work is proportional to the size of the
+image. If time grows faster than MACs, the cost of operations other than the arithmetic grows.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import models
 import results
 from benchmarks.measure import cost, provenance
 
-FILE = results.ROOT / "speed.csv"
-EDGES = (0.5, 0.75, 1.0, 1.5)  # of the sizes, relative to the common one
-# what a row was measured on; measured anew on the same it replaces the old one
+EDGES = (0.5, 0.75, 1.0, 1.5)  # edge lengths relative to the common size
+# the key of a row: a new measurement replaces the row with the same key
 KEY = ["network", "scale", "lr_height", "lr_width", "device", "device_name", "threads", "dtype"]
 COLUMNS = [*KEY, "macs", "median_s", "q1_s", "q3_s", "repeats", "memory_bytes", "memory_method", "python", "torch"]
 
@@ -32,10 +31,10 @@ def timings(
     repeats: int = 5,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> pd.DataFrame:
-    """Measure a freshly initialised network: a row per size of `EDGES`, with the columns `COLUMNS`.
+    """Measure a network with random weights: a row per size of `EDGES`, with the columns `COLUMNS`.
 
-    `lr_size` (H, W) is the common size, the only one at which memory is measured. Sizes that are too small for the
-    network are left out. Raises CostError, and ValueError for an unknown network or a common size that is too small.
+    `lr_size` (H, W) is the common size, the only one at which memory is measured. Sizes below the network's smallest
+    input are omitted. Raises CostError, and ValueError for an unknown network or a common size that is too small.
     """
     least = models.describe(name).smallest_input
     if min(lr_size) < least:
@@ -74,15 +73,15 @@ def timings(
 
 
 def store_timings(rows: pd.DataFrame, path: Path) -> None:
-    """Add rows to a file of them. Those measured anew on the same device replace the old ones; all others stay.
+    """Add rows to a CSV file. A row replaces the one with the same `KEY`; all others are kept.
 
-    Raises ResultsError if the file is no such table.
+    Raises ResultsError if the file is not such a table.
     """
     content = rows.to_csv(index=False, lineterminator="\n")
     if path.is_file():
         try:
-            old = pd.read_csv(path, dtype=str, keep_default_na=False)  # as text numbers stay to the last digit
-        except ValueError as error:  # pandas' and Unicode's own are among these
+            old = pd.read_csv(path, dtype=str, keep_default_na=False)  # as text, numbers keep all digits
+        except ValueError as error:  # includes the errors of pandas and of decoding
             raise results.ResultsError(f"{path}: not a CSV file ({str(error).partition(chr(10))[0]})") from error
         if list(old.columns) != COLUMNS:
             raise results.ResultsError(f"{path}: expected the columns {', '.join(COLUMNS)}")

@@ -1,13 +1,13 @@
-"""Multiply-adds of a network, by definition and by fvcore.
+"""Multiply-adds of a network, counted with fvcore.
 
 One MAC is one multiply-add of a convolution, a linear layer, a matrix product or an attention (`HANDLERS`). All other
-operators count as zero and are named in `ZERO_OPERATORS`. One that is in neither is an error: nothing is skipped.
-The total is half the FLOPs of `torch.utils.flop_counter.FlopCounterMode`, but for products with a vector, which
-that leaves out.
+operators are listed in `ZERO_OPERATORS` and count as zero. An operator in neither list is an error.
+The total is half the FLOPs of `torch.utils.flop_counter.FlopCounterMode`, except for products with a vector, which
+the latter does not count.
 
 fvcore traces a copy of the network on torch's meta device, where tensors have a shape but no values: counting an output
-of 1280x720 costs neither arithmetic nor memory, and padding for the sake of one device's kernels is not counted.
-What never reaches the output is not counted either: the tracer drops it.
+of 1280x720 needs neither arithmetic nor memory, and padding that only the kernels of one device need is not counted.
+Operations that do not contribute to the output are not counted, since the tracer removes them.
 """
 
 from __future__ import annotations
@@ -37,18 +37,17 @@ OUTPUT_SIZE = (720, 1280)  # H, W
 
 
 class CostError(SpinbenchError):
-    """A cost that cannot be measured; one line that names the network and the reason."""
+    """A cost that cannot be measured; one line with the network and the reason."""
 
 
 @dataclass(frozen=True)
 class Macs:
     """Multiply-adds of one forward pass on one RGB image of `lr_size` (H, W).
 
-    by_module         every submodule's MACs with its descendants', by dotted name; "" is the network
-    by_operator       the counted operators' MACs
-    zero_operators    the operators that occurred and count as zero
-    uncalled_modules  those with parameters that never ran as modules: unused, or used through their parameters
-    activations       elements that the counted operators write
+    by_module       MACs of every submodule, including its descendants, by dotted name; "" is the network
+    by_operator     MACs of the counted operators
+    zero_operators  the operators that occurred and count as zero
+    activations     number of elements that the counted operators write
     """
 
     total: int
@@ -56,12 +55,11 @@ class Macs:
     by_module: dict[str, int]
     by_operator: dict[str, int]
     zero_operators: tuple[str, ...]
-    uncalled_modules: tuple[str, ...]
     activations: int
 
 
 def lr_size_for(scale: int) -> tuple[int, int]:
-    """(H, W) of the input for an output of 1280x720, rounded up: x2 (360, 640), x3 (240, 427), x4 (180, 320).
+    """(H, W) of the LR image for an output of 1280x720, rounded up: x2 (360, 640), x3 (240, 427), x4 (180, 320).
 
     Raises ValueError for a scale below 1.
     """
@@ -78,10 +76,10 @@ def example(model: nn.Module, lr_size: tuple[int, int], device: torch.device) ->
 
 
 def macs(model: nn.Module, lr_size: tuple[int, int]) -> Macs:
-    """Count `model` in eval mode on one image of `lr_size` (H, W). The model itself stays as it is.
+    """Count the MACs of `model` in eval mode on one image of `lr_size` (H, W). The model itself is not changed.
 
-    Raises CostError for an operator that is neither counted nor known as zero, and for a network that asks for the
-    image's values (a branch, a number of elements) or has tensors that are neither parameters nor buffers.
+    Raises CostError for an operator that is neither counted nor listed as zero, and for a network that depends on the
+    values of the image (a branch, a number of elements) or has tensors that are neither parameters nor buffers.
     """
     kind = type(model).__name__
     try:
@@ -99,15 +97,13 @@ def macs(model: nn.Module, lr_size: tuple[int, int]) -> Macs:
     for operator in analysis.unsupported_ops():
         where = max((name for name in by_module if analysis.unsupported_ops(name)[operator]), key=len)
         place = f"module {where!r}" if where else "the network itself"
-        raise CostError(f"{kind}: operator {operator} in {place} has no MAC handler and is no known zero operator")
-    uncalled = [name for name in analysis.uncalled_modules() if [*twin.get_submodule(name).parameters(False)]]
+        raise CostError(f"{kind}: operator {operator} in {place} has no MAC handler and is not listed as zero")
     return Macs(
         total=by_operator.total(),
         lr_size=lr_size,
         by_module=dict(by_module),
         by_operator=dict(by_operator),
         zero_operators=tuple(sorted(tally.zero_operators)),
-        uncalled_modules=tuple(sorted(uncalled)),
         activations=tally.activations,
     )
 
@@ -116,7 +112,7 @@ Handler = Callable[[list[Any], list[Any]], int]  # inputs and outputs of an oper
 
 
 class _Tally:
-    """fvcore's handlers of all operators; they note the elements written and the zero operators that occur."""
+    """fvcore's handlers of all operators, which also count activations and collect the zero operators that occur."""
 
     def __init__(self) -> None:
         self.activations = 0
@@ -136,7 +132,9 @@ class _Tally:
 
 
 def _convolution(inputs: list[Any], outputs: list[Any]) -> int:
-    transposed = inputs[6].toIValue() is True  # _convolution_mode, never transposed, has its groups there
+    transposed = (
+        inputs[6].toIValue() is True
+    )  # for _convolution_mode, which is never transposed, this is the number of groups
     return int(conv_flop_count(*map(get_shape, (*inputs[:2], outputs[0])), transposed=transposed))
 
 
@@ -154,7 +152,7 @@ def _attention(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _einsum(inputs: list[Any], outputs: list[Any]) -> int:
-    # torch chooses the order of an einsum's products, so it is asked for them
+    # torch chooses the order of an einsum's products, so its own counter is used
     operands = [torch.empty(get_shape(value), device="meta") for value in inputs[1].node().inputs()]
     with FlopCounterMode(display=False) as counter:
         torch.einsum(inputs[0].toIValue(), *operands)
@@ -174,7 +172,7 @@ HANDLERS: dict[str, tuple[str, Handler]] = {
     "scaled_dot_product_attention": ("attention", _attention),
 }
 
-# None of these sums products over a shared axis. They take time all the same, which latency shows.
+# None of these sums products over a shared axis. The time they take is part of the latency.
 _ZERO_GROUPS = (
     # a few operations per element
     """abs add add_ addcdiv addcmul bitwise_and bitwise_not bitwise_or bitwise_xor ceil clamp clamp_ clamp_max
@@ -191,7 +189,7 @@ _ZERO_GROUPS = (
     """adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d avg_pool1d avg_pool2d grid_sampler max_pool1d
     max_pool2d _upsample_bicubic2d_aa upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d
     upsample_nearest2d""",
-    # choosing, sorting and moving elements, and adding those that meet
+    # selecting, sorting, moving and scattering elements
     """argsort broadcast_to cat channel_shuffle chunk clone col2im constant_pad_nd contiguous copy_ diagonal expand
     expand_as fill_ flatten flip gather im2col index index_add index_add_ index_copy index_fill index_put index_put_
     index_select meshgrid movedim narrow nonzero pad permute pixel_shuffle pixel_unshuffle reflection_pad1d
@@ -206,10 +204,10 @@ ZERO_OPERATORS = frozenset(operator for group in _ZERO_GROUPS for operator in gr
 
 
 class _Traceable(TorchFunctionMode):
-    """What torch's tracer needs to follow a network on the meta device, all of it before any operator runs.
+    """Adapts calls of torch functions, before any operator runs, so that the tracer can follow them on the meta device.
 
-    Sizes are plain numbers. Convolutions go straight to the operator that the tracer records, which meta tensors
-    would bypass. Bits read as another type, which the tracer cannot express, become a conversion.
+    Sizes become plain numbers. Convolutions call the operator that the tracer records, which meta tensors would bypass.
+    A reinterpretation of bits as another type, which the tracer cannot express, becomes a conversion.
     """
 
     def __torch_function__(
@@ -239,7 +237,7 @@ def _convolve(
     dilation: Numbers = 1,
     groups: int = 1,
 ) -> Tensor:
-    if isinstance(padding, str):  # another operator, which is recorded
+    if isinstance(padding, str):  # calls another operator, which is recorded
         convolution = {3: torch.conv1d, 4: torch.conv2d, 5: torch.conv3d}[weight.dim()]
         return convolution(input, weight, bias, stride, padding, dilation, groups)
     sizes = _list(stride), _list(padding), _list(dilation)

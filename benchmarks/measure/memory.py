@@ -1,4 +1,4 @@
-"""What memory a network's pass over an image will take, and what there is, so that nothing is killed for want of it."""
+"""An estimate of the memory of a forward pass, and the available memory, so that no process runs out of memory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.measure.cost import ready
+from benchmarks.measure.cost import evaluating
 from benchmarks.measure.macs import example
 
-# What a process grows by, relative to its live tensors: libraries' workspaces and the allocator's gaps come on top.
-# Over all networks of the registry it was 1.2 to 2.3.
+# The growth of a process relative to its live tensors, due to workspaces of libraries and gaps of the allocator.
+# Measured over all networks of the registry: 1.2 to 2.3.
 MARGIN = 3.0
 PROBE = 64  # edge of the small image, in LR pixels
 
@@ -26,23 +26,23 @@ _MEMBERSHIPS = Path("/proc/self/cgroup")
 
 
 def bytes_per_pixel(model: nn.Module, device: torch.device, least: int = 1) -> float:
-    """Bytes that a pass takes for every LR pixel, an estimate from above.
+    """An upper estimate of the memory of a forward pass, in bytes per LR pixel.
 
-    The live tensors of a pass over a small image (of `least` pixels a side, if that is more) are added up.
-    In every network of the registry they grow in proportion to the pixels at most; tiles of attention stop growing.
+    It is measured from the live tensors of a pass over a small image of PROBE, or at least `least`, pixels a side. In
+    every network of the registry they grow at most in proportion to the pixels; tiles of attention are bounded.
     """
     side = max(PROBE, least)
     return MARGIN * live_bytes(model, (side, side), device) / side**2
 
 
 def live_bytes(model: nn.Module, lr_size: tuple[int, int], device: torch.device) -> int:
-    """Most bytes of tensors, beyond weights and image, that a pass on an image of `lr_size` (H, W) holds at once.
+    """Peak memory of the tensors of a pass over an image of `lr_size` (H, W), in bytes, without weights and image.
 
-    The growth of a process (`cost.peak_memory`) is what a user has to have, but it varies by a third between runs, with
-    the threads and with what the allocator keeps. This is the same everywhere. What operators use inside themselves is
-    not counted.
+    The growth of a process (`cost.peak_memory`) is the memory that a user needs, but it varies by a third between runs,
+    with the threads and the state of the allocator. This number is the same on every machine. The internal memory of
+    operators is not counted.
     """
-    with ready(model, device), torch.inference_mode():
+    with evaluating(model, device), torch.inference_mode():
         image = example(model, lr_size, device)
         with _Living() as living:
             model(image)
@@ -50,7 +50,7 @@ def live_bytes(model: nn.Module, lr_size: tuple[int, int], device: torch.device)
 
 
 class _Living(TorchDispatchMode):
-    """Counts storages from the operator that makes them until they are freed."""
+    """Counts the bytes of storages from their creation by an operator until they are freed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class _Living(TorchDispatchMode):
     ) -> Any:
         for value in tree_leaves((args, kwargs)):
             if isinstance(value, Tensor):
-                self._known.add(value.untyped_storage())  # made before, such as weights
+                self._known.add(value.untyped_storage())  # created before, such as weights
         result = operator(*args, **(kwargs or {}))
         for value in tree_leaves(result):
             if isinstance(value, Tensor) and (storage := value.untyped_storage()) not in self._known:
@@ -77,7 +77,7 @@ class _Living(TorchDispatchMode):
 
 
 def available(device: torch.device) -> int:
-    """Bytes that may be taken on a device: of a GPU, or of this machine within the limits of its control group."""
+    """Available memory in bytes: of a GPU, or of this machine within the limits of its control group."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -85,9 +85,9 @@ def available(device: torch.device) -> int:
 
 
 def _allowed(root: Path, memberships: Path) -> list[int]:
-    """What is left of every memory limit that Linux puts on this process (cgroups version 2 and 1).
+    """The bytes left under each memory limit that Linux sets for this process (cgroups version 2 and 1).
 
-    A container sees its own group as the root, or under the path that it has outside, so both are tried.
+    A container sees its own group as the root, or under the path outside of the container, so both are tried.
     """
     left = []
     for line in _text(memberships).splitlines():
@@ -103,7 +103,7 @@ def _allowed(root: Path, memberships: Path) -> list[int]:
             limit, used = _text(folder / names[0]).strip(), _text(folder / names[1]).strip()
             if limit.isdecimal() and used.isdecimal():
                 counts = dict(entry.split(" ", 1) for entry in _text(folder / "memory.stat").splitlines())
-                cached = int(counts.get(names[2], 0))  # files that were read, which give way
+                cached = int(counts.get(names[2], 0))  # the file cache, which the system can drop
                 left.append(max(0, int(limit) - int(used) + cached))
     return left
 

@@ -1,4 +1,4 @@
-"""On what, with what and from which source a stage was carried out."""
+"""The provenance of a stage: machine, versions, sources and times."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from benchmarks.measure import devices
 from models import native
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-_SOURCES = ("foundation", "models", "benchmarks")  # what can change a result
+_SOURCES = ("foundation", "models", "benchmarks")  # the packages that can affect a result
 _SUFFIXES = (".py", ".cpp", ".h")
 _LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pillow", "scikit-image", "fvcore", "spin-bench")
 
 
 @dataclass(frozen=True)
 class Process:
-    """This process at work on a stage, since now."""
+    """The work of this process on a stage, from the construction of this object."""
 
     device: torch.device
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    clock: float = field(default_factory=time.monotonic)  # the time of day may be set back
+    clock: float = field(default_factory=time.monotonic)  # unlike the time of day, it never goes back
 
     def facts(self, earlier: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """Versions, machine, commit, digest of the sources, and times (UTC), for provenance.json.
 
-        `earlier` are the facts of processes that were at work on the stage before: their seconds are added.
+        `earlier` holds the facts of the earlier processes of the stage, whose seconds are added.
         """
         own: dict[str, Any] = {
             "started": self.started.isoformat(timespec="seconds"),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self.clock, 1),
-            "device": devices.describe(self.device),
+            "device": devices.device_facts(self.device),
             "system": f"{platform.system()} {platform.machine()}",
             "threads": torch.get_num_threads(),
             "capability": torch.backends.cpu.get_cpu_capability(),
@@ -57,8 +57,8 @@ class Process:
 
 
 def flags(record: dict[str, dict[str, Any]]) -> list[str]:
-    """How this installation differs from the one that made a run's stages. It is worth knowing, but no reason to
-    run them again."""
+    """The differences between this installation and the one that produced a run's stages, which do not make the run
+    stale."""
     found = []
     for stage, made in record.items():
         if made["source"] != source_digest():
@@ -72,7 +72,7 @@ def flags(record: dict[str, dict[str, Any]]) -> list[str]:
 
 @cache
 def versions() -> dict[str, str]:
-    """Python, and the libraries that take part in a result."""
+    """Versions of Python and of the libraries that affect results."""
     found = {"python": platform.python_version()}
     for name in _LIBRARIES:
         found[name] = importlib.metadata.version(name)
@@ -81,8 +81,8 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str | None:
-    """Git commit of the checkout, with `+changes` if files differ from it; None where the suite is installed."""
-    if not (CHECKOUT / ".git").exists():  # an environment may lie inside somebody's repository
+    """Git commit of the checkout, with `+changes` if tracked files differ from it; None for an installed wheel."""
+    if not (CHECKOUT / ".git").exists():  # an environment may lie inside another repository
         return None
 
     def git(*arguments: str) -> str:
@@ -98,7 +98,7 @@ def commit() -> str | None:
 
 @cache
 def source_digest() -> str:
-    """SHA-256 over the source files that can change a result."""
+    """SHA-256 over the source files that can affect a result."""
     total = hashlib.sha256()
     for path in sorted(
         path for folder in _SOURCES for path in (CHECKOUT / folder).rglob("*") if path.suffix in _SUFFIXES

@@ -1,11 +1,11 @@
-"""PSNR and SSIM as the tables of the field mean them (the RCAN protocol), and its known departures.
+"""PSNR and SSIM as reported in the field (the RCAN protocol), and the known departures from it.
 
 The protocol: SR rounded to 8 bit, luma of ITU-R BT.601 in studio range kept in float64, `scale` pixels cut
 from each side, SSIM of Wang et al. (2004) over its valid region. A departure is one switch of `Convention`.
 
-Two departures are no property of a single comparison and belong elsewhere: averages rounded up (`ceil`) to
-the reports that display them, images upscaled as four overlapping parts (`quadrants`) to `evaluation`.
-The mean over a set, and what an infinite PSNR does to it, belongs to `results`.
+Two departures do not concern a single comparison and belong elsewhere: averages rounded up (`ceil`) to the reports
+that display them, images upscaled as four overlapping parts (`quadrants`) to `evaluation`.
+The mean over a set, including the treatment of an infinite PSNR, belongs to `results`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
 Image = NDArray[Any]  # (H, W, 3) RGB or (H, W) grey
-Planes = NDArray[np.float64]  # (C, H, W) in 0..255, what is compared
+Planes = NDArray[np.float64]  # (C, H, W) in 0..255, the values that are compared
 
 # Luma in thousandths: its sums over 8-bit values are exact, so Y and its rounding are the same everywhere
 BT601 = np.array([65481.0, 128553.0, 24966.0])  # studio range: 219 steps from black to white, black at 16
@@ -33,13 +33,12 @@ WINDOW /= WINDOW.sum()
 
 @dataclass(frozen=True)
 class Convention:
-    """How SR and HR are made comparable; the defaults are the RCAN protocol.
+    """The preparation of SR and HR for their comparison; the defaults are the RCAN protocol.
 
     `channel`: "y" is studio-range luma, "full-range" the same luma stretched to 0..255, "rgb" all three
     channels (one mean squared error over all of them; SSIM is the mean of the three).
     """
 
-    used_by: str
     round_sr: bool = True
     round_y: bool = False
     channel: Literal["y", "full-range", "rgb"] = "y"
@@ -48,12 +47,12 @@ class Convention:
 
 CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
     {
-        "rcan": Convention("The protocol of RCAN, followed by most published tables."),
-        "float": Convention("The official SPIN code, which clamps SR but does not round it.", round_sr=False),
-        "y8": Convention("ESRT and HPINet, which round Y to 8 bit.", round_y=True),
-        "rgb": Convention("Evaluations that leave out the conversion to Y.", channel="rgb"),
-        "full-range": Convention("Evaluations with the luma of JPEG or OpenCV.", channel="full-range"),
-        "no-border": Convention("Evaluations that judge the whole image.", cut_border=False),
+        "rcan": Convention(),  # RCAN and most published tables
+        "float": Convention(round_sr=False),  # the official SPIN code, which clamps SR but does not round it
+        "y8": Convention(round_y=True),  # ESRT and HPINet, which round Y to 8 bit
+        "rgb": Convention(channel="rgb"),  # evaluations without conversion to Y
+        "full-range": Convention(channel="full-range"),  # evaluations with the luma of JPEG or OpenCV
+        "no-border": Convention(cut_border=False),  # evaluations of the whole image
     }
 )
 
@@ -61,8 +60,8 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
 def psnr(sr: Image, hr: Image, border: int) -> float:
     """Return the PSNR in dB of two uint8 images, (H, W, 3) or (H, W), `border` pixels cut from each side.
 
-    Identical images give infinity. A grey image counts as R = G = B, so its luma is of studio range too.
-    Raises ValueError for another dtype, sizes that differ, or a border that leaves nothing.
+    The PSNR of identical images is infinite. A grey image is treated as R = G = B, so its luma is of studio range too.
+    Raises ValueError for another dtype, different sizes, or a border that leaves no pixels.
     """
     return _psnr(*_eight_bit_luma(sr, hr, border))
 
@@ -70,7 +69,7 @@ def psnr(sr: Image, hr: Image, border: int) -> float:
 def ssim(sr: Image, hr: Image, border: int) -> float:
     """Return the SSIM of two uint8 images, (H, W, 3) or (H, W), `border` pixels cut from each side.
 
-    Raises ValueError as `psnr` does, and where fewer than 11 x 11 pixels are left, the size of the window.
+    Raises ValueError like `psnr`, and if fewer than 11 x 11 pixels, the size of the window, remain.
     """
     return _ssim(*_eight_bit_luma(sr, hr, border))
 
@@ -78,8 +77,8 @@ def ssim(sr: Image, hr: Image, border: int) -> float:
 def scores(sr: Image, hr: Image, scale: int, convention: str = "rcan") -> tuple[float, float]:
     """Return (PSNR in dB, SSIM) of SR against its uint8 HR image under a convention of `CONVENTIONS`.
 
-    `sr` has the size of `hr` and is uint8, or floating point in [0, 1]; what lies outside is clipped.
-    Raises ValueError as `psnr` and `ssim` do, for NaN or infinite values, and for an unknown convention.
+    `sr` has the size of `hr` and is uint8, or floating point in [0, 1], clipped to this range.
+    Raises ValueError like `psnr` and `ssim`, for NaN or infinite values, and for an unknown convention.
     """
     switches = find_convention(convention)
     if np.issubdtype(sr.dtype, np.floating):
@@ -91,7 +90,7 @@ def scores(sr: Image, hr: Image, scale: int, convention: str = "rcan") -> tuple[
 
 
 def eight_bit(sr: Image) -> NDArray[np.uint8]:
-    """Return an image in [0, 1], any floating point, as uint8, rounded as it is measured; what lies outside is clipped.
+    """Return a floating-point image in [0, 1], clipped to this range, as uint8 with the rounding of the measurement.
 
     Raises ValueError for NaN or infinite values.
     """
@@ -99,7 +98,7 @@ def eight_bit(sr: Image) -> NDArray[np.uint8]:
 
 
 def find_convention(name: str) -> Convention:
-    """Return the convention of this name; raises ValueError naming the known ones."""
+    """Return the convention of this name. Raises ValueError, which names the known ones, for another name."""
     if name not in CONVENTIONS:
         raise ValueError(f"unknown convention {name!r}, expected one of {', '.join(CONVENTIONS)}")
     return CONVENTIONS[name]
@@ -115,13 +114,13 @@ def _from_unit_range(sr: Image, rounded: bool) -> NDArray[np.float64]:
     bad = sr.size - np.count_nonzero(np.isfinite(sr))
     if bad:
         raise ValueError(f"SR of {_size(sr)} has {bad} values that are NaN or infinite")
-    # float64 first: 255x of a float32 is then exact, and so is the rounding
+    # float64 first, so that 255 times a float32 value, and its rounding, is exact
     scaled = np.clip(PEAK * sr.astype(np.float64), 0.0, PEAK)
     return np.rint(scaled) if rounded else scaled
 
 
 def _planes(sr: Image, hr: Image, border: int, convention: Convention) -> tuple[Planes, Planes]:
-    """Check the two images and return what of them is compared."""
+    """Check the two images and return the values that are compared."""
     if hr.dtype != np.uint8:
         raise ValueError(f"HR is {hr.dtype}, expected uint8")
     if sr.shape != hr.shape:
@@ -154,7 +153,7 @@ def _ssim(sr: Planes, hr: Planes) -> float:
     if min(sr.shape[1:]) < size:
         raise ValueError(f"SSIM needs {size}x{size} pixels, images are {_size(sr[0])} after the cut of the border")
     mean_sr, mean_hr = _windowed(sr), _windowed(hr)
-    # the two variances occur only as their sum: four filterings do instead of five
+    # the two variances occur only as their sum, so that four filterings suffice instead of five
     product = mean_sr * mean_hr
     squares = mean_sr**2 + mean_hr**2
     covariance = _windowed(sr * hr) - product

@@ -1,8 +1,8 @@
-"""Images too large for the memory: cut into overlapping tiles, or refused in time.
+"""Tiling of images that exceed the memory, with an error if even a tile does not fit.
 
-A tile is what the network sees at once. At inner edges its outer `halo` is only context and is thrown away; at the
-edges of the image it has none, so that the network pads there as it does the whole image. If nothing beyond the halo
-counts for a pixel, the tiles together are the whole result.
+A tile is the input of one forward pass. At inner edges its outer `halo` serves as context, and its result is
+discarded; at the edges of the image there is no halo, so that the network pads there as for the whole image. If the
+receptive field does not exceed the halo, the tiles yield the result of the whole image.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.measure.cost import ready
+from benchmarks.measure.cost import evaluating
 from benchmarks.measure.evaluation import Upscale, network_upscale
 from benchmarks.measure.memory import available, bytes_per_pixel
 from foundation import SpinbenchError
 
-HALO = 32  # LR pixels, for networks that see further than any halo
-STEP = 16  # chosen tiles are a multiple of it: at a halo of 32 windows of 8 and 16 pixels stay where they were
-RESULT_BYTES = 96  # per pixel of the result: its values, the sum of a self-ensemble, rounding
-_PROBES = (32, 64, 128)  # edges of the images on which a reach is sought
-_SAMPLE = 192  # edge of the part of an image on which the difference is measured
-_SAME = 1e-5  # relative to the largest value
+HALO = 32  # LR pixels, for networks whose receptive field exceeds any halo
+STEP = 16  # of automatic tile sizes: with a halo of 32, windows of 8 and 16 pixels keep their positions
+RESULT_BYTES = 96  # per pixel of SR: its values, the sum of a self-ensemble, rounding
+_PROBES = (32, 64, 128)  # edges of the images from which the receptive field is measured
+_SAMPLE = 192  # edge of the part of an image on which the difference due to tiling is measured
+_SAME = 1e-5  # tolerance relative to the largest value
 _HOST = torch.device("cpu")
 
 Tile = int | Literal["auto", "off"]
 
 
 class TooLarge(SpinbenchError):
-    """An image for which there is not enough memory; one line with what it needs and what there is."""
+    """An image that exceeds the memory; one line with the required and the available memory."""
 
 
 def tiled(
     upscale: Upscale, tile: int, halo: int, scale: int, on_tile: Callable[[int, int], None] | None = None
 ) -> Upscale:
-    """Return an upscaler that works in tiles of at most `tile` x `tile` LR pixels, `halo` of them context.
+    """Return an upscaler that works in tiles of at most `tile` x `tile` LR pixels, including a halo of `halo` pixels.
 
-    An image that is no larger goes through whole. `on_tile` is called after each tile, with how many are done and
-    how many there are. Raises ValueError for a negative halo, or a tile that is nothing but halo.
+    An image of at most this size is upscaled whole. After each tile, `on_tile` is called with the number of finished
+    tiles and their total. Raises ValueError for a negative halo, or a tile of at most twice the halo.
     """
     if halo < 0 or tile <= 2 * halo:
         raise ValueError(f"tile {tile}: expected more than {2 * halo}, twice the halo")
@@ -66,7 +66,7 @@ def tiled(
 
 
 def _spans(length: int, tile: int, halo: int) -> list[tuple[int, int, slice]]:
-    """Tiles along a side: where each starts and stops, and what is kept of it. The last one may be shorter."""
+    """The tiles along a side: start, stop, and the part whose result is kept. The last one may be shorter."""
     spans = []
     for start in range(0, length, tile - 2 * halo):
         stop = min(start + tile, length)
@@ -81,43 +81,43 @@ def _enlarged(kept: slice, start: int, scale: int) -> slice:
 
 
 def reach(model: nn.Module, scale: int, least: int = 1) -> int | None:
-    """How far from a pixel of the result, in LR pixels, the input still counts; None if there is no such bound.
+    """Radius of the network's receptive field in LR pixels; None if it is not bounded.
 
-    One pixel of a small image is not a number: whatever depends on it is none either. No bound means: more than 62
-    pixels, or another result in another place, as of windows, strides and superpixels. `least` is the smallest input.
-    Runs on the CPU, where an index that became nonsense is no disaster.
+    One pixel of a small image is set to NaN, which propagates to every pixel of SR that depends on it. None means a
+    radius above 62 pixels, or a result that changes under translation, as with windows, strides and superpixels.
+    `least` is the smallest input. This runs on the CPU: an invalid index computed from NaN would make a GPU unusable.
     """
-    with ready(model, _HOST), torch.inference_mode():
+    with evaluating(model, _HOST), torch.inference_mode():
         for side in (side for side in _PROBES if side > least):
             image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
             marked, centre = image.clone(), side // 2
             marked[..., centre, centre] = torch.nan
             places = model(marked)[0].isnan().any(0).nonzero() // scale
             radius = int((places - centre).abs().max())
-            if radius > centre - 2:  # as far as this image goes
+            if radius > centre - 2:  # limited by the size of this image
                 continue
             kept = scale * radius
             expected, found = model(image)[..., scale + kept :, scale + kept :], model(image[..., 1:, 1:])
             error = (found[..., kept:, kept:] - expected).abs().max()
-            if error <= _SAME * expected.abs().max():  # else it also sees what lies outside of so small an image
+            if error <= _SAME * expected.abs().max():  # otherwise the receptive field exceeds this image
                 return radius
     return None
 
 
 def difference(upscale: Upscale, lr: NDArray[np.uint8], halo: int, scale: int) -> tuple[float, float]:
-    """What tiles change on an image, cut in halves: the largest and the root mean square difference from the whole."""
+    """The largest and the root mean square difference between an image in halves and the whole image."""
     tile = math.ceil(max(lr.shape[:2]) / 2) + halo
     change = tiled(upscale, tile, halo, scale)(lr) - upscale(lr)
     return float(np.abs(change).max()), float(np.sqrt(np.mean(change**2)))
 
 
 class Fitted:
-    """A network's upscaler that takes images whole, or in tiles where the memory asks for it.
+    """A network's upscaler that processes images whole, or in tiles if they exceed the memory.
 
     `tile` is "auto", "off" (always whole) or the edge of a tile in LR pixels; `least` is the network's smallest
-    input. `say` hears whether images are taken whole or in tiles, whenever that changes, and of a network that sees
-    further than the halo, what difference tiles make. Calling it raises TooLarge for an image that does not fit in
-    the way asked for, and ValueError for a tile that is nothing but halo.
+    input. `say` reports whether images are processed whole or in tiles, whenever that changes, and, if the receptive
+    field exceeds the halo, the difference due to tiling. Calling it raises TooLarge for an image that exceeds the
+    memory under this setting, and ValueError for a tile of at most twice the halo.
     """
 
     def __init__(
@@ -144,12 +144,12 @@ class Fitted:
         edge = self._edge(height, width, room)
         try:
             if self._said != (edge,):
-                self._say(f"images are taken {self._manner(lr, edge, room)}")
+                self._say(f"images are processed {self._manner(lr, edge, room)}")
                 self._said = (edge,)
             if edge is None:
                 return self._whole(lr)
             return tiled(self._whole, edge, self._halo, self.scale, self._on_tile)(lr)
-        except torch.OutOfMemoryError as error:  # of a GPU that others use as well
+        except torch.OutOfMemoryError as error:  # of a GPU that other programs use as well
             raise TooLarge(f"{self._takes(height, width, room)}, of which another program has taken some") from error
 
     @cached_property
@@ -162,11 +162,11 @@ class Fitted:
 
     @cached_property
     def _halo(self) -> int:
-        # the last tile has more than two halos, and must not be too small for the network
+        # the last tile has more than two halos, and must not be below the network's smallest input
         return max(HALO if self._reach is None else self._reach, self._least // 2)
 
     def _room(self, height: int, width: int) -> float:
-        """Bytes for the network's pass, once there is room for the result."""
+        """Memory in bytes that the result leaves for the pass. Raises TooLarge if the result does not fit."""
         result = height * width * self.scale**2 * RESULT_BYTES
         host = self._memory(_HOST)
         if result > host:
@@ -174,7 +174,7 @@ class Fitted:
         return host - result if self._device.type == "cpu" else self._memory(self._device)
 
     def _edge(self, height: int, width: int, room: float) -> int | None:
-        """Edge of the tiles for an image; None: whole."""
+        """Edge of the tiles for an image, or None for the whole image."""
         whole = self.tile == "off" or (isinstance(self.tile, int) and max(height, width) <= self.tile)
         if height * width * self._pixel_bytes <= room and (whole or self.tile == "auto"):
             return None
@@ -197,20 +197,20 @@ class Fitted:
             return f"whole ({self._takes(height, width, room)})"
         tiles = f"in tiles of {edge}x{edge}, halo {self._halo} (whole, {self._takes(height, width, room)})"
         if self._reach is not None:
-            return f"{tiles}; nothing beyond the halo counts, the result is that of the whole image"
-        # as much of the middle as can be taken whole
+            return f"{tiles}; the receptive field does not exceed the halo, so the result is that of the whole image"
+        # the largest part of the centre that can be processed whole
         side = min(_SAMPLE, _square(room, self._pixel_bytes))
         rows, columns = (slice(max(0, (n - side) // 2), (n + side) // 2) for n in (height, width))
         sample = lr[rows, columns]
         most, typical = difference(self._whole, sample, self._halo, self.scale)
         return (
-            f"{tiles}; the network sees further: in the middle {sample.shape[0]}x{sample.shape[1]}, cut in halves, "
-            f"values change by up to {255 * most:.2f}/255 (root mean square {255 * typical:.3f}/255)"
+            f"{tiles}; the receptive field exceeds the halo: in the central {sample.shape[0]}x{sample.shape[1]}, cut "
+            f"in halves, values change by up to {255 * most:.2f}/255 (root mean square {255 * typical:.3f}/255)"
         )
 
 
 def _square(room: float, pixel_bytes: float) -> int:
-    """Edge of the largest square image for which there is room."""
+    """Edge of the largest square image whose pass fits into `room` bytes."""
     return math.isqrt(int(room / pixel_bytes))
 
 

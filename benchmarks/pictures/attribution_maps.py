@@ -1,4 +1,4 @@
-"""Local attribution maps of several networks side by side, drawn and stored."""
+"""Drawing of the local attribution maps of several networks side by side."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from PIL import Image, ImageDraw
 
 from benchmarks.data.datasets import Pair
 from benchmarks.networks import Network
-from benchmarks.pictures import PictureError, stored_name
 from benchmarks.pictures.attribution import (
     SHARE,
     Attribution,
     attribute,
-    check_box,
+    check_detector_box,
     gini,
     part_around,
     strongest_box,
 )
+from benchmarks.pictures.named import PictureError, picture_name
 from results import BASELINE
-from results.attribution import AttributionMaps, Panel
+from results.attribution import AttributionMaps, AttributionPanel
 from results.comparison import Box
 
-GAMMA = 0.3  # of the brightness of a map, whose amounts span several powers of ten
-COLOURS = matplotlib.colormaps["inferno"]  # its lightness rises evenly, so it reads in grey; 0 is black
+GAMMA = 0.3  # of the brightness of a map, whose values span several orders of magnitude
+COLOURS = matplotlib.colormaps["inferno"]  # its lightness is monotonic, so that it is readable in grey; 0 is black
 ZOOM = 4  # drawn pixels of an LR pixel
 
 Pixels = NDArray[np.uint8]  # (h, w, 3) RGB
 
 
-def place(box: Box | None, pair: Pair, scale: int) -> tuple[Box, str]:
-    """The box to look at, in HR pixels, and in words how it was chosen. Raises PictureError for one that cannot be."""
+def detector_box(box: Box | None, pair: Pair, scale: int) -> tuple[Box, str]:
+    """The box of the detector, in HR pixels, and the rule of its choice. Raises PictureError for an invalid box."""
     height, width = pair.hr.shape[:2]
     try:
         if box is None:
-            return strongest_box(pair.hr, scale), "where HR has the most gradient"
-        check_box(box, width, height)
+            return strongest_box(pair.hr, scale), "where the gradient of HR is largest"
+        check_detector_box(box, width, height)
     except ValueError as error:
         raise PictureError(f"{pair.name}: {error}") from error
     return box, "chosen by hand"
 
 
-def draw(
+def draw_maps(
     image: str,
     pair: Pair,
     scale: int,
@@ -58,10 +58,10 @@ def draw(
     device: torch.device,
     progress: Callable[[Network], Callable[[int, int, str], None]],
 ) -> tuple[AttributionMaps, dict[str, Pixels]]:
-    """The facts of the maps of some networks, and their images by file name.
+    """The facts of the attribution maps of networks, and their images by file name.
 
-    Every network is given `part_around` the box and nothing else of the LR image. Raises PictureError naming the
-    network for what cannot be attributed, and what `Network.module` raises.
+    The input of every network is only `part_around` the box. Raises PictureError, which names the network, if an
+    attribution fails, and the errors of `Network.module`.
     """
     part = part_around(box, pair.lr.shape[1], pair.lr.shape[0], scale)
     lr = np.ascontiguousarray(pair.lr[part.place])
@@ -70,19 +70,19 @@ def draw(
     panels = []
     for number, one in enumerate(networks, start=1):
         if one.model == BASELINE:
-            raise PictureError(f"{one.name}: expected networks, interpolation draws on the same pixels everywhere")
+            raise PictureError(f"{one.name}: expected a network, interpolation uses the same pixels everywhere")
         if one.ensemble:
-            raise PictureError(f"{one.name}: a self-ensemble is eight passes, expected a network of one")
+            raise PictureError(f"{one.name}: a self-ensemble has eight passes, expected a network with one")
         try:
             found = attribute(one.module(), lr, inside, sigma=sigma, steps=steps, device=device, progress=progress(one))
         except ValueError as error:
             raise PictureError(f"{one.name}: {error}") from error
         files = {}
         for kind, drawn in _drawn(found, lr).items():
-            files[kind] = f"{stored_name(f'{number:02}', one.name)}-{kind}.png"
+            files[kind] = f"{picture_name(f'{number:02}', one.name)}-{kind}.png"
             images[files[kind]] = _enlarged(drawn, inside, scale)
         panels.append(
-            Panel(
+            AttributionPanel(
                 name=one.name,
                 label=one.label,
                 source=one.source,
@@ -113,7 +113,7 @@ def draw(
 
 
 def _drawn(found: Attribution, lr: Pixels) -> dict[str, Pixels]:
-    """The map; the same over the image in grey; the area of contribution in the image's colours."""
+    """The map, the map over the grey image, and the area of contribution in the colours of the image."""
     level = (found.amounts / found.amounts.max()) ** GAMMA
     heat = np.asarray(COLOURS(level)[..., :3])
     colour = lr / 255
@@ -127,7 +127,7 @@ def _drawn(found: Attribution, lr: Pixels) -> dict[str, Pixels]:
 
 
 def _enlarged(image: Pixels, box: Box, scale: int) -> Pixels:
-    """Every LR pixel as ZOOM x ZOOM, and the box as a white line in a black one, visible on any ground."""
+    """Every LR pixel as ZOOM x ZOOM pixels, and the box as a white line within a black one, for any background."""
     enlarged = Image.fromarray(image.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1))
     left, top = round(box.x * ZOOM / scale), round(box.y * ZOOM / scale)
     right, bottom = round((box.x + box.width) * ZOOM / scale) - 1, round((box.y + box.height) * ZOOM / scale) - 1

@@ -1,4 +1,4 @@
-"""A box of an image as several networks upscale it, as the paper's Fig. 6 shows it, and how far each is from HR."""
+"""Crops of an image upscaled by several networks, as in Fig. 6 of the paper, and their errors."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from scipy.ndimage import uniform_filter
 from benchmarks.data.datasets import Pair
 from benchmarks.measure.quality import BT601, PEAK, RADIUS, eight_bit, psnr, ssim
 from benchmarks.networks import Network
-from benchmarks.pictures import PictureError, stored_name
+from benchmarks.pictures.named import PictureError, picture_name
 from results import BASELINE
-from results.comparison import Box, Comparison, Panel, Quality
+from results.comparison import Box, Comparison, ComparisonPanel, Quality
 
-EDGE = 64  # HR pixels, of a box that is found
+EDGE = 64  # HR pixels, of an automatically chosen box
 LEAST = 2 * RADIUS + 1  # the window of SSIM
-COLOURS = matplotlib.colormaps["magma"]  # its lightness rises evenly, so it reads in grey
+COLOURS = matplotlib.colormaps["magma"]  # its lightness is monotonic, so that it is readable in grey
 OVERVIEW = 400  # pixels, the longer side
 CONVENTION = "rcan"  # that of benchmarks.measure.quality.psnr and ssim
 
 Pixels = NDArray[np.uint8]  # (h, w, 3) RGB
 
 
-class Shown(NamedTuple):
-    """What a network makes of an image: (scale h, scale w, 3), less where it takes a multiple of pixels only."""
+class UpscaledImage(NamedTuple):
+    """The SR image of a network: (scale h, scale w, 3), or smaller if it crops LR to a multiple."""
 
     network: Network
     sr: Pixels
 
 
-def upscaled(network: Network, lr: Pixels, device: torch.device) -> Shown:
-    """Upscale an image as it is measured: whole, rounded to 8 bit, cropped first where the network says so.
+def upscale_image(network: Network, lr: Pixels, device: torch.device) -> UpscaledImage:
+    """Upscale an image as in the evaluation: whole, cropped first if the network requires it, rounded to 8 bit.
 
-    Raises benchmarks.measure.tiling.TooLarge, and what `Network.module` raises.
+    Raises benchmarks.measure.tiling.TooLarge and the errors of `Network.module`.
     """
-    return Shown(network, eight_bit(network.upscaler(device)(lr)))
+    return UpscaledImage(network, eight_bit(network.upscaler(device)(lr)))
 
 
 def differing_image(frame: pd.DataFrame, scale: int, names: Sequence[str]) -> tuple[str, str]:
-    """The image on which the networks of these names are furthest apart in PSNR, as SET/NAME, and that rule in words.
+    """The image, as SET/NAME, with the largest range of PSNR over the given networks, and the rule of its choice.
 
-    `frame` is of `results.load`; of several seeds the mean counts. Only images that all of them were measured on do,
-    and bicubic only beside a single network. Raises PictureError where no image was measured for two of them.
+    `frame` is that of `results.load`; PSNR is the mean over seeds. Only images that were measured with all networks are
+    considered, and bicubic only beside a single network. Raises PictureError if no image was measured with two of them.
     """
     rows = frame[(frame.scale == scale) & (frame.convention == CONVENTION) & np.isfinite(frame.psnr.astype(float))]
     table = rows.pivot_table(index=["dataset", "image"], columns="variant", values="psnr", sort=False)
@@ -70,17 +70,17 @@ def differing_image(frame: pd.DataFrame, scale: int, names: Sequence[str]) -> tu
     return f"{dataset}/{image}", rule
 
 
-def differing_box(pair: Pair, scale: int, shown: Sequence[Shown]) -> tuple[Box, str]:
-    """The box in which the networks differ most, and that rule in words: its mean variance of Y is the largest.
+def differing_box(pair: Pair, scale: int, upscaled: Sequence[UpscaledImage]) -> tuple[Box, str]:
+    """The box in which the networks differ most, by the mean variance of Y, and the rule of its choice.
 
-    Of a single network, or bicubic alone, the difference to HR counts. The border that is not measured is left out.
-    Raises PictureError for an image in which no box fits.
+    For a single network, or bicubic alone, it is the box with the largest difference to HR. The border that PSNR
+    ignores is excluded. Raises PictureError for an image that is too small.
     """
-    height, width = _common(pair, shown)
+    height, width = _common(pair, upscaled)
     size = [min(EDGE, side - 2 * scale) for side in (height, width)]
     if min(size) < LEAST:
         raise PictureError(f"{pair.name}: {width}x{height} pixels, expected at least {LEAST + 2 * scale} on each side")
-    networks = [one.sr for one in shown if one.network.model != BASELINE] or [one.sr for one in shown]
+    networks = [one.sr for one in upscaled if one.network.model != BASELINE] or [one.sr for one in upscaled]
     rule = "where the networks differ most: the mean variance of Y over them is the largest"
     if len(networks) == 1:
         networks.append(pair.hr)
@@ -92,29 +92,31 @@ def differing_box(pair: Pair, scale: int, shown: Sequence[Shown]) -> tuple[Box, 
     return Box(x=int(x) + scale, y=int(y) + scale, width=size[1], height=size[0]), rule
 
 
-def check_box(box: Box, pair: Pair, shown: Sequence[Shown]) -> None:
-    """Raises PictureError for a box that reaches outside of the image, or is too small for SSIM."""
-    height, width = _common(pair, shown)
+def check_crop(box: Box, pair: Pair, upscaled: Sequence[UpscaledImage]) -> None:
+    """Raise PictureError for a box that exceeds the image, or is too small for SSIM."""
+    height, width = _common(pair, upscaled)
     if box.x + box.width > width or box.y + box.height > height:
         raise PictureError(f"box {box}: reaches outside of {pair.name}, {width}x{height} pixels")
     if min(box.width, box.height) < LEAST:
         raise PictureError(f"box {box}: expected at least {LEAST}x{LEAST} pixels, the window of SSIM")
 
 
-def compare(
-    image: str, image_rule: str, pair: Pair, scale: int, shown: Sequence[Shown], box: Box, box_rule: str
+def draw_comparison(
+    image: str, image_rule: str, pair: Pair, scale: int, upscaled: Sequence[UpscaledImage], box: Box, box_rule: str
 ) -> tuple[Comparison, dict[str, Pixels]]:
-    """The facts of a comparison, and its images by file name: crops at their own resolution, errors, the overview."""
+    """The facts of a comparison, and its images by file name: crops at their resolution, error maps, the overview."""
     hr = pair.hr[box.place]
-    errors = [np.abs(_luma(one.sr[box.place]) - _luma(hr)) for one in shown]
-    largest = max(1, math.ceil(np.percentile(errors, 99)))  # a few extreme pixels would darken all others
+    errors = [np.abs(_luma(one.sr[box.place]) - _luma(hr)) for one in upscaled]
+    largest = max(
+        1, math.ceil(np.percentile(errors, 99))
+    )  # with the maximum, a few extreme pixels would darken all others
     images = {"overview.png": _overview(pair.hr, box), "hr.png": hr, "legend.png": _coloured(np.ones((8, 1)) * _RAMP)}
     panels = []
-    for number, (one, error) in enumerate(zip(shown, errors, strict=True), start=1):
-        stem = stored_name(f"{number:02}", one.network.name)
+    for number, (one, error) in enumerate(zip(upscaled, errors, strict=True), start=1):
+        stem = picture_name(f"{number:02}", one.network.name)
         images |= {f"{stem}.png": one.sr[box.place], f"{stem}-error.png": _coloured(error / largest)}
         panels.append(
-            Panel(
+            ComparisonPanel(
                 name=one.network.name,
                 label=one.network.label,
                 source=one.network.source,
@@ -149,24 +151,24 @@ def _quality(sr: Pixels, hr: Pixels, border: int) -> Quality:
     return Quality(psnr=None if math.isinf(decibels) else decibels, ssim=ssim(sr, hr, border))
 
 
-def _common(pair: Pair, shown: Sequence[Shown]) -> tuple[int, int]:
-    """Height and width that every result covers."""
-    height, width = zip(pair.hr.shape[:2], *(one.sr.shape[:2] for one in shown), strict=True)
+def _common(pair: Pair, upscaled: Sequence[UpscaledImage]) -> tuple[int, int]:
+    """Height and width that all SR images cover."""
+    height, width = zip(pair.hr.shape[:2], *(one.sr.shape[:2] for one in upscaled), strict=True)
     return min(height), min(width)
 
 
 def _luma(pixels: Pixels) -> NDArray[np.float64]:
-    """Y without its offset, which no difference knows: 0 to 219."""
+    """Y without its offset, which cancels in differences: 0 to 219."""
     return pixels.astype(np.float64) @ BT601 / (1000 * PEAK)
 
 
 def _coloured(values: NDArray[np.float64]) -> Pixels:
-    """Values in [0, 1] in colours; what lies above has the last one."""
+    """Values as colours, clipped to [0, 1]."""
     return np.asarray(COLOURS(np.clip(values, 0, 1), bytes=True)[..., :3])
 
 
 def _overview(hr: Pixels, box: Box) -> Pixels:
-    """The image, reduced, and the box as a white line between black ones, visible on any ground."""
+    """The reduced image, and the box as a white line between black ones, for any background."""
     factor = min(1.0, OVERVIEW / max(hr.shape[:2]))
     reduced = Image.fromarray(hr)
     reduced = reduced.resize([max(1, round(side * factor)) for side in reduced.size], Image.Resampling.LANCZOS)

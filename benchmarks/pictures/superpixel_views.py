@@ -1,4 +1,4 @@
-"""What SPIN sees, drawn: the images of a stored picture of superpixels and its facts."""
+"""Drawing of the superpixels and the attention of SPIN's blocks: the images of a stored picture and its facts."""
 
 from __future__ import annotations
 
@@ -13,21 +13,29 @@ from scipy.ndimage import binary_dilation, binary_erosion
 
 from ablations.schema import Scale
 from benchmarks.data.datasets import Pair
-from benchmarks.pictures import PictureError
-from benchmarks.pictures.superpixels import Superpixel, Watched, assignment, ignored, most_undecided, superpixel, watch
+from benchmarks.pictures.named import PictureError
+from benchmarks.pictures.superpixels import (
+    Observed,
+    Superpixel,
+    assignment,
+    ignored,
+    most_undecided,
+    observe,
+    superpixel,
+)
 from models.spin.network import SPIN
-from results.superpixels import Block, Files, Marked, Superpixels
+from results.superpixels import BlockFacts, BlockFiles, MarkedSuperpixel, SuperpixelFacts
 
-HEAT = matplotlib.colormaps["viridis"]  # its lightness rises evenly, so it reads in grey
+HEAT = matplotlib.colormaps["viridis"]  # its lightness is monotonic, so that it is readable in grey
 MARKED, IGNORED = (255, 45, 85), (255, 140, 0)
-EDGE = 480  # drawn pixels that the longer side of an image should not exceed
-ZOOMS = (4, 8)  # least and most drawn pixels of an LR pixel; with fewer, lines would hide it
+EDGE = 480  # preferred upper bound of the longer side of a drawing, in drawn pixels
+ZOOMS = (4, 8)  # bounds of the drawn pixels per LR pixel; below, lines would hide a pixel
 
 Pixels = NDArray[np.uint8]  # (h, w, 3) RGB
 Mask = NDArray[np.bool_]
 
 
-def draw(
+def draw_superpixels(
     title: str,
     pair: Pair,
     scale: int,
@@ -38,30 +46,33 @@ def draw(
     blocks: Sequence[int] = (),
     at: tuple[int, int] | None = None,
     device: torch.device,
-) -> tuple[Superpixels, dict[str, Pixels]]:
-    """The facts of what some blocks (numbers from 1; default: all) see in the LR image, and the images by file name.
+) -> tuple[SuperpixelFacts, dict[str, Pixels]]:
+    """The facts of the superpixels of some blocks (numbers from 1; default: all), and the images by file name.
 
-    `at` is the pixel (x, y) whose superpixels are marked; by default `most_undecided` of the first block chooses.
-    Raises PictureError for an image that is too small, for a block, a pixel or superpixels that are not there.
+    `at` is the LR pixel (x, y) whose superpixels are marked; by default it is `most_undecided` in the first block.
+    Raises PictureError for an image that is too small, a block or pixel that does not exist, and a network without
+    superpixels.
     """
     height, width = pair.lr.shape[:2]
     if at is not None and (at[0] >= width or at[1] >= height):
         raise PictureError(f"pixel {at[0]},{at[1]}: expected a pixel of the LR image, which is {width}x{height}")
     try:
-        watched = watch(network, pair.lr, device)
+        observed = observe(network, pair.lr, device)
     except ValueError as error:
         raise PictureError(f"{title}: {error}") from error
-    if not watched:
+    if not observed:
         raise PictureError(f"{label}: has no superpixels, expected a SPIN with SPCA or ISPA")
     for number in blocks:
-        if number not in range(1, len(watched) + 1):
-            raise PictureError(f"block {number}: expected 1 to {len(watched)}")
-    shown = [block for block in watched if not blocks or block.number in blocks]
+        if number not in range(1, len(observed) + 1):
+            raise PictureError(f"block {number}: expected 1 to {len(observed)}")
+    shown = [block for block in observed if not blocks or block.number in blocks]
     rule = "chosen by hand"
     if at is None:
         y, x = most_undecided(assignment(shown[0]))
         at = x, y
-        rule = f"in the middle of the superpixel of block {shown[0].number} whose pixels have the most entropy together"
+        rule = (
+            f"in the centre of the superpixel of block {shown[0].number} with the largest total entropy of its pixels"
+        )
     zoom = min(max(EDGE // max(height, width), ZOOMS[0]), ZOOMS[1])
     images = {"legend.png": _heat(np.linspace(0, 1, 256)[None].repeat(12, axis=0))}
     described = []
@@ -69,7 +80,7 @@ def draw(
         of_block, drawn = _block(block, pair.lr, at, zoom)
         described.append(of_block)
         images |= drawn
-    facts = Superpixels(
+    facts = SuperpixelFacts(
         image=title,
         scale=cast(Scale, scale),
         lr_origin=pair.lr_origin,
@@ -88,13 +99,13 @@ def draw(
     return facts, images
 
 
-def _block(block: Watched, lr: Pixels, at: tuple[int, int], zoom: int) -> tuple[Block, dict[str, Pixels]]:
+def _block(block: Observed, lr: Pixels, at: tuple[int, int], zoom: int) -> tuple[BlockFacts, dict[str, Pixels]]:
     belonging = assignment(block)
     one = superpixel(block, belonging, int(belonging.superpixel[at[1], at[0]]))
     left = ignored(block)
     images = _views(lr, belonging.superpixel, one, left, zoom)
     files = {view: f"block-{block.number}-{view}.png" for view in images}
-    facts = Block(
+    facts = BlockFacts(
         number=block.number,
         size=block.size,
         rows=block.rows,
@@ -106,17 +117,17 @@ def _block(block: Watched, lr: Pixels, at: tuple[int, int], zoom: int) -> tuple[
         underflow=belonging.underflow,
         saturated=belonging.saturated,
         marked=_marked(one, belonging.superpixel, block.columns),
-        files=Files.model_validate({view: files.get(view) for view in Files.model_fields}),
+        files=BlockFiles.model_validate({view: files.get(view) for view in BlockFiles.model_fields}),
     )
     return facts, {files[view]: image for view, image in images.items()}
 
 
-def _marked(one: Superpixel, superpixels: NDArray[np.int64], columns: int) -> Marked:
+def _marked(one: Superpixel, superpixels: NDArray[np.int64], columns: int) -> MarkedSuperpixel:
     others = superpixels != one.number
     row, column = divmod(one.number, columns)
     whole = one.association.sum(dtype=np.float64)
     read, attended = one.reads, one.attention
-    return Marked(
+    return MarkedSuperpixel(
         row=row,
         column=column,
         pixels=int((~others).sum()),
@@ -133,7 +144,7 @@ def _marked(one: Superpixel, superpixels: NDArray[np.int64], columns: int) -> Ma
 def _views(
     lr: Pixels, superpixels: NDArray[np.int64], one: Superpixel, left: Mask | None, zoom: int
 ) -> dict[str, Pixels]:
-    """The images of a block by view; `one` is the superpixel that is marked."""
+    """The images of a block by view; `one` is the marked superpixel."""
     grey = np.rint(lr.mean(-1, keepdims=True) * 0.6).astype(np.uint8).repeat(3, axis=-1)
     members = superpixels == one.number
 
@@ -157,7 +168,7 @@ def _views(
 
 
 def _heat(values: NDArray[np.floating[Any]]) -> Pixels:
-    """Values as colours, from 0 to the largest."""
+    """Values as colours; the range is 0 to the largest value."""
     return np.asarray(HEAT(values / (values.max() or 1), bytes=True)[..., :3], np.uint8)
 
 
@@ -166,7 +177,7 @@ def _enlarged(image: NDArray[Any], zoom: int) -> NDArray[Any]:
 
 
 def _bordered(image: Pixels, labels: NDArray[np.int64], zoom: int) -> Pixels:
-    """Enlarged, with a border between different labels, white beside black, so that it shows on any ground."""
+    """The enlarged image with white and black borders between different labels, for any background."""
     canvas, labels = _enlarged(image, zoom), _enlarged(labels, zoom)
     down, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
     canvas[1:][down], canvas[:, 1:][right] = 0, 0
@@ -175,7 +186,7 @@ def _bordered(image: Pixels, labels: NDArray[np.int64], zoom: int) -> Pixels:
 
 
 def _outlined(canvas: Pixels, mask: Mask) -> Pixels:
-    """A line in the colour of what is marked along the inside of a mask, and a white one around it."""
+    """Draw a line in the colour MARKED along the inside of a mask, and a white one around it."""
     canvas[binary_dilation(mask) & ~mask] = 255
     canvas[mask & ~binary_erosion(mask, iterations=2)] = MARKED
     return canvas

@@ -1,6 +1,6 @@
-"""What SPIN sees in an image: the superpixels of its blocks, and for one of them what it selects and attends to.
+"""The superpixels of SPIN's blocks in an image, and for one superpixel its selected pixels and its attention.
 
-Hooks keep the tensors of one ordinary pass, and every value here is computed from those. Pixels are LR pixels.
+Hooks record the tensors of one ordinary forward pass, from which all values are computed. Pixels are LR pixels.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from models.spin.superpixels import grid
 
 
 @dataclass(frozen=True)
-class Watched:
-    """One block's own tensors of a pass with one image of h x w pixels; M superpixels."""
+class Observed:
+    """The tensors of one block in a pass over one image of h x w pixels; M superpixels."""
 
     number: int  # of the block, from 1
     size: int  # edge of a cell; ISPA selects size² pixels
@@ -30,38 +30,42 @@ class Watched:
     rows: int  # of superpixels; M = rows · columns
     columns: int
     superpixels: Superpixels  # the association
-    selected: Tensor | None = None  # (M, size²), the pixels that ISPA gathered; None without ISPA
+    selected: Tensor | None = None  # (M, size²), the pixels that ISPA selects; None without ISPA
     spca: SuperpixelCrossAttention | None = None
-    tokens: Tensor | None = None  # (1, h·w, C), what SPCA was given
+    tokens: Tensor | None = None  # (1, h·w, C), the input of SPCA
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """How the pixels of an image belong to a block's superpixels."""
+    """The assignment of the pixels of an image to the superpixels of a block."""
 
-    superpixel: NDArray[np.int64]  # (h, w), of highest association; of equal ones the lower number
-    entropy: NDArray[np.float32]  # (h, w), bits, of the association over the superpixels that a pixel sees
+    superpixel: NDArray[
+        np.int64
+    ]  # (h, w), the superpixel with the highest association; of equal ones the lowest number
+    entropy: NDArray[np.float32]  # (h, w), in bits, of a pixel's association with the superpixels in its neighbourhood
     underflow: float  # share of all associations that are exactly 0
     saturated: float  # share of the pixels with an association of exactly 1
 
 
 @dataclass(frozen=True)
 class Superpixel:
-    """One superpixel of a block: what belongs to it, what it selects, what it attends to."""
+    """One superpixel of a block: its association with pixels, its selected pixels, and its attention."""
 
     number: int
-    association: NDArray[np.float32]  # (h, w), of each pixel with it
-    in_reach: NDArray[np.bool_]  # (h, w), the pixels that see it at all
-    selected: NDArray[np.bool_] | None  # (h, w), its top-N; None without ISPA
-    reads: NDArray[np.float32] | None  # (h, w), sum 1: SPCA's first attention, its own over all pixels
-    attention: NDArray[np.float32] | None  # (M,), sum 1: SPCA's second, of its pixels over all superpixels, their mean
+    association: NDArray[np.float32]  # (h, w), of each pixel with this superpixel
+    in_reach: NDArray[np.bool_]  # (h, w), the pixels with this superpixel in their neighbourhood
+    selected: NDArray[np.bool_] | None  # (h, w), its top-N pixels; None without ISPA
+    reads: NDArray[np.float32] | None  # (h, w), sum 1: SPCA's first attention, of this superpixel over all pixels
+    attention: (
+        NDArray[np.float32] | None
+    )  # (M,), sum 1: SPCA's second attention, over all superpixels, mean over its pixels
 
 
-def watch(network: SPIN, lr: NDArray[np.uint8], device: torch.device) -> list[Watched]:
-    """Run a network on an LR image, uint8 (h, w, 3), as the evaluation does, and keep what its blocks computed.
+def observe(network: SPIN, lr: NDArray[np.uint8], device: torch.device) -> list[Observed]:
+    """Run a network on an LR image, uint8 (h, w, 3), as in the evaluation, and record the tensors of its blocks.
 
-    The pass itself is the same as ever. Empty for a network without superpixels. Raises ValueError for an image that
-    is too small.
+    The hooks do not change the pass. The list is empty for a network without superpixels. Raises ValueError for an
+    image that is too small.
     """
     kept: dict[Block, dict[str, Any]] = {
         block: {} for block in network.blocks if isinstance(block, Block) and (block.config.spca or block.config.ispa)
@@ -85,22 +89,22 @@ def watch(network: SPIN, lr: NDArray[np.uint8], device: torch.device) -> list[Wa
         for hook in hooks:
             hook.remove()
     height, width = lr.shape[:2]
-    watched = []
+    observed = []
     for number, (block, own) in enumerate(kept.items(), start=1):
         cells = grid(height, width, block.size, device)
-        watched.append(Watched(number, block.size, (height, width), cells.rows, cells.columns, **own))
-    return watched
+        observed.append(Observed(number, block.size, (height, width), cells.rows, cells.columns, **own))
+    return observed
 
 
 @torch.inference_mode()
-def assignment(block: Watched) -> Assignment:
-    """How the pixels belong to the superpixels of a block."""
+def assignment(block: Observed) -> Assignment:
+    """The assignment of the pixels to the superpixels of a block."""
     superpixel, entropy = [], []
     underflow = associations = saturated = 0
     for sight in block.superpixels.by_pixel():
         weights, scores, exists = sight.weights[0], sight.scores[0], sight.superpixels >= 0
         superpixel.append(sight.superpixels.gather(1, scores.argmax(1, keepdim=True)).squeeze(1))
-        total = weights.sum(1, keepdim=True)  # 1, but for the form `exp`
+        total = weights.sum(1, keepdim=True)  # 1, except for the form `exp`
         shares = weights / torch.where(total > 0, total, 1)
         entropy.append(torch.special.entr(shares).sum(1) / math.log(2))
         underflow += int(((weights == 0) & exists).sum())
@@ -115,8 +119,8 @@ def assignment(block: Watched) -> Assignment:
 
 
 @torch.inference_mode()
-def superpixel(block: Watched, belonging: Assignment, number: int) -> Superpixel:
-    """One superpixel of a block by its number, which must have pixels; `belonging` is the block's assignment."""
+def superpixel(block: Observed, belonging: Assignment, number: int) -> Superpixel:
+    """One superpixel of a block by its number; it must not be empty. `belonging` is the assignment of the block."""
     association, in_reach = [], []
     for sight in block.superpixels.by_pixel():
         own = sight.superpixels == number
@@ -141,15 +145,15 @@ def superpixel(block: Watched, belonging: Assignment, number: int) -> Superpixel
     )
 
 
-def ignored(block: Watched) -> NDArray[np.bool_] | None:
-    """The pixels that no superpixel's top-N selects, (h, w): ISPA leaves them their own value. None without ISPA."""
+def ignored(block: Observed) -> NDArray[np.bool_] | None:
+    """The pixels in no superpixel's top-N, (h, w), which ISPA does not change. None without ISPA."""
     return None if block.selected is None else ~_marked(block.selected, block.shape)
 
 
 def most_undecided(belonging: Assignment) -> tuple[int, int]:
-    """A pixel (y, x) of the superpixel whose pixels together have the most entropy: the one nearest to their mean.
+    """The pixel (y, x) nearest to the centroid of the superpixel with the largest entropy, summed over its pixels.
 
-    Where no pixel has any, that of the most pixels; of equal ones the lower number.
+    Of superpixels with equal entropy, the one with the most pixels is chosen; of those, the lowest number.
     """
     numbers = belonging.superpixel.ravel()
     entropy = np.bincount(numbers, belonging.entropy.ravel().astype(np.float64))

@@ -1,7 +1,7 @@
-"""Latency that two machines can compare: in units of a fixed workload, timed in turn with the network.
+"""Latency that is comparable between machines: relative to a fixed workload, timed alternately with the network.
 
-A slower or busier processor slows both, so that their ratio stays. Both run on one thread: how well each uses several
-is a property of the machine.
+A slower or busier processor slows down both, so that their ratio is stable. Both run on one thread, since their speedup
+with several threads depends on the machine.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.measure.cost import latency
-from benchmarks.measure.devices import describe
+from benchmarks.measure.devices import device_facts
 from results.references import Timing
 
 WIDTH, WINDOW, ROUNDS = 48, 64, 8
 
 
 class Workload(nn.Module):
-    """What the time of the networks goes to: convolutions, attention, and moving values about.
+    """The typical operations of the networks: convolutions, attention, and movement of data.
 
-    It has no trained weights and gives nothing of use. It must never change: stored ratios refer to it.
+    It has no trained weights, and its output has no meaning. It must never change, since stored ratios refer to it.
     """
 
     kernel: Tensor
@@ -44,7 +44,7 @@ class Workload(nn.Module):
 
 
 def timing(model: nn.Module, lr_size: tuple[int, int], device: torch.device, repeats: int) -> Timing:
-    """Time `repeats` forward passes on an image of `lr_size` (H, W), the workload before each; after two of each."""
+    """Time `repeats` passes on an image of `lr_size` (H, W), each after one of the workload; two pairs warm up."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -55,4 +55,4 @@ def timing(model: nn.Module, lr_size: tuple[int, int], device: torch.device, rep
     finally:
         torch.set_num_threads(threads)
     calibration, forward = zip(*samples, strict=True)
-    return Timing(forward, calibration, lr_size, device.type, str(describe(device)["name"]))
+    return Timing(forward, calibration, lr_size, device.type, str(device_facts(device)["name"]))

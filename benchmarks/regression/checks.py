@@ -1,4 +1,4 @@
-"""What the regression check measures of a network, or of bicubic interpolation."""
+"""The measurements of the regression check, for a network or bicubic interpolation."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ GRID = 12  # sampled pixels in each direction
 LR_SIZE = (64, 64)  # of latency and memory
 REPEATS = 15
 
-Watch = Callable[[str], Advance]  # a set, or "cost"
+Begin = Callable[[str], Advance]  # begins a part of the measurement: a set, or "cost"
 
 
-def measured(network: Network, sets: Sequence[str], device: torch.device, watch: Watch) -> Measured:
-    """Measure quality on sets, SR at a grid of pixels, and all costs; of bicubic there are no costs.
+def measured(network: Network, sets: Sequence[str], device: torch.device, begin: Begin) -> Measured:
+    """Measure quality on sets, SR at a grid of pixels, and all costs; bicubic has no costs.
 
-    Quality is that of the convention `rcan`. Raises EvaluationError for a set some of whose images are missing, as a
-    part is not compared with the whole, and what `Network.upscaler`, `evaluate` and `cost` raise.
+    Quality follows the convention `rcan`. Raises EvaluationError for an incomplete set, since it is not comparable with
+    the complete one, and the errors of `Network.upscaler`, `evaluate` and `cost`.
     """
     process = Process(device)
     upscale = network.upscaler(device)
@@ -39,7 +39,7 @@ def measured(network: Network, sets: Sequence[str], device: torch.device, watch:
     chosen = datasets.several(sets)
     for dataset in chosen:
         missing, whole = dataset.missing(network.scale), len(dataset.hr_names())
-        if 0 < len(missing) < whole:  # where none is at hand, the first says how to get it
+        if 0 < len(missing) < whole:  # if all are missing, the error below states how to obtain them
             reason = f"{len(missing)} of {whole} images are missing: {', '.join(missing)}"
             raise evaluation.EvaluationError(f"{dataset.name} x{network.scale}: {reason}")
     for dataset in chosen:
@@ -47,11 +47,11 @@ def measured(network: Network, sets: Sequence[str], device: torch.device, watch:
 
         def sampled(lr: NDArray[np.uint8], taken: list[pd.DataFrame] = taken) -> NDArray[np.float32]:
             sr = upscale(lr)
-            taken.append(grid(eight_bit(sr)))
+            taken.append(sampled_pixels(eight_bit(sr)))
             return sr
 
         rows = evaluation.evaluate(
-            sampled, dataset, network.scale, progress=watch(dataset.name), multiple=network.multiple
+            sampled, dataset, network.scale, progress=begin(dataset.name), multiple=network.multiple
         )
         quality.append(rows[QUALITY])
         samples += [
@@ -60,17 +60,17 @@ def measured(network: Network, sets: Sequence[str], device: torch.device, watch:
     return Measured(
         network.record(),
         {dataset.name: dataset.checksum(network.scale) for dataset in chosen},
-        costs(network, device, watch("cost")) if network.model != BASELINE else None,
+        comparable_costs(network, device, begin("cost")) if network.model != BASELINE else None,
         pd.concat(quality, ignore_index=True),
         pd.concat(samples, ignore_index=True)[SAMPLES],
         plain(process.facts()),
     )
 
 
-def grid(image: NDArray[np.uint8]) -> pd.DataFrame:
-    """The pixels where GRID rows and columns cross, from edge to edge: row, column, red, green, blue.
+def sampled_pixels(image: NDArray[np.uint8]) -> pd.DataFrame:
+    """The pixels at the intersections of GRID rows and columns: row, column, red, green, blue.
 
-    The outermost ones lie on the border, where a network's padding shows.
+    The outermost ones are on the border of the image, where a network's padding has an effect.
     """
     rows, columns = (np.rint(np.linspace(0, size - 1, GRID)).astype(int) for size in image.shape[:2])
     row, column = (index.ravel() for index in np.meshgrid(rows, columns, indexing="ij"))
@@ -78,13 +78,13 @@ def grid(image: NDArray[np.uint8]) -> pd.DataFrame:
     return pd.DataFrame({"row": row, "column": column, "red": red, "green": green, "blue": blue})
 
 
-def costs(network: Network, device: torch.device, advance: Advance) -> Cost:
-    """Parameters and MACs of a network, latency beside the calibration, and peak memory."""
+def comparable_costs(network: Network, device: torch.device, advance: Advance) -> Cost:
+    """Parameters and MACs of a network, its latency with the calibration, and its peak memory."""
     model = network.module()
     advance(0, 2, "latency")
     timing = calibration.timing(model, LR_SIZE, device, REPEATS)
     advance(1, 2, "memory")
-    with native.off():  # the same on every machine, whether it has a compiler or not
+    with native.off():  # to be the same on machines with and without a compiler
         held = memory.live_bytes(model, LR_SIZE, device)
     advance(2, 2, "memory")
     return Cost(

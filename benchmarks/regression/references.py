@@ -1,4 +1,4 @@
-"""What is compared with which stored reference: weights, runs, published weights, experiments, references' own."""
+"""The networks of the regression check, each with the stored reference it is compared with."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from foundation import SpinbenchError
 from results import BASELINE, ROOT, ResultsError, references, runs
 from results.references import Reference
 
-Paired = tuple[Network, str]  # a network, by its name, and the name of its reference, which may not be stored yet
+Paired = tuple[Network, str]  # a network and the name of its reference, which need not exist yet
 
 
 class TargetError(SpinbenchError):
-    """Something that cannot be checked as it is named; one line with what was expected."""
+    """A target that cannot be checked; one line with what was expected."""
 
 
 def find(
@@ -32,23 +32,24 @@ def find(
     new: bool = False,
     root: Path = ROOT,
 ) -> list[Paired]:
-    """The networks that the targets name, each with its reference; without targets, the references whose weights are
-    stored with them, and bicubic's.
+    """The networks of the targets, each with its reference; by default, all references with stored weights and those
+    of bicubic.
 
-    A target is a run's folder or a file of weights (of `reference`, or of a new one of network `model` at `scale`), a
-    network with published weights at `scale`, or an experiment: its finished runs under `protocol` (default: quick),
-    `new` ones that have no reference only if wanted.
-    Raises TargetError for anything else and for an argument that does not apply to a target, ResultsError where there
-    is nothing to check, and what reading a reference, an experiment or weights raises.
+    A target is a run's folder or a file of weights (compared with `reference`, which may be a new one of network
+    `model` at `scale`), a network with published weights at `scale`, or an experiment, which stands for its finished
+    runs under `protocol` (default: quick); those without a reference are included only if `new` is set.
+    Raises TargetError for any other target and for an argument that does not apply to a target, ResultsError if there
+    is nothing to check, and the errors of reading a reference, an experiment or weights.
     """
     if reference and len(targets) > 1:
         raise TargetError(f"reference {reference}: expected one network to compare with it, not {len(targets)}")
     if not targets:
         _unused("stored references", model=model, scale=scale, protocol=protocol)
-        stored = [references.load(name, root) for name in ([reference] if reference else references.names(root))]
+        names = [reference] if reference else references.reference_names(root)
+        stored = [references.load_reference(name, root) for name in names]
         own = [_of_reference(each) for each in stored if each.weights or each.measured.network.model == BASELINE]
         if not own:
-            raise ResultsError(f"{root / 'reference'}: no weights are stored there, expected some weights to check")
+            raise ResultsError(f"{root / 'reference'}: no weights are stored there, expected weights to check")
         return own
     found: list[Paired] = []
     for target in targets:
@@ -69,7 +70,7 @@ def find(
 
 
 def _unused(target: str, **arguments: object) -> None:
-    """Raises TargetError for an argument that is given and does not apply to a target."""
+    """Raise TargetError for a given argument that does not apply to a target."""
     for name, value in arguments.items():
         if value is not None:
             raise TargetError(f"{name} {value}: does not apply to {target}")
@@ -82,7 +83,7 @@ def _of_reference(stored: Reference) -> Paired:
 
 
 def _of_experiment(name: str, protocol: str, new: bool, root: Path) -> list[Paired]:
-    known = references.names(root)
+    known = references.reference_names(root)
     finished = [run for run in runs(name, protocol, root) if run.path("quality.csv").is_file()]
     pairs = [_of_weights(run.folder, None, None, None, root) for run in finished]
     found = [(network, reference) for network, reference in pairs if new or reference in known]
@@ -99,20 +100,20 @@ def _of_published(name: str, scale: int | None, reference: str | None) -> Paired
 
 
 def _of_weights(path: Path, reference: str | None, model: str | None, scale: int | None, root: Path) -> Paired:
-    """Weights that say which run they are of, or else stand for the reference's, as if they were trained as those."""
-    known = networks.describe(path)
+    """Weights of a run by their description; others are treated as weights of the reference and of its training."""
+    known = networks.description_of(path)
     if known and known.run:
         network = networks.of_weights(path, model=model, scale=scale)
         return replace(network, name=known.run), reference or known.run
     if reference is None:
-        names = ", ".join(references.names(root)) or "none"
-        raise TargetError(f"{path}: weights alone do not say what they are of, expected a reference (stored: {names})")
-    if reference not in references.names(root):
+        names = ", ".join(references.reference_names(root)) or "none"
+        raise TargetError(f"{path}: weights without a description of their run, expected a reference (stored: {names})")
+    if reference not in references.reference_names(root):
         if known is None and model not in models.names():
-            said = f"model {model}" if model else "its model is not given"
-            raise TargetError(f"reference {reference} is new, {said}: expected one of {', '.join(models.names())}")
+            given = f"model {model}" if model else "its model is not given"
+            raise TargetError(f"reference {reference} is new, {given}: expected one of {', '.join(models.names())}")
         return replace(networks.of_weights(path, model=model, scale=scale), name=str(path)), reference
-    stored = references.load(reference, root).measured.network
+    stored = references.load_reference(reference, root).measured.network
     if model not in (None, stored.model):
         raise TargetError(f"model {model}: reference {reference} is of {stored.model}")
     if scale not in (None, stored.scale):

@@ -1,68 +1,28 @@
-"""Carrying out one run: train, evaluate, cost, whatever of it is still to be done."""
+"""Execution of the pending stages of one run: train, evaluate, cost."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
 
 from filelock import FileLock, Timeout
-from torch import nn
 
-from benchmarks import networks
-from benchmarks.data import datasets
-from benchmarks.data.patches import PatchSampler
-from benchmarks.data.sources import Local
-from benchmarks.measure import cost, evaluation
-from benchmarks.measure.evaluation import Upscale
 from benchmarks.measure.provenance import Process
-from benchmarks.networks import Network
 from benchmarks.runs.plan import Job
-from benchmarks.runs.progress import Advance
-from benchmarks.training import checkpoints, loop
-from foundation import SpinbenchError
-from models.weights import read_weights
-from results import BASELINE, STAGES, digest, sha256
-from results.quality import joined
-from results.state import RunState, state
-
-Watch = Callable[[str, str], Advance]  # run, stage
-WEIGHTS = STAGES["train"]
-
-
-class RunError(SpinbenchError):
-    """A run that cannot be carried out; one line that says why."""
-
-
-class RefusedRun(RunError):
-    """A run whose training would have to be repeated, which is done only when it is asked for."""
+from benchmarks.runs.stages import WEIGHTS, BeginStage, RefusedRun, RunError, Work, costing, evaluate, train
+from results import STAGES, digest
+from results.state import state
 
 
 class ElsewhereRun(RunError):
-    """A run that another process is at work on."""
+    """A run that another process is executing."""
 
 
-@dataclass(frozen=True)
-class _Work:
-    """One attempt at a run: what it is of, what is left of it, and how its progress is shown."""
+def execute(job: Job, begin: BeginStage, say: Callable[[str], None], rerun: bool = False) -> bool:
+    """Finish a run: finished stages are kept, damaged or stale measurements are repeated, and an interrupted training
+    resumes. A finished training is repeated only with `rerun`, and its old folder is kept.
 
-    job: Job
-    todo: RunState
-    process: Process
-    watch: Watch
-
-    def advance(self, stage: str) -> Advance:
-        return self.watch(self.job.run.name, stage)
-
-
-def execute(job: Job, watch: Watch, say: Callable[[str], None], rerun: bool = False) -> bool:
-    """Finish a run: what is finished stays, what is damaged or of other settings is measured again, and an interrupted
-    training resumes. A finished training is repeated only with `rerun`; the old folder is then kept.
-
-    Returns False if there was nothing to do. Raises RefusedRun for a training that would have to be repeated,
-    ElsewhereRun if another process is at work on the run, and whatever a stage raises; what was stored before stays.
+    Returns False if no stage was pending. Raises RefusedRun if the training would have to be repeated, ElsewhereRun if
+    another process is executing the run, and the errors of the stages; stored results are kept.
     """
     run = job.run
     if _nothing_to_do(job, rerun):
@@ -83,28 +43,28 @@ def execute(job: Job, watch: Watch, say: Callable[[str], None], rerun: bool = Fa
                 if any(line.startswith(f"{file}:") for line in todo.damaged) and run.path(file).exists():
                     say(f"{run.name}: {file} is written anew; the damaged one is kept as {run.put_away(file).name}")
             try:
-                return _carry_out(job, watch)
+                return _carry_out(job, begin)
             except RefusedRun as error:
                 if not rerun:
                     raise
                 say(f"{run.name}: {error}; the old run is kept in {run.set_aside()}")
-                return _carry_out(job, watch)
+                return _carry_out(job, begin)
     except Timeout:
-        raise ElsewhereRun(f"{run.name}: another process is at work on it ({lock})") from None
+        raise ElsewhereRun(f"{run.name}: another process is executing it ({lock})") from None
 
 
-def _carry_out(job: Job, watch: Watch) -> bool:
+def _carry_out(job: Job, begin: BeginStage) -> bool:
     todo = state(job.run, job.stages)
     _describe(job)
     for stage in todo.pending:
-        _STAGES[stage](_Work(job, todo, Process(job.device), watch))
+        _STAGES[stage](Work(job, todo, Process(job.device), begin))
     if "train" in job.stages and _left_checkpoint(job):
         job.run.path("checkpoint.pt").unlink()
     return bool(todo.pending)
 
 
 def _left_checkpoint(job: Job) -> bool:
-    """Whether a checkpoint is left of a training that is finished and recorded: it was killed right after."""
+    """Whether a finished and recorded training has left its checkpoint, since the process was killed right after."""
     record = job.run.provenance().get("train") if job.run.path("checkpoint.pt").is_file() else None
     return record is not None and record["hash"] == digest(job.stages["train"]) and job.run.path(WEIGHTS).is_file()
 
@@ -118,11 +78,11 @@ def _nothing_to_do(job: Job, rerun: bool) -> bool:
 
 
 def _describe(job: Job) -> None:
-    """Write run.yaml, if it does not say the same already. Sets measured earlier stay in it."""
+    """Write run.yaml unless it is up to date. Sets that were measured earlier are kept in it."""
     stages = {name: dict(stage) for name, stage in job.stages.items()}
     stored = (job.run.description() or {}).get("stages", {})
     for name, stage in stored.items():
-        stages.setdefault(name, stage)  # such as the costs of a run that is trained alone now
+        stages.setdefault(name, stage)  # such as the costs, when only the training is requested
     if "evaluate" in job.stages and (known := stored.get("evaluate", {}).get("sets")):
         others = {name: each for name, each in known.items() if name not in stages["evaluate"]["sets"]}
         stages["evaluate"]["sets"] = {**stages["evaluate"]["sets"], **others}
@@ -131,155 +91,4 @@ def _describe(job: Job) -> None:
         job.run.describe(job.header, ordered)
 
 
-def network(job: Job, trained: bool = True) -> Network:
-    """The run's network: with its weights, or freshly initialised from the run's seed."""
-    variant, run = job.variant, job.run
-    if variant.model == BASELINE:
-        return networks.bicubic(run.scale)
-    if variant.weights == "published":
-        found = networks.published(str(variant.model), run.scale)
-    else:
-        weights = Local(run.path(WEIGHTS)) if trained else None
-        training = job.protocol.training
-        by_name = training is not None and training.initialisation == "name"
-        found = Network(str(variant.model), run.scale, variant.config, weights, seed=run.seed, by_name=by_name)
-    return replace(found, ensemble=variant.ensemble, multiple=variant.multiple)
-
-
-def _train(work: _Work) -> None:
-    job, process = work.job, work.process
-    settings = job.protocol.training
-    assert settings is not None  # else the plan has no such stage
-    run, fingerprint = job.run, digest(job.stages["train"])
-    checkpoint = run.path("checkpoint.pt")
-    inputs: dict[str, str] = {}
-    if job.start is not None:
-        source = job.start.path(WEIGHTS)
-        if not source.is_file():
-            raise RunError(f"{run.name} starts from {job.start.name}, which is not trained yet")
-        if WEIGHTS in (damage := job.start.damage()):
-            raise RunError(f"{run.name} starts from {source}, which is {damage[WEIGHTS]}")
-        inputs[f"{job.start.name}/{WEIGHTS}"] = sha256(source)
-    if not loop.finished(run, fingerprint):  # else killed after the last step, before it was recorded
-        if run.path(WEIGHTS).is_file() and not checkpoint.is_file():
-            raise RefusedRun(
-                f"{run.path(WEIGHTS)}: is damaged or of other settings, and no record of it is left; "
-                "restore it, or train the run again"
-            )
-        sampler = PatchSampler(
-            datasets.get(settings.data), run.scale, settings.lr_patch, settings.batch_size, run.seed, settings.augment
-        )
-        initial = read_weights(job.start.path(WEIGHTS)) if job.start else None
-        advance = work.advance("train")
-
-        def validate(model: nn.Module) -> tuple[float, float]:
-            assert settings.validation is not None
-            upscale = evaluation.network_upscale(model, job.device)
-            held_out = datasets.get(settings.validation.data)
-            rows = evaluation.evaluate(upscale, held_out, run.scale, limit=settings.validation.images)
-            return float(rows["psnr"].mean()), float(rows["ssim"].mean())
-
-        try:
-            earlier = loop.train(
-                run,
-                network(job, trained=False).module(),
-                sampler,
-                settings,
-                device=job.device,
-                fingerprint=fingerprint,
-                about=_about(job),
-                process=process,
-                validate=validate if settings.validation else None,
-                initial=initial,
-                on_step=lambda step: advance(step.iteration, settings.iterations, f"loss {step.loss:.2f}"),
-                on_phase=job.on_phase,
-            )
-        except checkpoints.CheckpointError as error:
-            raise RefusedRun(str(error)) from error
-    else:
-        earlier = (checkpoints.load(checkpoint, fingerprint) or {}).get("processes", [])
-    files = {file: sha256(run.path(file)) for file in (WEIGHTS, "training.csv") if run.path(file).is_file()}
-    run.record("train", fingerprint, {**process.facts(earlier), "inputs": inputs}, files)
-    checkpoint.unlink(missing_ok=True)
-
-
-def _about(job: Job) -> dict[str, Any]:
-    """What weights.safetensors says of itself, so that it can be used without its folder."""
-    about = {key: job.stages["train"][key] for key in ("model", "config", "scale", "seed")}
-    about |= {"ensemble": job.variant.ensemble, "multiple": job.variant.multiple}
-    return about | {"protocol": job.run.protocol, "variant": job.run.variant}
-
-
-def _evaluate(work: _Work) -> None:
-    job, run = work.job, work.job.run
-    if not job.sets:
-        raise RunError(f"{run.name}: none of the test sets {job.protocol.evaluation.datasets} is at hand")
-    settings = job.stages["evaluate"]
-    common = digest({key: value for key, value in settings.items() if key != "sets"})
-    inputs = {WEIGHTS: sha256(run.path(WEIGHTS))} if "train" in job.stages else {}
-    record = run.provenance().get("evaluate", {})
-    kept = record.get("sets", {}) if (record.get("hash"), record.get("inputs")) == (common, inputs) else {}
-    # Each set is recorded as soon as it is measured: a long evaluation resumes, and another set comes on top.
-    entries = {name: entry for name, entry in kept.items() if run.intact(entry["file"])}
-    missing = [name for name in settings["sets"] if name not in entries or name in work.todo.sets]
-    asked = list(settings["sets"])
-    order = asked if set(kept) <= set(asked) else [*kept, *asked]
-
-    def keep() -> None:
-        """quality.csv is a view over the sets."""
-        sets = {name: entries[name] for name in dict.fromkeys(order) if name in entries}
-        text = joined([run.path(entry["file"]) for entry in sets.values()])
-        files = {entry["file"]: entry["sha256"] for entry in sets.values()}
-        files["quality.csv"] = run.write("quality.csv", text)
-        run.record("evaluate", common, {**work.process.facts(), "inputs": inputs, "sets": sets}, files)
-
-    if missing:
-        # whole images only, as tiles would change the figures; one that cannot fit is refused
-        upscale = network(job).upscaler(job.device)
-        for name in missing:
-            entries[name] = _measure(work, name, upscale)
-            keep()
-    else:
-        keep()
-
-
-def _measure(work: _Work, name: str, upscale: Upscale) -> dict[str, str]:
-    """Measure one set and keep its rows: the file, its SHA-256, and the hash of what the set is."""
-    job, advance = work.job, work.advance("evaluate")
-    rows = evaluation.evaluate(
-        upscale,
-        job.sets[name],
-        job.run.scale,
-        job.protocol.evaluation.conventions,
-        lambda done, total, image: advance(done, total, f"{name} {image}"),
-        multiple=job.variant.multiple,
-    )
-    own = digest(job.stages["evaluate"]["sets"][name])
-    plain_name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:60]
-    whole = digest({**job.stages["evaluate"], "sets": own})
-    file = f"measured/{plain_name}-{whole[:8]}.csv"
-    job.run.path(file).parent.mkdir(exist_ok=True)
-    written = job.run.write(file, rows.to_csv(index=False, lineterminator="\n"))
-    return {"file": file, "sha256": written, "hash": own}
-
-
-def _cost(work: _Work) -> None:
-    job, settings = work.job, work.job.protocol.costing
-    work.advance("cost")
-    measured = cost.costs(
-        str(job.variant.model),
-        job.run.scale,
-        job.variant.config,
-        job.device,
-        latency_lr=settings.latency_lr,
-        repeats=settings.repeats,
-        warmup=settings.warmup,
-        memory=settings.memory,
-    )
-    if job.run.path("cost.json").is_file():
-        job.run.put_away("cost.json")
-    files = {"cost.json": job.run.write("cost.json", json.dumps(measured, indent=1))}
-    job.run.record("cost", digest(job.stages["cost"]), work.process.facts(), files)
-
-
-_STAGES: Mapping[str, Callable[[_Work], None]] = {"train": _train, "evaluate": _evaluate, "cost": _cost}
+_STAGES: Mapping[str, Callable[[Work], None]] = {"train": train, "evaluate": evaluate, "cost": costing}

@@ -1,4 +1,4 @@
-"""All runs of an experiment, one after the other: what is finished is kept, a failing run does not stop the rest."""
+"""Execution of all runs of an experiment in turn; finished runs are kept, and a failed run does not stop the others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from results import Run
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run went; `error` is None unless it failed, or was refused: its training would have to be repeated."""
+    """The outcome of a run; `error` is None unless it failed, or was refused as its training is stale or damaged."""
 
     job: Job
     word: Literal["done", "already finished", "elsewhere", "refused", "failed"]
@@ -28,7 +28,7 @@ class Outcome:
 
 
 def narrowed(protocol: Protocol, sets: Sequence[str]) -> Protocol:
-    """The protocol with only these of its test sets. Raises AblationError for one that it does not have."""
+    """The protocol restricted to these test sets. Raises AblationError for a set that it does not have."""
     for name in sets:
         if name not in protocol.evaluation.datasets:
             raise AblationError(f"the protocol has no test set {name!r}; {nearest(name, protocol.evaluation.datasets)}")
@@ -37,10 +37,10 @@ def narrowed(protocol: Protocol, sets: Sequence[str]) -> Protocol:
 
 
 def prepare(protocol: Protocol, scales: Sequence[int], say: Callable[[str], None]) -> dict[int, tuple[str, ...]]:
-    """Fetch the data that a protocol needs, before hours are spent, and return the test sets at hand by scale.
+    """Fetch the data that a protocol needs, before any training, and return the available test sets by scale.
 
-    A test set of which nothing can be had is named and left out. Raises DataError if training or validation data
-    cannot be had, or no test set at all.
+    A test set without any available image is reported and left out. Raises DataError if training or validation data
+    is unavailable, or all test sets are.
     """
     training = protocol.training
     if training and training.warm_start:
@@ -51,7 +51,7 @@ def prepare(protocol: Protocol, scales: Sequence[int], say: Callable[[str], None
     for name in needed:
         for scale in scales:
             datasets.get(name).fetch_all(scale)
-    found = {scale: at_hand(protocol.evaluation.datasets, scale) for scale in scales}
+    found = {scale: available_sets(protocol.evaluation.datasets, scale) for scale in scales}
     for scale, names in found.items():
         for name in protocol.evaluation.datasets:
             if name not in names:
@@ -60,12 +60,12 @@ def prepare(protocol: Protocol, scales: Sequence[int], say: Callable[[str], None
             if not datasets.get(name).missing(scale):
                 datasets.get(name).fetch_all(scale)
     if not any(found.values()):
-        raise DataError(f"none of the test sets {', '.join(protocol.evaluation.datasets)} can be had")
+        raise DataError(f"none of the test sets {', '.join(protocol.evaluation.datasets)} is available")
     return found
 
 
-def at_hand(names: Sequence[str], scale: int) -> tuple[str, ...]:
-    """The sets of which some image is on this machine or can be downloaded."""
+def available_sets(names: Sequence[str], scale: int) -> tuple[str, ...]:
+    """The sets with at least one image that is stored or can be downloaded."""
     found = []
     for name in names:
         try:
@@ -80,10 +80,10 @@ def at_hand(names: Sequence[str], scale: int) -> tuple[str, ...]:
 
 
 def carry_out(jobs: Sequence[Job], progress: Progress, rerun: bool = False) -> list[Outcome]:
-    """Finish every job that can be finished, and tell how far it is. KeyboardInterrupt passes through.
+    """Finish every job that can be finished, and report the progress. KeyboardInterrupt is not caught.
 
-    Runs that another process is at work on are looked at again in the end: by then they are finished elsewhere, free
-    to be gone on with, or still elsewhere, which is no failure. A run that fails keeps the traceback in its folder.
+    Runs that another process is executing are tried again in the end. If that process still executes them, this is not
+    a failure. The traceback of a failed run is stored in its folder.
     """
     outcomes: dict[Run, Outcome] = {}
     for attempt in ("first", "last"):
@@ -111,7 +111,7 @@ def _attempt(job: Job, progress: Progress, rerun: bool) -> Outcome:
         return Outcome(job, "elsewhere")
     except RefusedRun as error:
         return Outcome(job, "refused", one_line(error))
-    except Exception as error:  # one failing run must not take the others with it
+    except Exception as error:  # a failed run must not stop the others
         if job.run.folder.is_dir():
             with contextlib.suppress(OSError):
                 write(failure, traceback.format_exc())

@@ -1,4 +1,4 @@
-"""From an experiment and a protocol to the runs they ask for, each with its resolved configuration."""
+"""The runs of an experiment under a protocol, each with its resolved configuration."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from results import BASELINE, ROOT, Run, digest
 
 @dataclass(frozen=True)
 class Job:
-    """A run, and what determines each of its stages: the content of run.yaml."""
+    """A run, and the settings that determine each of its stages: the content of run.yaml."""
 
     run: Run
     variant: Variant
     protocol: Protocol
     device: torch.device
-    sets: Mapping[str, Dataset]  # test sets at hand at its scale
+    sets: Mapping[str, Dataset]  # available test sets at its scale
     stages: Mapping[str, Mapping[str, Any]]
-    start: Run | None = None  # the run whose weights this one begins from
+    start: Run | None = None  # the run whose weights initialise this one
 
-    status: str | None = None  # why it is not evaluated
-    on_phase: Callable[[str], None] | None = None  # hears of the phases of its training's steps
+    status: str | None = None  # the reason if it is not evaluated
+    on_phase: Callable[[str], None] | None = None  # called at the end of each phase of a training step
 
     @property
     def header(self) -> dict[str, Any]:
-        """What run.yaml says before the stages."""
+        """The fields of run.yaml before the stages."""
         trained = "baseline" if self.variant.model == BASELINE else "run"
         header = {
             "protocol": self.run.protocol,
@@ -70,11 +70,12 @@ def plan(
     sets: Mapping[int, Sequence[str]],
     root: Path = ROOT,
 ) -> list[Job]:
-    """The jobs of an experiment, in the order in which they can be carried out; bicubic first.
+    """The jobs of an experiment, in an order in which they can be executed; bicubic first.
 
-    `only`, `scales` and `seeds` narrow or replace what experiment and protocol say; `sets` are the test sets at
-    hand by scale. A scale that another one starts from is added before it. Raises AblationError naming what is
-    unknown.
+    `only` selects variants, `scales` and `seeds` replace those of the experiment and the protocol; `sets` holds the
+    available test sets by scale. The scale of a warm start is added before the scales that depend on it. Raises
+    AblationError for an unknown variant, scale or convention, an invalid configuration, two sets of one name, and for
+    seeds under a protocol without training.
     """
     for name in only:
         if name not in experiment.variants:
@@ -110,7 +111,7 @@ def plan(
 
 
 def _with_starts(scales: list[int], start: int | None) -> list[int]:
-    """The scales, each once, with the one they start from in front."""
+    """The scales without duplicates, with that of the warm start first."""
     return list(dict.fromkeys([start, *scales] if start is not None else scales))
 
 
@@ -143,7 +144,7 @@ class _Planner:
         return self._of(Run(self.name, variant_name, scale, seed, self.root), variant, stages, start=start)
 
     def published(self, variant_name: str, variant: Variant, scale: int) -> Job:
-        """A network with published weights; costed only where its checkpoint is not at hand."""
+        """A network with published weights; only its cost is measured where its checkpoint is unavailable."""
         network = self._network(variant_name, variant, scale)
         source = published.checkpoint(str(variant.model), scale)
         stages = {"cost": self._cost(network)}
@@ -157,13 +158,13 @@ class _Planner:
         return self._of(Run(self.name, variant_name, scale, 0, self.root), variant, stages, status=status)
 
     def untrained(self, variant_name: str, variant: Variant, scale: int) -> Job:
-        """A network that the protocol does not train: costed only."""
+        """A network that the protocol does not train; only its cost is measured."""
         stages = {"cost": self._cost(self._network(variant_name, variant, scale))}
         status = variant.status or "the protocol trains nothing"
         return self._of(Run(self.name, variant_name, scale, 0, self.root), variant, stages, status=status)
 
     def baseline(self, scale: int) -> Job:
-        """Bicubic interpolation, measured like a network but neither trained nor costed."""
+        """Bicubic interpolation, evaluated like a network, without training or cost."""
         variant = Variant(label="Bicubic", model=BASELINE)
         network = {"model": BASELINE, "config": {}, "scale": scale}
         stages = {"evaluate": self._evaluation(network, variant, None)}
@@ -183,7 +184,7 @@ class _Planner:
         return {**network, "costing": self.protocol.costing.model_dump(mode="json")}
 
     def _sets(self, scale: int) -> dict[str, Dataset]:
-        """The test sets at hand by the names under which they are measured."""
+        """The available test sets by the names under which they are measured."""
         found: dict[str, Dataset] = {}
         for dataset in map(datasets.get, self.sets[scale]):
             if dataset.name in found:
@@ -192,7 +193,7 @@ class _Planner:
         return found
 
     def _evaluation(self, network: dict[str, Any], variant: Variant, weights: str | None) -> dict[str, Any]:
-        """`weights` stands for what they are: the settings of a training, or the SHA-256 of a checkpoint."""
+        """`weights` identifies the weights: the digest of the training's settings, or the SHA-256 of a checkpoint."""
         scale = network["scale"]
         return {
             **network,
@@ -213,5 +214,5 @@ class _Planner:
 
 
 def without_stages(job: Job, keep: Collection[str]) -> Job:
-    """The same job with some of its stages only."""
+    """The same job, restricted to the stages in `keep`."""
     return dataclasses.replace(job, stages={name: stage for name, stage in job.stages.items() if name in keep})

@@ -1,21 +1,21 @@
-"""How far work is: what the library tells of it, for the command line to show."""
+"""The interface by which the library reports the progress of long computations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
 
-Advance = Callable[[int, int, str], None]  # done, of how many, a note
+Advance = Callable[[int, int, str], None]  # done, total, a note
 
 
 class Progress(Protocol):
-    """Progress of one stage at a time, and of all runs together."""
+    """The progress of one stage at a time, and of all runs together."""
 
     def stage(self, run: str, stage: str) -> Advance:
-        """Begin a stage of a run; the returned function is called with how far it is."""
+        """Begin a stage of a run; the returned function is called with its progress."""
 
     def done(self, text: str) -> None:
-        """A run is over; the text says how it went."""
+        """End a run; the text is its outcome."""
 
     def line(self, text: str) -> None:
-        """Tell something else."""
+        """Report any other line of text."""

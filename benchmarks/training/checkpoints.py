@@ -1,6 +1,6 @@
-"""Checkpoints: the whole state of a training, so that it goes on to the same bits.
+"""Checkpoints: the complete state of a training, from which it resumes to the same bits.
 
-A checkpoint is a file of tensors and plain containers. Reading one executes nothing.
+A checkpoint is a file of tensors and plain containers. Reading one executes no code.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ class CheckpointError(SpinbenchError):
 
 
 def as_bytes(content: dict[str, Any]) -> bytes:
-    """A checkpoint as a file holds it. `content` holds tensors, plain containers and its "fingerprint"."""
+    """The bytes of a checkpoint file. `content` holds tensors, plain containers and a "fingerprint"."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getvalue()
 
 
-def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """Return the content of a checkpoint, its tensors on the CPU, or None where there is none.
+def load_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    """Return the content of a checkpoint, with its tensors on the CPU, or None if the file does not exist.
 
     Raises CheckpointError for a damaged file, and for one with another fingerprint, which belongs to another training.
-    It stays where it is.
+    The file is never changed.
     """
     if not path.is_file():
         return None
     try:
         with zipfile.ZipFile(path) as archive:
-            if member := archive.testzip():  # torch.load does not look at checksums
+            if member := archive.testzip():  # torch.load does not verify checksums
                 raise zipfile.BadZipFile(f"the checksum of {member} is wrong")
         content = torch.load(path, map_location="cpu", weights_only=True)
         found = content["fingerprint"]
         if not isinstance(found, str):
-            raise TypeError("its fingerprint is no text")
-    except Exception as error:  # a damaged file makes the readers raise almost anything
+            raise TypeError("its fingerprint is not a string")
+    except Exception as error:  # the readers raise many types of errors for a damaged file
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise CheckpointError(
             f"{path}: damaged checkpoint ({reason}); move it away to train from the beginning"
@@ -65,7 +65,7 @@ def seed_generators(seed: int) -> None:
 
 
 def generators(device: torch.device) -> dict[str, Any]:
-    """Return the states of the global random generators, as a checkpoint holds them."""
+    """Return the states of the global random generators, for a checkpoint."""
     numpy: Any = np.random.get_state()  # noqa: NPY002
     states = {
         "python": random.getstate(),
@@ -76,7 +76,7 @@ def generators(device: torch.device) -> dict[str, Any]:
 
 
 def set_generators(states: dict[str, Any], device: torch.device) -> None:
-    """Put the global random generators back to what `generators` returned."""
+    """Restore the states of the global random generators that `generators` returned."""
     name, keys, *rest = states["numpy"]
     random.setstate(states["python"])
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002

@@ -1,9 +1,9 @@
-"""Training: one plain loop, from the first patch to weights.safetensors.
+"""The training loop, from the first patch to weights.safetensors.
 
-The outcome is a function of the network's initial weights, the sampler, the protocol's training, the run's seed and
-the machine. Patches are a pure function of the iteration, so the position in the data is the iteration alone.
-On a CPU the same number of threads gives the same bits. On a GPU cuDNN is held to deterministic algorithms; what a
-network adds up there in atomic operations (scatter, index_add) may still differ in the last bits between runs.
+The outcome is a function of the network's initial weights, the patches, the protocol's training, the run's seed and
+the machine. Patches are a pure function of the iteration, which is therefore the only state of the data loading.
+On a CPU, results are reproducible to the bit for the same number of threads. On a GPU, cuDNN is restricted to
+deterministic algorithms; sums by atomic operations (scatter, index_add) may still differ in the last bits between runs.
 """
 
 from __future__ import annotations
@@ -12,13 +12,9 @@ import contextlib
 import json
 import logging
 import math
-import signal
-import threading
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import pandas as pd
@@ -30,9 +26,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import results
 from ablations.schema import Training
-from benchmarks.data.patches import PatchSampler, loader
+from benchmarks.data.patches import PatchBatches, loader
 from benchmarks.measure.provenance import Process
 from benchmarks.training import checkpoints
+from benchmarks.training.schedule import learning_rate
+from benchmarks.training.signals import noted_signals
 from foundation import SpinbenchError
 from models import native
 from models.weights import ENTRY, WeightsError, metadata, read_weights, tensors_digest
@@ -41,21 +39,21 @@ from results import plain, processes
 log = logging.getLogger(__name__)
 
 COLUMNS = ["iteration", "loss", "learning_rate", "seconds", "psnr", "ssim"]
-ROWS = 200  # about so many in training.csv, besides those of the validation
-CHECK_EVERY = 50  # iterations between two looks at the loss on a GPU, where each look waits for the device
+ROWS = 200  # approximate number in training.csv, besides those of the validation
+CHECK_EVERY = 50  # iterations between checks of the loss on a GPU, where a check waits for the device
 
 
 class TrainingError(SpinbenchError):
-    """A training that cannot go on; one line that names the run, the reason and what is kept."""
+    """A training that cannot continue; one line with the run, the reason and the last stored state."""
 
 
 class TrainingStopped(KeyboardInterrupt):
-    """SIGINT or SIGTERM ended a training after a whole step, and its state was saved."""
+    """SIGINT or SIGTERM stopped a training after a complete step, and its state was saved."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A finished step. Loss is on the scale [0, 255]; seconds are those of all steps so far, without validation."""
+    """A finished step. The loss is on the scale [0, 255]; `seconds` is the time of all steps without validation."""
 
     iteration: int
     loss: float
@@ -66,7 +64,7 @@ class Step:
 def train(
     run: results.Run,
     model: nn.Module,
-    sampler: PatchSampler,
+    patches: PatchBatches,
     training: Training,
     *,
     device: torch.device,
@@ -78,31 +76,33 @@ def train(
     on_step: Callable[[Step], None] | None = None,
     on_phase: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Train a network as the protocol says; where the run has a checkpoint, go on from there to the same bits.
+    """Train a network according to the protocol; a run with a checkpoint resumes from it to the same bits.
 
-    Returns the facts of the processes that trained it before this one (`process`), which the checkpoint hands on.
+    Returns the facts of the processes that trained the network before this one (`process`), which the checkpoint holds.
 
-    `model` maps RGB (n, 3, h, w) in [0, 1] to (n, 3, scale h, scale w). It is moved to `device`, and holds in the end
-    the weights that are kept. `fingerprint` stands for everything that decides the outcome: a checkpoint with another
-    one is refused (`checkpoints.load`). `about` is what weights.safetensors says of itself. `validate` returns PSNR
-    (dB) and SSIM of the network it is given, every `training.validation.every` iterations; it cannot influence the
-    training. `initial` holds weights to begin from (`warm_start`). `on_step` is called after each step, on a GPU after
-    at most 50. `on_phase` is called where a phase of a step ends, with its name: data, forward, backward (the loss
-    too), optimiser (clipping and averaging too), validation where there is one, rest.
+    `model` maps RGB (n, 3, h, w) in [0, 1] to (n, 3, scale h, scale w). It is moved to `device`, and finally has the
+    weights that are stored. `fingerprint` identifies all that determines the outcome: a checkpoint with another one is
+    refused (`checkpoints.load_checkpoint`). `about` is the description stored in weights.safetensors. `validate`
+    returns the PSNR (dB) and SSIM of a network, and is called every `training.validation.every` iterations; it cannot
+    affect the training. `initial` holds the weights of a warm start (`warm_start`). `on_step` is called after each
+    step, on a GPU after at most 50. `on_phase` is called with the name of each phase of a step at its end: data,
+    forward, backward (with the loss), optimiser (with clipping and averaging), validation if there is one, rest.
 
-    Writes to the run's folder: training.csv (loss is the mean since the row before), checkpoint.pt on the way, and
-    weights.safetensors in the end (the averaged weights if the training has `ema`); checkpoint.pt may be removed then.
+    Writes to the run's folder: training.csv (the loss is the mean since the previous row), checkpoint.pt meanwhile, and
+    finally weights.safetensors (the averaged weights if the training has `ema`); then checkpoint.pt may be removed.
 
-    Raises TrainingError for a loss or gradient that is not finite (the checkpoint of the last good state stays) and
-    for an output of the wrong shape, checkpoints.CheckpointError for a checkpoint that is damaged or does not fit,
+    Raises TrainingError for a loss or gradient that is not finite (the checkpoint of the last good state is kept) and
+    for an output of the wrong shape, checkpoints.CheckpointError for a checkpoint that is damaged or does not match,
     results.ResultsError if the run's folder is removed, and TrainingStopped after SIGINT or SIGTERM.
     """
     process = process or Process(device)
     run.folder.mkdir(parents=True, exist_ok=True)
-    # State: all that changes from step to step
+    # The state that changes from step to step
     model.to(device).train()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    fused = True if device.type == "cpu" else None  # there a step over tensor after tensor takes six times as long
+    fused = (
+        True if device.type == "cpu" else None
+    )  # on a CPU, an optimiser step over one tensor after another takes six times as long
     optimiser = torch.optim.Adam(parameters, lr=training.learning_rate, betas=training.betas, fused=fused)
     scaler = torch.amp.GradScaler(device.type, enabled=training.precision == "float16")
     state: dict[str, Any] = {"model": model, "optimiser": optimiser, "scaler": scaler}
@@ -110,14 +110,14 @@ def train(
     if training.ema is not None:
         state["averaged"] = averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(training.ema))
     start, seconds = 0, 0.0
-    losses: list[float] = []  # since the last row
+    losses: list[float] = []  # since the previous row
     rows: list[tuple[float | None, ...]] = []
     earlier: list[dict[str, Any]] = []
     checkpoints.seed_generators(run.seed)
 
-    # Where to begin
+    # The checkpoint or the warm start
     path = run.path("checkpoint.pt")
-    if stored := checkpoints.load(path, fingerprint):
+    if stored := checkpoints.load_checkpoint(path, fingerprint):
         try:
             for name, part in state.items():
                 part.load_state_dict(stored[name])
@@ -125,17 +125,17 @@ def train(
             checkpoints.set_generators(stored["generators"], device)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise checkpoints.CheckpointError(f"{path}: does not fit this training ({reason})") from error
+            raise checkpoints.CheckpointError(f"{path}: does not match this training ({reason})") from error
         earlier = stored.get("processes", [])
-        log.info("%s: goes on after iteration %d of %d", run.name, start, training.iterations)
+        log.info("%s: resumes after iteration %d of %d", run.name, start, training.iterations)
         now = process.facts()
-        now["versions"] |= {"kernels": native.used() or native.compiler()}  # those it is about to use
+        now["versions"] |= {"kernels": native.used() or native.compiler()}  # those that this process will use
         for change in processes.changes([*earlier[-1:], now]):
-            log.warning("%s: goes on with %s; the last bits may differ from those of one process", run.name, change)
+            log.warning("%s: resumes with %s; the last bits may differ from those of one process", run.name, change)
     elif initial is not None:
         left = warm_start(model, initial)
-        log.info("%s: warm start; left at their initialisation: %s", run.name, ", ".join(left) or "none")
-    _write_rows(run, rows)  # cuts what a killed process wrote after its checkpoint
+        log.info("%s: warm start; tensors that keep their initialisation: %s", run.name, ", ".join(left) or "none")
+    _write_rows(run, rows)  # removes the rows that a killed process wrote after its checkpoint
 
     # Steps
     forward = torch.compile(model) if training.compile else model
@@ -146,9 +146,9 @@ def train(
     unchecked: list[tuple[int, float, Tensor]] = []  # iteration, learning rate, (loss, norm of the gradient)
     ended = on_phase or (lambda phase: None)
     saved, clock = start, time.perf_counter() - seconds
-    batches = loader(sampler, start, training.iterations, training.workers)
-    # closed, or the frame of an exception would keep the workers, and this process would wait for them for ever
-    with _reproducible_cudnn(), _noted_signals() as signals, contextlib.closing(batches):
+    batches = loader(patches, start, training.iterations, training.workers)
+    # closed explicitly: the frame of an exception would keep the workers, and this process would wait forever
+    with _reproducible_cudnn(), noted_signals() as signals, contextlib.closing(batches):
         for iteration, (lr, hr) in zip(range(start + 1, training.iterations + 1), batches, strict=True):
             lr, hr = lr.to(device, non_blocking=True), hr.to(device, non_blocking=True)
             ended("data")
@@ -175,7 +175,7 @@ def train(
             ended("optimiser")
             unchecked.append((iteration, rate, torch.stack([loss.detach(), norm])))
 
-            # What is due after this step
+            # Checks, rows, validation and checkpoints after this step
             stop = bool(signals)
             save = stop or iteration % training.checkpoint_every == 0
             look = bool(validate_every) and iteration % validate_every == 0
@@ -213,78 +213,56 @@ def train(
             if stop:
                 raise TrainingStopped(
                     f"{run.name}: stopped after iteration {iteration} of {training.iterations}; "
-                    "its state is saved, and the same command goes on from there"
+                    "its state is saved, and the run resumes from there"
                 )
 
         # Weights
         if averaged:
             model.load_state_dict(averaged.module.state_dict())
         tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-        # one entry only: safetensors writes several in random order
-        told = {**(about or {}), "fingerprint": fingerprint, "tensors": tensors_digest(tensors)}
-        weights = safetensors.torch.save(tensors, {ENTRY: json.dumps(told, sort_keys=True)})
+        # a single entry, since safetensors writes several in random order
+        description = {**(about or {}), "fingerprint": fingerprint, "tensors": tensors_digest(tensors)}
+        weights = safetensors.torch.save(tensors, {ENTRY: json.dumps(description, sort_keys=True)})
         run.write("weights.safetensors", weights)
         return earlier
 
 
 def finished(run: results.Run, fingerprint: str) -> bool:
-    """Whether the run's weights are there, whole, and those of this training."""
+    """Whether the run has intact weights of this training."""
     path = run.path("weights.safetensors")
     if not path.is_file():
         return False
     try:
-        read_weights(path)  # which compares the tensors with the digest that the file states
+        read_weights(path)  # compares the tensors with the digest in the file
         return bool(json.loads(metadata(path)[ENTRY])["fingerprint"] == fingerprint)
     except (WeightsError, ValueError, KeyError, TypeError):
         return False
 
 
-def learning_rate(training: Training, iteration: int) -> float:
-    """The learning rate of step `iteration`, which counts from 1.
-
-    The values are those of torch's MultiStepLR and OneCycleLR (cosine). Without a state of its own, the rate cannot
-    be lost on resumption, and does not lag where float16 skips a step.
-    """
-    schedule, peak, step = training.schedule, training.learning_rate, iteration - 1
-    if schedule.kind == "milestones":
-        return peak * schedule.factor ** bisect_right(schedule.milestones, step)
-    if schedule.kind == "one-cycle":
-        first, last = peak / 25, peak / 25e4
-        top = schedule.warmup * training.iterations - 1
-        if step < top:
-            return _cosine(first, peak, step / top)
-        return _cosine(peak, last, (step - top) / (training.iterations - 1 - top))
-    return peak
-
-
 def warm_start(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
-    """Copy into the network what fits it by name and shape; return the names of what keeps its own initialisation.
+    """Copy the tensors that match by name and shape into the network; return the names that keep their initialisation.
 
-    Meant for weights of another scale, where the upsampler differs. Raises TrainingError if nothing fits.
+    It is meant for weights of another scale, whose upsampler differs. Raises TrainingError if no tensor matches.
     """
     own = model.state_dict()
     fitting = {name: tensor for name, tensor in tensors.items() if name in own and tensor.shape == own[name].shape}
     if not fitting:
         raise TrainingError(
-            f"warm start: none of {len(tensors)} tensors ({', '.join(list(tensors)[:3])}, ...) fits the network "
-            f"by name and shape, expected names as {', '.join(list(own)[:3])}"
+            f"warm start: none of {len(tensors)} tensors ({', '.join(list(tensors)[:3])}, ...) matches the network "
+            f"by name and shape, expected names such as {', '.join(list(own)[:3])}"
         )
     model.load_state_dict(fitting, strict=False)
     return [name for name in own if name not in fitting]
 
 
-def _cosine(first: float, last: float, share: float) -> float:
-    return last + (first - last) / 2 * (1 + math.cos(math.pi * share))
-
-
 def _finite_losses(unchecked: list[tuple[int, float, Tensor]], scaler: torch.amp.GradScaler) -> list[float]:
-    """The losses as numbers: here the host waits for the device. Raises ArithmeticError for the first bad step."""
+    """The losses as numbers, for which the host waits for the device. Raises ArithmeticError if one is not finite."""
     values = torch.stack([pair for *_, pair in unchecked]).tolist()
     for (iteration, rate, _), (loss, norm) in zip(unchecked, values, strict=True):
         place = f"at iteration {iteration} (learning rate {rate:g})"
         if not math.isfinite(loss):
             raise ArithmeticError(f"loss is {loss} {place}")
-        # with float16 such a step is skipped and the scale lowered: a failure only if that does not end
+        # float16 training skips such a step and lowers the scale, and fails only if the scale falls below 1
         if not math.isfinite(norm) and not (scaler.is_enabled() and scaler.get_scale() >= 1):
             raise ArithmeticError(f"norm of the gradient is {norm} {place}")
     return [loss for loss, _ in values]
@@ -315,33 +293,3 @@ def _reproducible_cudnn() -> Iterator[None]:
         yield
     finally:
         cudnn.benchmark, cudnn.deterministic = before
-
-
-@contextlib.contextmanager
-def _noted_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM, so that the step in progress ends first; a second signal acts at once.
-
-    Only the main thread may do so. Signals that are ignored stay ignored.
-    """
-    received: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    handlers = {number: old for number, old in handlers.items() if old not in (None, signal.SIG_IGN)}
-    if threading.current_thread() is not threading.main_thread():
-        handlers = {}
-
-    def restore() -> None:
-        for number, old in handlers.items():
-            signal.signal(number, old)
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        restore()
-
-    try:
-        for number in handlers:
-            signal.signal(number, note)
-        yield received
-    finally:
-        restore()
-    if received:  # it came after the last step: its turn now
-        signal.raise_signal(received[0])

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes."""
+"""The time of each phase of a training step."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-WARM_UP = 3  # steps that are not counted: memory is allocated in them, and code chosen
-DATA_LIMIT = 0.03  # of a step: a training is to wait for its network, not for its data
+WARM_UP = 3  # steps that are not counted, since they allocate memory and select kernels
+DATA_LIMIT = 0.03  # share of a step: loading data should not limit the speed of a training
 
 
 class Profile:
-    """Time of the phases of a training's steps; `training.train` tells them to it as its `on_phase`.
+    """Time of the phases of training steps; an instance is the `on_phase` of `loop.train`.
 
-    The time between two calls belongs to the phase of the second, so the phases add up to the steps. Validation is
-    no part of a step. `steps` is how many were counted, those after the warm-up. On a GPU each call waits for the
-    device, which takes a little time and changes no result.
+    The time between two calls belongs to the phase of the second, so that the phases add up to the steps. Validation is
+    not part of a step. `steps` is the number of steps after the warm-up. On a GPU each call waits for the device, which
+    takes little time and does not change results.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -41,10 +41,10 @@ class Profile:
         return max(0, self._begun - WARM_UP)
 
     def phases(self) -> dict[str, tuple[float, float]]:
-        """Of each phase the seconds in a mean step, and the CPU cores that this process kept busy meanwhile."""
+        """For each phase, the mean seconds per step and the mean number of CPU cores in use."""
         return {name: (wall / self.steps, cpu / wall) for name, (wall, cpu) in self._total.items()}
 
 
 def _clocks() -> NDArray[np.float64]:
-    """Seconds that passed, and seconds of work of all threads of this process."""
+    """Wall-clock seconds, and CPU seconds of all threads of this process."""
     return np.array([time.perf_counter(), time.process_time()])

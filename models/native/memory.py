@@ -6,7 +6,7 @@ import math
 import weakref
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 
 import torch
@@ -17,13 +17,19 @@ from models import native
 _free: ContextVar[dict[int, list[Tensor]] | None] = ContextVar("free", default=None)  # by the number of numbers
 
 
-@contextmanager
-def reused(like: Tensor) -> Iterator[None]:
+def reused(like: Tensor) -> AbstractContextManager[None]:
     """A context in which `empty` and `add` use what is no longer needed, where no gradient is wanted.
 
-    That is where there are kernels for tensors such as `like`.
+    That is where there are kernels for tensors such as `like`. A compiler has memory of its own, and no kernels.
     """
-    before = _free.set(defaultdict(list) if not torch.is_grad_enabled() and native.ready(like) else None)
+    if torch.compiler.is_compiling():
+        return nullcontext()
+    return _keeping(defaultdict(list) if not torch.is_grad_enabled() and native.ready(like) else None)
+
+
+@contextmanager
+def _keeping(free: dict[int, list[Tensor]] | None) -> Iterator[None]:
+    before = _free.set(free)
     try:
         yield
     finally:
@@ -44,6 +50,6 @@ def empty(like: Tensor, *shape: int) -> Tensor:
 
 def add(x: Tensor, y: Tensor) -> Tensor:
     """x + y, of the same shape."""
-    if _free.get() is None or not native.ready(x, y):
+    if not native.ready(x, y) or _free.get() is None:
         return x + y
     return torch.add(x, y, out=empty(x, *x.shape))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -163,14 +162,15 @@ def windows(height: int, width: int, size: int, device: torch.device) -> tuple[T
 
     The last window of a row or column is moved back so that it ends at the border.
     """
-    stride = size - 2
-    tops = np.minimum(np.arange(0, height - 2, stride), height - size)
-    lefts = np.minimum(np.arange(0, width - 2, stride), width - size)
-    span = np.arange(size)
-    y = (tops[:, None] + span)[:, None, :, None]
-    x = (lefts[:, None] + span)[None, :, None, :]
-    index = (y * width + x).reshape(len(tops) * len(lefts), size * size)
-    count = np.bincount(index.ravel(), minlength=height * width)
-    with torch.inference_mode(False):  # the cached tensors serve training too
-        shares = torch.from_numpy(1 / count)
-        return torch.from_numpy(index).to(device), shares.to(device)
+    tops, down = _starts(height, size, device)
+    lefts, across = _starts(width, size, device)
+    span = torch.arange(size, device=device)
+    index = (tops + span)[:, None, :, None] * width + (lefts + span)[:, None]  # (windows down, across, size, size)
+    return index.reshape(-1, size**2), 1 / (down[:, None] * across).flatten().double()
+
+
+def _starts(length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where the windows along an axis begin, (windows, 1), and how many of them each position lies in, (length)."""
+    starts = torch.arange(0, length - 2, size - 2, device=device).clamp(max=length - size)[:, None]
+    position = torch.arange(length, device=device)
+    return starts, ((starts <= position) & (position < starts + size)).sum(0)

@@ -53,28 +53,28 @@ class GlobalAssociation:
             weight = weight + weights.sum(1)[..., None]
         return total / (weight + EPSILON)
 
-    @torch.no_grad()
     def top(self, count: int) -> Tensor:
         """Pixels of highest log-odds (`exp`: of smallest distance) of each superpixel: (B, M, count) long.
 
         What the log-odds need of all superpixels is taken once per pixel; then a few superpixels at a time are
         ranked over all pixels.
         """
-        batch, pixels, _ = self.tokens.shape
-        cells = self.centroids.shape[1]
-        everyone = torch.arange(pixels, device=self.tokens.device)
-        rest = self._rest() if self.form == "softmax" else None
-        step = max(1, CHUNK // (batch * pixels))
-        chosen = []
-        for begin in range(0, cells, step):
-            scores = self.logits(self.tokens, self.centroids[:, begin : begin + step])  # (B, N, m)
-            if rest is not None:
-                largest, winner, total, runner_up = rest
-                others = largest + (total - (scores - largest).exp()).log()
-                number = torch.arange(begin, begin + scores.shape[-1], device=scores.device)
-                scores = scores - torch.where(winner == number, runner_up, others)
-            chosen.append(top_pixels(scores.transpose(1, 2), everyone, count))
-        return torch.cat(chosen, dim=1)
+        with torch.no_grad():  # not as a decorator, which torch.compile cannot follow
+            batch, pixels, _ = self.tokens.shape
+            cells = self.centroids.shape[1]
+            everyone = torch.arange(pixels, device=self.tokens.device)
+            rest = self._rest() if self.form == "softmax" else None
+            step = max(1, CHUNK // (batch * pixels))
+            chosen = []
+            for begin in range(0, cells, step):
+                scores = self.logits(self.tokens, self.centroids[:, begin : begin + step])  # (B, N, m)
+                if rest is not None:
+                    largest, winner, total, runner_up = rest
+                    others = largest + (total - (scores - largest).exp()).log()
+                    number = torch.arange(begin, begin + scores.shape[-1], device=scores.device)
+                    scores = scores - torch.where(winner == number, runner_up, others)
+                chosen.append(top_pixels(scores.transpose(1, 2), everyone, count))
+            return torch.cat(chosen, dim=1)
 
     def by_pixel(self) -> Iterator[Sight]:
         """The association pixel by pixel, for who wants to look at it: a chunk at a time, K = M."""

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -68,32 +67,32 @@ def grid(height: int, width: int, size: int, device: torch.device) -> Grid:
     if min(height, width) < size:
         raise ValueError(f"an image of {height}x{width} is smaller than the superpixel size {size}")
     rows, columns = height // size, width // size
-    row_of, column_of = np.arange(height) * rows // height, np.arange(width) * columns // width
-    tops, lefts = np.searchsorted(row_of, np.arange(rows)), np.searchsorted(column_of, np.arange(columns))
-    heights, widths = np.bincount(row_of), np.bincount(column_of)
-    y, x = np.arange(heights.max()), np.arange(widths.max())
-    inside = (y < heights[:, None])[:, None, :, None] & (x < widths[:, None])[None, :, None, :]
-    place = (tops[:, None] + y)[:, None, :, None] * width + (lefts[:, None] + x)[None, :, None, :]
-    pixels = np.where(inside, place, 0).reshape(rows * columns, -1)  # (rows, columns, h, w) -> (M, P)
+    (tops, heights), (lefts, widths) = _cut(height, rows, device), _cut(width, columns, device)
+    y = torch.arange(-(-height // rows), device=device)[:, None]  # within the highest cell
+    x = torch.arange(-(-width // columns), device=device)  # and the widest
+    inside = (y < heights[:, None, None, None]) & (x < widths[:, None, None])  # (rows, columns, h, w)
+    place = (tops[:, None, None, None] + y) * width + (lefts[:, None, None] + x)
+    pixels = torch.where(inside, place, 0).reshape(rows * columns, -1)  # (M, P)
 
-    step = np.arange(-1, 2)
-    row = np.arange(rows)[:, None, None, None] + step[:, None]
-    column = np.arange(columns)[None, :, None, None] + step
-    exists = ((row >= 0) & (row < rows)) & ((column >= 0) & (column < columns))
-    here = (np.arange(rows)[:, None] * columns + np.arange(columns))[:, :, None, None]
-    neighbours = np.where(exists, row * columns + column, here)
+    step = torch.arange(-1, 2, device=device)
+    row = torch.arange(rows, device=device)[:, None, None, None] + step[:, None]
+    column = torch.arange(columns, device=device)[:, None, None] + step
+    exists = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)  # (rows, columns, 3, 3)
+    here = torch.arange(rows * columns, device=device).view(rows, columns, 1, 1)
+    neighbours = torch.where(exists, row * columns + column, here)
+    return Grid(
+        height, width, rows, columns,
+        pixels,
+        inside.reshape(pixels.shape) if height % rows or width % columns else None,
+        neighbours.reshape(-1, 9),
+        exists.reshape(-1, 9),
+    )  # fmt: skip
 
-    def tensor(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
-    with torch.inference_mode(False):  # the cached tensors serve training too
-        return Grid(
-            height, width, rows, columns,
-            tensor(pixels),
-            None if inside.all() else tensor(inside.reshape(pixels.shape)),
-            tensor(neighbours.reshape(-1, 9)),
-            tensor(exists.reshape(-1, 9)),
-        )  # fmt: skip
+def _cut(length: int, cells: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Starts and lengths, (cells) each, of the cells along an axis."""
+    bounds = (torch.arange(cells + 1, device=device) * length + cells - 1) // cells
+    return bounds[:-1], bounds.diff()
 
 
 class Sight(NamedTuple):
@@ -110,7 +109,7 @@ class Association:
 
     grid: Grid
     weights: Tensor  # (B, M, 9, P): pixel p of cell m to neighbour j of that cell; 0 where there is none
-    scores: Tensor  # (B, M, 9, P): the order in which pixels are selected; -inf where there is none
+    scores: Tensor  # (B, M, 9, P): the order in which pixels are selected, without gradient; -inf where there is none
 
     def mean(self, tokens: Tensor) -> Tensor:
         """Weighted mean of the pixels of each superpixel (Eq. 4): (B, N, C) -> (B, M, C)."""
@@ -119,7 +118,6 @@ class Association:
         total, weight = _sum(self.grid, self.weights.to(tokens.dtype), self.grid.gather(tokens))
         return total / (weight + EPSILON)
 
-    @torch.no_grad()
     def top(self, count: int) -> Tensor:
         """Pixels of highest score of each superpixel: (B, M, count) long, in rising pixel order.
 

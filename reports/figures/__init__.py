@@ -1,12 +1,12 @@
 """Figures of a report: drawn for a page or for the columns of a paper, saved as PDF, PNG and SVG."""
 
-from reports.figures.blocks import depth
-from reports.figures.growth import speed
-from reports.figures.images import differences
-from reports.figures.losses import training
-from reports.figures.modules import breakdown
-from reports.figures.networks import trade_off
-from reports.figures.style import COLUMN, FORMATS, LINE, PAGE, Draw, Size, files, inline, save
+from reports.figures.breakdown import breakdown
+from reports.figures.depth import depth
+from reports.figures.differences import differences
+from reports.figures.growth import growth
+from reports.figures.style import COLUMN, FORMATS, LINE, PAGE, Draw, FigureSize, files, inline, save
+from reports.figures.trade_off import trade_off
+from reports.figures.training import training
 
 __all__ = [
     "COLUMN",
@@ -14,14 +14,14 @@ __all__ = [
     "LINE",
     "PAGE",
     "Draw",
-    "Size",
+    "FigureSize",
     "breakdown",
     "depth",
     "differences",
     "files",
+    "growth",
     "inline",
     "save",
-    "speed",
     "trade_off",
     "training",
 ]

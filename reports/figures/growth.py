@@ -12,20 +12,20 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from reports.figures.style import PAGE, Size, line, plain
-from reports.labels import column
+from reports.figures.style import PAGE, FigureSize, line, literal
+from reports.labels import label_column
 from reports.speed import Speed, exponent
 
-QUANTITIES = {"median_s": ("time", "ms", 1e-3), "memory_bytes": ("peak memory", "MiB", 2**20)}
+DRAWN = {"median_s": ("time", "ms", 1e-3), "memory_bytes": ("peak memory", "MiB", 2**20)}
 
 
-def speed(measured: Speed, size: Size = PAGE) -> Figure:
+def growth(measured: Speed, size: FigureSize = PAGE) -> Figure:
     """Median time, and peak memory where it was measured at several sizes, over the pixels of the LR image.
 
-    At the end of its line stands a network's name with p of time ~ pixels^p.
+    Each line is labelled with the network's name and p in time ~ pixels^p.
     """
     networks = {str(name): rows for name, rows in measured.rows.groupby("network", sort=False)}
-    shown = [key for key in QUANTITIES if key == "median_s" or _sizes(networks, key) > 1]
+    shown = [key for key in DRAWN if key == "median_s" or _sizes(networks, key) > 1]
     rows, columns = (len(shown), 1) if size.narrow else (1, len(shown))
     with size.context():
         tall = max(3.4, len(networks) * 0.16) * max(size.marks, 0.75)
@@ -45,9 +45,9 @@ def _sizes(networks: dict[str, pd.DataFrame], key: str) -> int:
     return max((rows.pixels[rows[key].notna()].nunique() for rows in networks.values()), default=0)
 
 
-def _draw(ax: Axes, networks: dict[str, pd.DataFrame], key: str, size: Size) -> list[Annotation]:
+def _draw(ax: Axes, networks: dict[str, pd.DataFrame], key: str, size: FigureSize) -> list[Annotation]:
     """The lines; returns the names beside their ends, in colours of the lines they belong to."""
-    name, unit, si = QUANTITIES[key]
+    name, unit, si = DRAWN[key]
     ax.set(xscale="log", yscale="log", ylabel=f"{name} ({unit})")
     names = []
     for index, (label, rows) in enumerate(networks.items()):
@@ -61,7 +61,7 @@ def _draw(ax: Axes, networks: dict[str, pd.DataFrame], key: str, size: Size) -> 
         end = known.pixels.iloc[-1], known[key].iloc[-1] / si
         names.append(
             ax.annotate(
-                plain(text), end, (24 * size.marks, 0), textcoords="offset points", va="center",
+                literal(text), end, (24 * size.marks, 0), textcoords="offset points", va="center",
                 fontsize=8 if size is PAGE else size.letters["xtick.labelsize"],
             )
         )  # fmt: skip
@@ -73,13 +73,13 @@ def _draw(ax: Axes, networks: dict[str, pd.DataFrame], key: str, size: Size) -> 
     return names
 
 
-def _part(ax: Axes, names: list[Annotation], size: Size) -> None:
+def _part(ax: Axes, names: list[Annotation], size: FigureSize) -> None:
     """Move names up and down until none covers another, and lead a line from each to its own."""
     figure = ax.figure
     ends = [ax.transData.transform(text.xy) / figure.dpi for text in names]  # in inches, as all below
     box = ax.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
     gap = 1.15 * max((float(text.get_fontsize()) for text in names), default=0) / 72
-    heights = column([y for _, y in ends], gap, box.y0 + gap / 2, box.y1 - gap / 2)
+    heights = label_column([y for _, y in ends], gap, box.y0 + gap / 2, box.y1 - gap / 2)
     for (x, y), height, text, own in zip(ends, heights, names, ax.lines[: len(names)], strict=True):
         text.set_position((24 * size.marks, 72 * (height - y)))
         near, far = (x + points * size.marks / 72 for points in (4, 22))

@@ -1,6 +1,6 @@
 """What all figures share: their sizes, how lines and marks differ, and their files.
 
-Sizes and letters of printed figures are tueplots'. Nothing is told by colour alone: marks and dashes differ too. The
+Sizes and fonts of printed figures are those of tueplots. Lines differ in marks and dashes as well as in colour. The
 same numbers give the same bytes.
 """
 
@@ -40,9 +40,9 @@ METADATA: Mapping[str, dict[str, None]] = {
 }
 
 
-class Size(NamedTuple):
-    """Where a figure stands: its width in inches, the letters there and how wide they are (in their size) on average,
-    and how large marks are beside the page's."""
+class FigureSize(NamedTuple):
+    """The format of a figure: its width in inches, its fonts and the mean width of a letter relative to the font size,
+    and the size of marks relative to that on the page."""
 
     width: float
     letters: Mapping[str, Any]
@@ -60,16 +60,16 @@ class Size(NamedTuple):
         return matplotlib.rc_context(settings)
 
 
-def _printed(figure: Mapping[str, Any], letters: Mapping[str, Any]) -> Size:
+def _printed(figure: Mapping[str, Any], letters: Mapping[str, Any]) -> FigureSize:
     # STIX are Times-like, as these conferences' texts are, and come with matplotlib
     times = {"font.family": "STIXGeneral", "mathtext.fontset": "stix", "savefig.pad_inches": 0.015}
-    return Size(figure["figure.figsize"][0], {**letters, **times}, 0.45, 0.7)
+    return FigureSize(figure["figure.figsize"][0], {**letters, **times}, 0.45, 0.7)
 
 
-PAGE = Size(7, {"font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8.5})
+PAGE = FigureSize(7, {"font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8.5})
 COLUMN = _printed(figsizes.cvpr2024_half(), fontsizes.cvpr2024())  # of two: CVPR, ICCV
 LINE = _printed(figsizes.eccv2024(), fontsizes.eccv2024())  # of one: ECCV (llncs)
-Draw = Callable[[Size], Figure]
+Draw = Callable[[FigureSize], Figure]
 
 
 def line(index: int) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def files(name: str, draw: Draw, wide: bool = False) -> dict[str, bytes]:
     return {**found, f"{name}-wide.pdf": save(draw(LINE), "pdf", LINE)} if wide else found
 
 
-def save(figure: Figure, file_format: str, size: Size = PAGE) -> bytes:
+def save(figure: Figure, file_format: str, size: FigureSize = PAGE) -> bytes:
     """The figure as a file: pdf, png, or svg without a background. `size` is the one that it was drawn for."""
     buffer = io.BytesIO()
     with size.context():
@@ -122,7 +122,7 @@ def inline(svg: bytes, name: str, description: str) -> Markup:
     return Markup('<svg role="{}" aria-label="{}"').format(role, description) + Markup(text.removeprefix("<svg"))
 
 
-def legend(figure: Figure, size: Size, handles: Iterable[Any], labels: Iterable[str]) -> None:
+def legend(figure: Figure, size: FigureSize, handles: Iterable[Any], labels: Iterable[str]) -> None:
     """A legend above everything, in as many columns as the longest label leaves room for."""
     names = list(labels)
     if not names:
@@ -134,6 +134,6 @@ def legend(figure: Figure, size: Size, handles: Iterable[Any], labels: Iterable[
     figure.legend(list(handles), names, loc="outside upper center", ncols=columns)
 
 
-def plain(text: str) -> str:
-    """Without this, matplotlib reads what stands between two dollar signs as mathematics."""
+def literal(text: str) -> str:
+    """Text in which matplotlib does not interpret dollar signs as delimiters of mathematics."""
     return text.replace("$", r"\$")

@@ -1,4 +1,4 @@
-// What the page can do beyond being read: without this script everything is there and visible.
+// Interaction with the page. Without this script, all content is visible.
 "use strict";
 
 // Colours: the reader's choice holds while the page is open.
@@ -140,7 +140,7 @@
   }
 }
 
-// Points of a figure say their name, to a pointer and to the keyboard: one stop for Tab, arrows from point to point.
+// Points of a figure show their names on hover and on keyboard focus: Tab stops once, arrows move between points.
 {
   const tip = document.createElement("div");
   tip.className = "tip";

@@ -149,11 +149,19 @@ def test_a_number_with_an_exponent_needs_no_point(tmp_path: Path, text: str, val
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("seeds", [0, 1, 0], r"seeds: 0 stands twice \(found \[0, 1, 0\]\)"),
-        ("evaluation.datasets", ["Set5", "Set14", "Set5"], "evaluation.datasets: 'Set5' stands twice"),
-        ("evaluation.datasets", ["mine/photos", "mine/photos/"], "'mine/photos': another set is called 'photos' too"),
-        ("evaluation.datasets", ["mine/photos", "yours/photos"], "'mine/photos': another set is called 'photos' too"),
-        ("evaluation.conventions", ["rcan", "y8", "rcan"], "evaluation.conventions: 'rcan' stands twice"),
+        ("seeds", [0, 1, 0], r"seeds: duplicate 0 \(found \[0, 1, 0\]\)"),
+        ("evaluation.datasets", ["Set5", "Set14", "Set5"], "evaluation.datasets: duplicate 'Set5'"),
+        (
+            "evaluation.datasets",
+            ["mine/photos", "mine/photos/"],
+            "'mine/photos': another set has the same name",
+        ),
+        (
+            "evaluation.datasets",
+            ["mine/photos", "yours/photos"],
+            "'mine/photos': another set has the same name",
+        ),
+        ("evaluation.conventions", ["rcan", "y8", "rcan"], "evaluation.conventions: duplicate 'rcan'"),
     ],
 )
 def test_what_counts_once_is_named_once(
@@ -182,14 +190,14 @@ def test_a_files_name_may_name_a_folder(tmp_path: Path, noun: str, stem: str) ->
     if stem in PLAIN:
         load(str(path))
         return
-    with pytest.raises(ablations.AblationError, match=f"the {noun} is called .* expected at most 64 letters"):
+    with pytest.raises(ablations.AblationError, match=r"its name .* is used for folders, expected at most 64 letters"):
         load(str(path))
 
 
 def test_files_that_are_no_definitions(tmp_path: Path) -> None:
     for content, words in [
         ("a: [1", "not valid YAML"),
-        ("title: x\ntitle: y\n", "the key 'title' stands twice"),
+        ("title: x\ntitle: y\n", "duplicate key 'title'"),
         ("!!python/object/apply:os.system ['touch executed']", "not valid YAML"),
         ("- 1\n", "valid dictionary"),
         ("\x00", "not valid YAML"),
@@ -218,10 +226,16 @@ def test_experiments_must_be_consistent(tmp_path: Path) -> None:
         ({"x": "channels"}, "variant 'depth-10' gives no number for 'channels'"),
         ({"variants": {**content["variants"], "../../etc": {"label": "x", "model": "spin"}}}, "pattern"),
         ({"scales": [5]}, "scales.0"),
-        ({"scales": [4, 2, 4]}, r"scales: 4 stands twice \(found \[4, 2, 4\]\)"),
-        ({"datasets": ["Set5", "Set5"]}, "datasets: 'Set5' stands twice"),
-        ({"variants": {**content["variants"], "bicubic": content["variants"]["full"]}}, "variant 'bicubic': the base"),
+        ({"scales": [4, 2, 4]}, r"scales: duplicate 4 \(found \[4, 2, 4\]\)"),
+        ({"datasets": ["Set5", "Set5"]}, "datasets: duplicate 'Set5'"),
+        (
+            {"variants": {**content["variants"], "bicubic": content["variants"]["full"]}},
+            "variant 'bicubic': this is the id",
+        ),
         ({"variants": {"full": {"label": "x"}}}, "needs `status`"),
+        ({"breakdown": ["ful"]}, r"breakdown: unknown variant 'ful'; did you mean 'full'\?"),
+        ({"tradeoff": {"dataset": "Set5", "scale": 4}}, "tradeoff: belongs to a table; this experiment is a curve"),
+        ({"kind": "table", "tradeoff": {"dataset": "Set5", "scale": 2}}, "tradeoff: Set5 at x2 is not in the exper"),
         (
             {"variants": {"full": {"label": "x", "model": "spin", "weights": "published", "config": {"blocks": 8}}}},
             "empty",
@@ -240,19 +254,19 @@ CLAIM = {"text": "Full is better.", "source": "Table 2", "check": "better", "var
     [
         ({"variants": ["ful"]}, r"mine.yaml: claim 'mine': unknown variant 'ful'; did you mean 'full'\? known: full"),
         ({"others": ["svg"]}, r"claim 'mine': unknown variant 'svg'; did you mean 'svq'\?"),
-        ({"others": ["svq", "full"]}, r"claim 'mine': 'full' is one of its variants and one of its others"),
+        ({"others": ["svq", "full"]}, r"claim 'mine': 'full' is listed both in variants and in others"),
         ({"datasets": ["BSD100"]}, r"claim 'mine': unknown dataset 'BSD100'; did you mean 'BSDS100'\?"),
         ({"scales": [2]}, r"claim 'mine': unknown scale '2'; known: 4"),
         ({"scales": [5]}, r"mine.yaml: claims.mine.scales.0: .*2, 3 or 4 \(found 5\)"),
         ({"metrics": ["pnsr"]}, r"mine.yaml: claims.mine.metrics.0: .*'psnr' or 'ssim' \(found 'pnsr'\)"),
         ({"places": 0}, r"claims.mine.places: .*greater than 0 \(found 0\)"),
-        ({"places": 2}, r"claim 'mine': places: 2 says nothing among 1 others"),
+        ({"places": 2}, r"claim 'mine': places: 2 always holds with 1 others"),
         ({"check": "beter"}, r"claims.mine.check: unknown check 'beter'; did you mean 'better'\? known: better"),
         ({"check": None}, r"claims.mine.check: unknown check 'None'; known: better, smaller"),
         ({"check": "smaller"}, r"the key 'claims.mine.cost' is missing"),
         ({"check": "smaller", "cost": "weight"}, r"claims.mine.cost: .*'parameters' or 'macs' \(found 'weight'\)"),
-        ({"others": ["svq", "svq"]}, r"claims.mine.others: 'svq' stands twice"),
-        ({"metrics": ["psnr", "psnr"]}, r"claims.mine.metrics: 'psnr' stands twice"),
+        ({"others": ["svq", "svq"]}, r"claims.mine.others: duplicate 'svq'"),
+        ({"metrics": ["psnr", "psnr"]}, r"claims.mine.metrics: duplicate 'psnr'"),
         ({"rivals": ["svq"]}, r"unknown key 'claims.mine.rivals'; .*known: .*others"),
         ({"other": ["svq"]}, r"unknown key 'claims.mine.other'; did you mean 'others'\?"),
         ({"text": ...}, r"the key 'claims.mine.text' is missing"),
@@ -274,14 +288,18 @@ def test_mistakes_in_claims_are_explained_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_claim_needs_somebody_to_compare_with(tmp_path: Path) -> None:
+def test_a_claim_needs_another_variant_to_compare_with(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     for name, claim, words in (
-        ("table2", {"check": "smaller", "cost": "parameters", "variants": ["full"]}, "no others to compare with"),
+        (
+            "table2",
+            {"check": "smaller", "cost": "parameters", "variants": ["full"]},
+            "no other variants to compare",
+        ),
         ("fig7", {"check": "peak", "at": "full"}, "more than one variant"),
     ):
         content = yaml.safe_load((ablations.FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-        content["variants"] = {"full": content["variants"]["full"]}
+        content |= {"variants": {"full": content["variants"]["full"]}, "breakdown": []}
         content["claims"] = {"mine": {"text": "Full is best.", "source": "Table 2", **claim}}
         path.write_text(yaml.safe_dump(content), encoding="utf-8")
         with pytest.raises(ablations.AblationError, match=f"claim 'mine': .*{words}"):

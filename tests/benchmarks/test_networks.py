@@ -48,7 +48,7 @@ def test_every_scale_fits_these_and_one_is_right(tmp_path: Path, model: str, kin
     weights = run_of(tmp_path / "run", model, 3) if kind == "run" else file_of(tmp_path / "a.safetensors", model, 3)
     same(Network(model, 2, weights=Local(descriptions.file_of(weights))), state(model, 3))  # as said: all tensors fit
     assert of_weights(weights).scale == of_weights(weights, model=model, scale=3).scale == 3
-    with pytest.raises(NetworkError, match=r"asked for x2, but .*(run\.yaml|a\.safetensors) says x3"):
+    with pytest.raises(NetworkError, match=r"requested x2, but .*(run\.yaml|a\.safetensors) says x3"):
         of_weights(weights, model=model, scale=2)
 
 
@@ -69,8 +69,8 @@ def test_a_file_that_says_nothing_is_what_the_user_says(tmp_path: Path, suffix: 
         torch.save(tensors, file)
     else:
         safetensors.torch.save_file(tensors, file, {"fingerprint": "f" * 64})  # as older versions wrote it
-    assert networks.describe(file) is None
-    with pytest.raises(NetworkError, match=rf"other\.{suffix}: does not say of which network it is"):
+    assert networks.description_of(file) is None
+    with pytest.raises(NetworkError, match=rf"other\.{suffix}: does not name its network"):
         of_weights(file)
     network = of_weights(file, model="spin", scale=2, config=PARALLEL)
     same(network, tensors)
@@ -83,12 +83,12 @@ def test_a_file_that_says_nothing_is_what_the_user_says(tmp_path: Path, suffix: 
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"model": "imdn"}, r"run: asked for imdn, but .*run\.yaml says spin \(variant mine\)"),
-        ({"model": "spin", "scale": 2}, r"run: asked for x2, but .*run\.yaml says x3"),
-        ({"config": {"blocks": 2}}, r"run: asked for blocks 2, but .*run\.yaml says blocks 1"),
+        ({"model": "imdn"}, r"run: requested imdn, but .*run\.yaml says spin \(variant mine\)"),
+        ({"model": "spin", "scale": 2}, r"run: requested x2, but .*run\.yaml says x3"),
+        ({"config": {"blocks": 2}}, r"run: requested blocks 2, but .*run\.yaml says blocks 1"),
         (
             {"config": models.configuration("spin", blocks=1, spca=False)},
-            "asked for spca False, arrangement sequential, but .* says spca True, arrangement parallel",
+            "requested spca False, arrangement sequential, but .* says spca True, arrangement parallel",
         ),
         ({"config": {"bloks": 1}}, "spin has no configuration 'bloks'; did you mean 'blocks'"),
     ],
@@ -116,9 +116,7 @@ def test_what_agrees_with_a_run_changes_nothing(tmp_path: Path, said: dict[str, 
 def test_another_network_s_weights_in_the_folder_of_a_run(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", "carn", 4)
     file_of(run / "weights.safetensors", "carn", 2)
-    with pytest.raises(
-        NetworkError, match=r"weights.safetensors: by its own account .* of x2, but .*run\.yaml says x4"
-    ):
+    with pytest.raises(NetworkError, match=r"weights\.safetensors: its own metadata say x2, but .*run\.yaml says x4"):
         of_weights(run)
     file_of(run / "other.safetensors", "carn", 2)  # what lies there besides is not described by run.yaml
     assert of_weights(run / "other.safetensors").scale == 2
@@ -128,7 +126,7 @@ def test_another_network_s_weights_in_the_folder_of_a_run(tmp_path: Path) -> Non
 def test_damaged_metadata_are_one_line(tmp_path: Path, said: str) -> None:
     file = tmp_path / "a.safetensors"
     safetensors.torch.save_file(state("srcnn", 4), file, {ENTRY: said})
-    with pytest.raises(NetworkError, match=r"^.*a\.safetensors: its metadata do not say what it is of \(.*\)$"):
+    with pytest.raises(NetworkError, match=r"^.*a\.safetensors: its metadata do not describe a network \(.*\)$"):
         of_weights(file, model="srcnn")
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
@@ -161,7 +159,7 @@ def test_runs_without_weights_of_their_own(tmp_path: Path, mirror_folder: Path) 
     (tmp_path / "bicubic" / "run.yaml").write_text(yaml.safe_dump({"source": "baseline", "stages": stages}))
     network = of_weights(tmp_path / "bicubic")
     assert np.array_equal(network.upscaler(CPU)(lr_image()), bicubic_upscale(3)(lr_image()))
-    with pytest.raises(NetworkError, match=r"asked for spin, but .*run\.yaml says bicubic"):
+    with pytest.raises(NetworkError, match=r"requested spin, but .*run\.yaml says bicubic"):
         of_weights(tmp_path / "bicubic", model="spin")
     with pytest.raises(NetworkError, match="bicubic: interpolation, expected a network"):
         network.module()
@@ -172,7 +170,7 @@ def test_runs_without_weights_of_their_own(tmp_path: Path, mirror_folder: Path) 
     [
         (("espcn", 4), "espcn x4: no published checkpoint is registered"),
         (("imdn", 4), r"imdn x4: its checkpoint is not in the mirror \(IMDN_x4.pth\)"),
-        (("spin", 4, {"blocks": 2}), "spin x4: asked for blocks 2, but its published checkpoint says blocks 8"),
+        (("spin", 4, {"blocks": 2}), "spin x4: requested blocks 2, but its published checkpoint says blocks 8"),
         (("spim", 4), "unknown network 'spim'"),
     ],
 )

@@ -13,10 +13,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 import ablations
 import results
 from reports.render import render
-from results import targets
 from tests.page.pictures import store_pictures
 from tests.reports.conftest import Store, storing
-from tests.targets import sample
 
 EXPERIMENTS = ["table1", "table2", "fig7"]
 PROTOCOLS = ["published", "cpu"]  # checkpoints of others; networks trained here, over three seeds
@@ -29,11 +27,9 @@ def reports_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("results")
     store_all(storing(root))
     store_pictures(root)
-    targets.store(sample(), root)
-    folder = tmp_path_factory.mktemp("reports", numbered=False)
     for protocol in PROTOCOLS:
-        render(EXPERIMENTS, protocol, root, folder / protocol)
-    return folder
+        render(EXPERIMENTS, protocol, root)
+    return root / "report"
 
 
 def store_all(store: Store) -> None:

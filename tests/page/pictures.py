@@ -17,7 +17,7 @@ def store_pictures(root: Path) -> None:
     """A comparison of three networks, the superpixels of two blocks, and the attribution maps of two networks."""
     for kind, facts in (("comparison", comparison()), ("superpixels", superpixels()), ("attribution", attribution())):
         files = dict.fromkeys(text for text in _texts(facts) if text.endswith(".png"))
-        pictures.store(f"{kind}-1", kind, facts, {file: _pixels(seed) for seed, file in enumerate(files)}, root)
+        pictures.store_picture(f"{kind}-1", kind, facts, {file: _pixels(seed) for seed, file in enumerate(files)}, root)
 
 
 def comparison() -> dict[str, Any]:

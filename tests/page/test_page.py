@@ -112,7 +112,7 @@ def test_colours_follow_the_system_until_the_reader_chooses(visit: Visit, scheme
 
 def test_a_network_of_fig_1_is_named_to_pointer_and_keyboard(visit: Visit) -> None:
     page = visit()
-    points = page.locator("figure svg g[id^='fig1-point-']")
+    points = page.locator("figure svg g[id^='tradeoff-table1-point-']")
     tip = page.locator(".tip")
     names = [point.get_attribute("aria-label") or "" for point in points.all()]
     assert {name.split(",")[0] for name in names} >= {"SPIN", "IMDN", "SwinIR-light"}
@@ -123,7 +123,7 @@ def test_a_network_of_fig_1_is_named_to_pointer_and_keyboard(visit: Visit) -> No
     expect(tip).to_contain_text(names[3])  # and of what lies over it
     page.keyboard.press("Escape")
     expect(tip).to_be_hidden()
-    stops = page.locator("figure svg g[id^='fig1-point-'][tabindex='0']")
+    stops = page.locator("figure svg g[id^='tradeoff-table1-point-'][tabindex='0']")
     expect(stops).to_have_count(1)
     stops.focus()
     first = tip.inner_text()
@@ -164,8 +164,8 @@ def test_the_slider_divides_two_crops_by_pointer_and_keyboard(visit: Visit) -> N
 def test_claims_are_told_at_the_top_and_one_click_away(visit: Visit) -> None:
     page = visit("cpu")
     summary = page.get_by_role("region", name="Measured under protocol cpu")
-    expect(summary).to_contain_text("claims hold in the published numbers")
-    summary.get_by_role("link", name="Every claim, and what decides it").click()
+    expect(summary).to_contain_text("claims are supported by the published numbers")
+    summary.get_by_role("link", name="All claims and their evidence").click()
     expect(page.get_by_role("heading", name="Claims of the paper")).to_be_in_viewport()
     assert {"✓ supported", "✗ contradicted", "? undecided"} >= {
         verdict.split("\n")[0] for verdict in page.locator("td.verdict").all_inner_texts()

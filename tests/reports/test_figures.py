@@ -19,13 +19,13 @@ from matplotlib.text import Text
 import results
 from reports import figures, study
 from reports import speed as speeds
-from reports.differences import Differences, Panel
-from reports.figures.blocks import over_seeds
-from reports.figures.modules import HATCHES
-from reports.figures.networks import FRONTS, MARKS
-from reports.figures.style import COLUMN, INK, LINE, PAGE, Size, line, plain
+from reports.differences import ImageDifferences, VariantDifferences
+from reports.figures.breakdown import HATCHES
+from reports.figures.depth import interval_over_seeds
+from reports.figures.style import COLUMN, INK, LINE, PAGE, FigureSize, line, literal
+from reports.figures.trade_off import FRONTS, MARKS
 from reports.study import Curve
-from reports.tradeoff import Cost, Point, TradeOff
+from reports.tradeoff import CostName, Point, TradeOff
 from tests.reports.speeds import NETWORKS, speed_rows
 
 Store = Callable[..., results.Run]
@@ -54,12 +54,13 @@ def training(networks: int = 13, validated: bool = True) -> dict[str, list[pd.Da
     return found
 
 
-def paired(count: int = 5) -> Differences:
+def paired(count: int = 5) -> ImageDifferences:
     random = np.random.default_rng(0)
     panels = {
-        f"variant {index}": Panel(random.normal(-0.1, 0.2, 100).tolist(), (-0.15, -0.05)) for index in range(count)
+        f"variant {index}": VariantDifferences(random.normal(-0.1, 0.2, 100).tolist(), (-0.15, -0.05))
+        for index in range(count)
     }
-    return Differences("Full", "BSDS100", 4, "psnr", panels)
+    return ImageDifferences("Full", "BSDS100", 4, "psnr", panels)
 
 
 def parts() -> dict[str, dict[str, int]]:
@@ -79,7 +80,7 @@ def parts() -> dict[str, dict[str, int]]:
 @pytest.fixture
 def speed(tmp_path: Path) -> speeds.Speed:
     speed_rows().to_csv(tmp_path / "speed.csv", index=False)
-    (found,) = speeds.load(tmp_path)
+    (found,) = speeds.load_speed(tmp_path)
     return found
 
 
@@ -101,13 +102,13 @@ def networks(store: Store, tmp_path: Path) -> study.Study:
                 images={"Set5": 2}, weights=True,
             )  # fmt: skip
     store("full", "paper", psnr=32.4, datasets=SET5, images={"Set5": 2})
-    return study.load("table1", "published", tmp_path)
+    return study.load_study("table1", "published", tmp_path)
 
 
 class Texts(dict[str, tuple[float, float, float, float]]):
     """The boxes of all texts as they are drawn, in points, by text and position."""
 
-    def __init__(self, figure: Figure, size: Size) -> None:
+    def __init__(self, figure: Figure, size: FigureSize) -> None:
         super().__init__()
         draw = Text.draw
 
@@ -124,7 +125,7 @@ class Texts(dict[str, tuple[float, float, float, float]]):
             figure.draw_without_rendering()
 
 
-def assert_legible(figure: Figure, size: Size) -> None:
+def assert_legible(figure: Figure, size: FigureSize) -> None:
     """No text covers another by more than half a point, nor leaves the figure."""
     boxes = Texts(figure, size)
     assert len(boxes) > 5
@@ -158,7 +159,7 @@ def test_names_of_networks_cover_neither_each_other_nor_a_mark(networks: study.S
         figure = figures.trade_off(found, size)
         assert_legible(figure, size)
         (ax,) = figure.axes
-        labels = {plain(point.label) for point in found.points}
+        labels = {literal(point.label) for point in found.points}
         boxes = [Text.get_window_extent(text) for text in ax.texts if text.get_text() in labels]
         assert len(boxes) == len(labels)
         for point in found.points:
@@ -168,7 +169,7 @@ def test_names_of_networks_cover_neither_each_other_nor_a_mark(networks: study.S
 
 @pytest.mark.parametrize("name", SIZES)
 def test_names_at_the_ends_of_lines_stand_apart_in_their_order(speed: speeds.Speed, name: str) -> None:
-    figure = figures.speed(speed, SIZES[name])
+    figure = figures.growth(speed, SIZES[name])
     assert_legible(figure, SIZES[name])
     assert len(figure.axes) == 2
     for ax in figure.axes:
@@ -204,7 +205,7 @@ def test_printed_figures_have_the_width_of_a_column_and_embedded_fonts() -> None
         assert b"/Subtype /Image" not in files[name]
 
 
-def picture(x: Cost = "params", **changes: Any) -> TradeOff:
+def picture(x: CostName = "params", **changes: Any) -> TradeOff:
     """Three networks, one of them published and measured; the last to come is the cheapest."""
     points = [
         Point("IMDN", "published", 715_000, 32.21),
@@ -252,7 +253,7 @@ def test_costs_that_differ_much_stand_on_a_logarithmic_axis() -> None:
         ("memory", 700 * 2**20, "peak memory (MiB)", "peak memory 700.0 MiB"),
     ],
 )
-def test_labels_and_titles_name_quantity_and_unit(x: Cost, cost: float, label: str, title: str) -> None:
+def test_labels_and_titles_name_quantity_and_unit(x: CostName, cost: float, label: str, title: str) -> None:
     figure = figures.trade_off(picture(x, y="ssim", points=[Point("IMDN", "measured", cost, 0.7)]))
     assert figure.axes[0].get_xlabel() == label
     assert figure.axes[0].get_ylabel() == "SSIM on Set5, ×4"
@@ -261,7 +262,7 @@ def test_labels_and_titles_name_quantity_and_unit(x: Cost, cost: float, label: s
 
 def test_the_interval_over_seeds_is_students() -> None:
     measured = pd.DataFrame({"x": [4, 4, 4, 5], "psnr": [31.0, 31.2, 31.4, 30.0]})
-    found = over_seeds(measured, "psnr")
+    found = interval_over_seeds(measured, "psnr")
     assert found["mean"].tolist() == pytest.approx([31.2, 30])
     assert found.half[4] == pytest.approx(4.302653 * 0.2 / math.sqrt(3), rel=1e-6)  # t(0.975, 2) of the tables
     assert math.isnan(found.half[5])
@@ -295,8 +296,8 @@ def test_validation_is_drawn_where_there_is_one() -> None:
 
 
 def test_differences_are_sorted_and_counted() -> None:
-    panels = {"SVQ": Panel([0.3, -0.1, 0.1, 0.1], (-0.02, 0.2)), "Patch": Panel([-1.0])}
-    first, second = figures.differences(Differences("Full", "Set5", 4, "psnr", panels)).axes
+    panels = {"SVQ": VariantDifferences([0.3, -0.1, 0.1, 0.1], (-0.02, 0.2)), "Patch": VariantDifferences([-1.0])}
+    first, second = figures.differences(ImageDifferences("Full", "Set5", 4, "psnr", panels)).axes
     assert first.get_title(loc="left") == "SVQ: 3 of 4 better\nmean +0.100 [−0.020, 0.200]"
     assert second.get_title(loc="left") == "Patch: 0 of 1 better\nmean −1.000"
     drawn = next(each for each in first.lines if each.get_marker() == "o")
@@ -317,8 +318,8 @@ def test_memory_at_one_size_does_not_grow(tmp_path: Path) -> None:
     rows = speed_rows(["spin"])
     rows.loc[rows.lr_height != 64, "memory_bytes"] = math.nan
     rows.to_csv(tmp_path / "speed.csv", index=False)
-    (found,) = speeds.load(tmp_path)
-    assert len(figures.speed(found).axes) == 1
+    (found,) = speeds.load_speed(tmp_path)
+    assert len(figures.growth(found).axes) == 1
 
 
 def test_labels_are_not_mathematics() -> None:

@@ -81,7 +81,7 @@ def write(name: str, protocol: str, root: Path) -> Path:
     template = latex.environment(Path(latex.__file__).parent / "templates").get_template("table.tex")
     path = root / f"{name}.tex"
     plan = ablations.load_protocol(protocol)
-    path.write_text(template.render(study=study.load(name, protocol, root), plan=plan, protocol=protocol))
+    path.write_text(template.render(study=study.load_study(name, protocol, root), plan=plan, protocol=protocol))
     return path
 
 

@@ -59,7 +59,7 @@ def shown(source: str) -> Text:
 def write(name: str, protocol: str, root: Path) -> str:
     """The Markdown of an experiment's stored runs."""
     template = markdown.environment(Path(markdown.__file__).parent / "templates").get_template("table.md")
-    one = study.load(name, protocol, root)
+    one = study.load_study(name, protocol, root)
     return template.render(study=one, plan=ablations.load_protocol(protocol), protocol=protocol)
 
 
@@ -159,27 +159,27 @@ def departing(store: Store, tmp_path: Path) -> list[str]:
     store("full", "mine", psnr=29.0, datasets={"Set5": ["a"]}, images={"Set5": 2})
     return [
         "Self-ensemble: mean over the 8 symmetries of the square.",
-        "LR is cropped to even height and width, as its authors did.",
+        "LR is cropped to even height and width, as by its authors.",
         "Whole images are measured and counted; its authors run overlapping quadrants, so attend to and count less.",
         "More than 0.01 dB from the published value: Y rounded to 8 bit.",
         "More than 0.01 dB from the published value: unknown.",
         "Not measured: no published checkpoint is registered.",
-        f"Trained here by protocol warm; not ranked. {' '.join(ablations.load_protocol('quick').summary.split())} "
-        "Warm start: its training began from its own weights at ×2.",
-        "† A part of a set is not ranked against the full set and not compared with the paper.",
+        f"Trained here under protocol warm; not ranked. {' '.join(ablations.load_protocol('quick').summary.split())} "
+        "Warm start: trained from the weights of the same network at ×2.",
+        "† Incomplete set: neither ranked with the complete set nor compared with the paper.",
         "Set5: † 1 of 2 images, LR imresize-symmetric (SPIN (protocol mine)).",
-        "‡ Other images than the rest of its column; not ranked.",
+        "‡ Measured on other images than the rest of the column; not ranked.",
         "Seeds per network: SPIN (protocol mine) 1, SPIN (protocol warm) 2; ± is their standard deviation.",
     ]
 
 
 def test_every_departure_is_told_in_every_format(departing: list[str], tmp_path: Path) -> None:
-    (x4,) = (layout for layout in study.load("table1", "published", tmp_path).layouts if layout.scale == 4)
+    (x4,) = (layout for layout in study.load_study("table1", "published", tmp_path).layouts if layout.scale == 4)
     told = [*x4.footnotes.values(), *x4.notes]  # what the page prints
     seen = " ".join(shown(write("table1", "published", tmp_path)).text.split())
     template = latex.environment(Path(latex.__file__).parent / "templates").get_template("table.tex")
     tex = template.render(
-        study=study.load("table1", "published", tmp_path),
+        study=study.load_study("table1", "published", tmp_path),
         plan=ablations.load_protocol("published"),
         protocol="published",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import ablations
-from reports.overview import contents, report
+from reports.overview import contents, write_report
 from results import definitions
 from tests.reports.conftest import Store
 from tests.reports.pages import Page
@@ -33,7 +33,7 @@ def test_a_second_protocol_has_a_page_of_its_own(store: Store, tmp_path: Path) -
     """It overwrote the first one's."""
     store("full", psnr=31.0)
     store("full", "mine", psnr=32.0)
-    first, second = report("quick", tmp_path), report("mine", tmp_path)
+    first, second = write_report("quick", tmp_path), write_report("mine", tmp_path)
     assert first != second
     assert "31.00" in Page(first).row("Full")[-1] and "32.00" in Page(second).row("Full")[-1]
     overview = Page(tmp_path / "report" / "index.html")
@@ -48,6 +48,6 @@ def test_a_damaged_definition_is_named_and_the_rest_is_shown(store: Store, tmp_p
     definitions.remember("quick", str(own_experiment(tmp_path)), tmp_path)
     kept = definitions.folder("quick", tmp_path) / "experiments" / "own.yaml"
     kept.write_text(kept.read_text()[:200])
-    page = Page(report("quick", tmp_path))
+    page = Page(write_report("quick", tmp_path))
     assert "experiments/own.yaml: " in page.text and "run the experiment again" in page.text
     assert "31.00" in page.row("Full")[-1]

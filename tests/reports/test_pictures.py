@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reports import pictures
-from reports.layout import shown, signed
-from reports.pictures import TEMPLATES, Compared
+from reports.numbers import shown, signed
+from reports.page import TEMPLATES
+from reports.pictures import PageComparison
 from results import ResultsError
 from results import pictures as stored
 from tests.reports.tex import compile_tex
 
 HOSTILE = r"""<script> alert('1"') </script> 50%_& # $ ~ ^ \ {} \input{x}"""
-Store = Callable[..., Compared]
+Store = Callable[..., PageComparison]
 
 
 def pixels(seed: int, height: int = 12, width: int = 16) -> NDArray[np.uint8]:
@@ -47,7 +48,7 @@ def compare(tmp_path: Path) -> Store:
 
     def store(
         panels: list[dict[str, Any]], name: str = "one", image: str = "Set5/img_001", rule: str = "r"
-    ) -> Compared:
+    ) -> PageComparison:
         facts = {
             "image": image, "image_rule": rule, "scale": 4, "lr_origin": "stored-replicate", "size": [60, 40],
             "box": {"x": 3, "y": 5, "width": 16, "height": 12}, "box_rule": rule,
@@ -56,14 +57,14 @@ def compare(tmp_path: Path) -> Store:
         }  # fmt: skip
         files = ["overview.png", "hr.png", "legend.png", *(each[key] for each in panels for key in ("crop", "error"))]
         images = {file: pixels(number) for number, file in enumerate(files)}
-        stored.store(name, "comparison", facts, images, tmp_path)
-        found = pictures.comparisons(pictures.load(tmp_path))
+        stored.store_picture(name, "comparison", facts, images, tmp_path)
+        found = pictures.page_comparisons(pictures.load_page_pictures(tmp_path))
         return next(one for one in found if one.shown.name == name)
 
     return store
 
 
-def page(*compared: Compared) -> str:
+def page(*compared: PageComparison) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -139,10 +140,10 @@ def test_the_page_asks_for_nothing_and_runs_nothing(compare: Store) -> None:
 
 def test_facts_of_another_picture_are_no_comparison(compare: Store, tmp_path: Path) -> None:
     compare([panel(1, "A", 25.5, 0.8)])
-    assert [one.shown.name for one in pictures.comparisons(pictures.load(tmp_path))] == ["one"]
-    stored.store("bad", "attribution", {"image": "x"}, {}, tmp_path)
+    assert [one.shown.name for one in pictures.page_comparisons(pictures.load_page_pictures(tmp_path))] == ["one"]
+    stored.store_picture("bad", "attribution", {"image": "x"}, {}, tmp_path)
     with pytest.raises(ResultsError, match=r"bad/picture.json: scale: Field required"):
-        pictures.load(tmp_path)
+        pictures.load_page_pictures(tmp_path)
 
 
 # in print
@@ -159,7 +160,7 @@ After, on the same page.
 
 def test_print_shows_every_pixel(compare: Store, tmp_path: Path) -> None:
     one = compare([panel(1, "A", 30, 0.9)])
-    pictures.write([one], tmp_path / "report")
+    pictures.write_figures([one], tmp_path / "report")
     names = {"one.tex", "one-overview.png", "one-hr.png", "one-1.png"}
     assert {path.name for path in (tmp_path / "report").iterdir()} == names
     with Image.open(io.BytesIO(one.shown.picture.png("1.png"))) as image:
@@ -167,14 +168,14 @@ def test_print_shows_every_pixel(compare: Store, tmp_path: Path) -> None:
     with Image.open(tmp_path / "report" / "one-1.png") as image:
         assert np.array_equal(np.array(image), small.repeat(16, axis=0).repeat(16, axis=1))
     before = {name: (tmp_path / "report" / name).read_bytes() for name in names}
-    pictures.write([one], tmp_path / "report")
+    pictures.write_figures([one], tmp_path / "report")
     assert before == {name: (tmp_path / "report" / name).read_bytes() for name in names}
 
 
 @pytest.mark.parametrize("count", [1, 4, 15])
 def test_the_figure_compiles_alone(compare: Store, tmp_path: Path, count: int) -> None:
     panels = [panel(number, f"Network {number}", 30 + number / 8, 0.9) for number in range(count)]
-    pictures.write([compare(panels)], tmp_path / "report")
+    pictures.write_figures([compare(panels)], tmp_path / "report")
     printed = " ".join(compile_tex(tmp_path / "report" / "one.tex").split())
     for number in range(count):
         assert f"Network {number}" in printed
@@ -192,7 +193,7 @@ def test_the_figure_in_a_paper_with_hostile_names(compare: Store, tmp_path: Path
     if shutil.which("kpsewhich") and subprocess.run(["kpsewhich", "llncs.cls"], capture_output=True).returncode:
         pytest.skip("needs llncs (texlive-publishers)")
     panels = [panel(1, HOSTILE, 30, 0.9), panel(2, "SPIN (protocol published)", None, 1)]
-    pictures.write([compare(panels, image=HOSTILE, rule=HOSTILE)], tmp_path / "report")
+    pictures.write_figures([compare(panels, image=HOSTILE, rule=HOSTILE)], tmp_path / "report")
     path = tmp_path / "report" / "paper.tex"
     path.write_text(PAPER % paper, encoding="utf-8")
     printed = " ".join(compile_tex(path).split())

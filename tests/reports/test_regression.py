@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports import regression
-from reports.regression import Check, Line, Tolerance, as_json, compare, judge, markdown, overall
+from reports.regression import Check, CheckLine, Tolerance, as_json, check_network, judge_gain, markdown, overall
 from results import ResultsError, references
 from results.references import Cost, Measured, NetworkRecord, Reference, Timing
 
@@ -51,7 +51,7 @@ def measured() -> Measured:
 
 @pytest.fixture
 def reference(measured: Measured, tmp_path: Path) -> Reference:
-    return references.store("quick/full-x4-s0", measured, "first", root=tmp_path)
+    return references.store_reference("quick/full-x4-s0", measured, "first", root=tmp_path)
 
 
 def verdicts(check: Check) -> dict[str, str]:
@@ -86,7 +86,7 @@ def cost(measured: Measured, **changes: Any) -> Measured:
 
 
 def test_the_same_again_is_equal(reference: Reference, measured: Measured) -> None:
-    check = compare("now", reference, measured)
+    check = check_network("now", reference, measured)
     latency = {"latency / calibration"}
     assert {line.verdict for line in check.lines} == {"equal"}
     assert {line.quantity for line in check.lines} >= latency | {"PSNR, few", "SSIM, many", "change of SR, few"}
@@ -103,14 +103,14 @@ def test_a_single_image_must_not_change_for_better_or_worse(
         def change(frame: pd.DataFrame, amount: float = sign * factor * limit) -> None:
             frame.loc[7, metric] += amount
 
-        assert worse(compare("now", reference, altered(measured, "quality", change))) == expected
+        assert worse(check_network("now", reference, altered(measured, "quality", change))) == expected
 
 
 def test_pixels_show_what_quality_does_not(reference: Reference, measured: Measured) -> None:
     def two_values_by_one_step(frame: pd.DataFrame) -> None:
         frame.loc[[40, 44], "green"] += 1  # of the 48 values of image 000
 
-    check = compare("now", reference, altered(measured, "samples", two_values_by_one_step))
+    check = check_network("now", reference, altered(measured, "samples", two_values_by_one_step))
     assert worse(check) == {"change of SR, many"}
     (line,) = (line for line in check.lines if line.verdict == "worse")
     assert line.change == pytest.approx(np.sqrt(2 / 48))
@@ -119,9 +119,9 @@ def test_pixels_show_what_quality_does_not(reference: Reference, measured: Measu
 
 def test_identical_images_have_infinite_psnr_and_stay_equal(measured: Measured, tmp_path: Path) -> None:
     perfect = altered(measured, "quality", by("psnr", np.inf))
-    stored = references.store("quick/perfect-x4-s0", perfect, "first", root=tmp_path)
-    assert compare("now", stored, perfect).verdict == "equal"
-    check = compare("now", stored, measured)
+    stored = references.store_reference("quick/perfect-x4-s0", perfect, "first", root=tmp_path)
+    assert check_network("now", stored, perfect).verdict == "equal"
+    check = check_network("now", stored, measured)
     assert worse(check) == {"PSNR, many"}
     json.dumps(as_json([check], Tolerance()), allow_nan=False)
 
@@ -136,7 +136,7 @@ def test_other_weights_are_judged_by_quality(
 ) -> None:
     count = len(SETS[dataset])
     scatter = np.linspace(0.8, 1.2, count)
-    check = compare(
+    check = check_network(
         "now", reference, altered(measured, "quality", by("psnr", amount * scatter, dataset)), retrained=True
     )
     found = verdicts(check)
@@ -149,14 +149,14 @@ def test_where_some_images_gain_and_others_lose_it_stays_open(reference: Referen
     for dataset, images in SETS.items():
         swing = np.resize([-0.5, 0.45], len(images))
         now = altered(measured, "quality", by("psnr", swing, dataset))
-        check = compare("now", reference, now, retrained=True)
+        check = check_network("now", reference, now, retrained=True)
         assert verdicts(check)[f"PSNR, {dataset}"] == "inconclusive"
         assert check.verdict == "inconclusive"
 
 
 def test_paired_differences_see_what_the_spread_of_images_hides(reference: Reference, measured: Measured) -> None:
     loss = -0.02 + np.random.default_rng(1).normal(0, 0.02, 20)  # images differ by 2 dB
-    check = compare("now", reference, altered(measured, "quality", by("psnr", loss)), retrained=True)
+    check = check_network("now", reference, altered(measured, "quality", by("psnr", loss)), retrained=True)
     (line,) = (line for line in check.lines if line.quantity == "PSNR, many")
     assert line.verdict == "worse"
     assert line.low < loss.mean() < line.high < 0
@@ -169,7 +169,7 @@ def test_a_training_under_another_configuration_is_told_from_the_run(reference: 
         for training in ("2" * 64, "3" * 64, None)
     )
     network = replace(measured, network=NetworkRecord("imdn", 4, {}))
-    found = [compare("now", reference, now).retrained for now in (again, other, file, network)]
+    found = [check_network("now", reference, now).retrained for now in (again, other, file, network)]
     assert found == [False, True, False, True]
 
 
@@ -197,7 +197,7 @@ def test_a_training_under_another_configuration_is_told_from_the_run(reference: 
     ],
 )
 def test_costs(reference: Reference, measured: Measured, changes: dict[str, Any], expected: dict[str, str]) -> None:
-    found = verdicts(compare("now", reference, cost(measured, **changes)))
+    found = verdicts(check_network("now", reference, cost(measured, **changes)))
     assert {quantity: verdict for quantity, verdict in found.items() if verdict != "equal"} == expected
 
 
@@ -205,7 +205,10 @@ def test_costs(reference: Reference, measured: Measured, changes: dict[str, Any]
 def test_noisy_latency_is_inconclusive(reference: Reference, measured: Measured, slower: float) -> None:
     noise = np.exp(np.random.default_rng(2).normal(0, 1, 15))
     noisy = replace(timing(), forward_s=tuple(slower * FORWARD * noise / np.median(noise)))
-    assert verdicts(compare("now", reference, cost(measured, timing=noisy)))["latency / calibration"] == "inconclusive"
+    assert (
+        verdicts(check_network("now", reference, cost(measured, timing=noisy)))["latency / calibration"]
+        == "inconclusive"
+    )
 
 
 @given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
@@ -217,8 +220,8 @@ def test_no_speed_of_a_machine_changes_the_ratio(here: float, there: float) -> N
 
 
 def test_without_costs_none_are_compared(measured: Measured, tmp_path: Path) -> None:
-    stored = references.store("quick/bicubic-x4-s0", replace(measured, cost=None), "first", root=tmp_path)
-    assert {line.unit for line in compare("now", stored, measured).lines} == {"dB", "", "steps"}
+    stored = references.store_reference("quick/bicubic-x4-s0", replace(measured, cost=None), "first", root=tmp_path)
+    assert {line.unit for line in check_network("now", stored, measured).lines} == {"dB", "", "steps"}
 
 
 # the rule
@@ -227,9 +230,9 @@ def test_without_costs_none_are_compared(measured: Measured, tmp_path: Path) -> 
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1), st.floats(1e-6, 0.5))
 def test_judge(gain: float, below: float, above: float, limit: float) -> None:
     low, high = gain - below, gain + above
-    verdict = judge(gain, low, high, limit)
+    verdict = judge_gain(gain, low, high, limit)
     mirrored = {"better": "worse", "worse": "better"}.get(verdict, verdict)
-    assert judge(-gain, -high, -low, limit) == mirrored
+    assert judge_gain(-gain, -high, -low, limit) == mirrored
     if verdict == "equal":
         assert max(abs(low), abs(high)) <= limit
     elif verdict != "inconclusive":
@@ -239,7 +242,7 @@ def test_judge(gain: float, below: float, above: float, limit: float) -> None:
 
 def test_the_worst_line_decides() -> None:
     def of(*found: regression.Verdict) -> Check:
-        return Check("n", "r", False, [Line("q", 1, 1, 0, 0, 0, "", verdict) for verdict in found])
+        return Check("n", "r", False, [CheckLine("q", 1, 1, 0, 0, 0, "", verdict) for verdict in found])
 
     assert [of(*found).verdict for found in (("equal",), ("equal", "better"), ("better", "inconclusive"))] == [
         "equal", "better", "inconclusive",
@@ -253,27 +256,29 @@ def test_the_worst_line_decides() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data": {"few": "other"}}, "few has other images now"),
-        ({"data": {"Set5": "x"}}, "does not know Set5, expected some of few, many"),
-        ({"network": NetworkRecord("spin", 2, {})}, "is x4, measured was x2"),
+        ({"data": {"few": "other"}}, "the images of few, HR or LR, have changed"),
+        ({"data": {"Set5": "x"}}, "has no set Set5, expected some of few, many"),
+        ({"network": NetworkRecord("spin", 2, {})}, "is at x4, but x2 was measured"),
     ],
 )
 def test_other_data_are_not_compared(
     reference: Reference, measured: Measured, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ResultsError, match=message):
-        compare("now", reference, replace(measured, **change))
+        check_network("now", reference, replace(measured, **change))
 
 
 def test_missing_images_are_not_compared(reference: Reference, measured: Measured) -> None:
     fewer = replace(measured, quality=measured.quality.iloc[1:])
     with pytest.raises(ResultsError, match=r"quality\.csv: few was measured on other images \(a\)"):
-        compare("now", reference, fewer)
+        check_network("now", reference, fewer)
 
 
 def test_other_pixels_are_not_compared(reference: Reference, measured: Measured) -> None:
     with pytest.raises(ResultsError, match="SR has another size"):
-        compare("now", reference, altered(measured, "samples", lambda frame: frame.update({"row": frame["row"] + 1})))
+        check_network(
+            "now", reference, altered(measured, "samples", lambda frame: frame.update({"row": frame["row"] + 1}))
+        )
 
 
 def test_only_the_sets_measured_now_are_compared(reference: Reference, measured: Measured) -> None:
@@ -283,7 +288,7 @@ def test_only_the_sets_measured_now_are_compared(reference: Reference, measured:
         quality=measured.quality[measured.quality["dataset"] == "few"],
         samples=measured.samples[measured.samples["dataset"] == "few"],
     )
-    assert not any("many" in quantity for quantity in verdicts(compare("now", reference, few)))
+    assert not any("many" in quantity for quantity in verdicts(check_network("now", reference, few)))
 
 
 # what a reader gets
@@ -291,7 +296,7 @@ def test_only_the_sets_measured_now_are_compared(reference: Reference, measured:
 
 def test_markdown_and_json(reference: Reference, measured: Measured) -> None:
     slower = cost(measured, timing=timing(1.5))
-    checks = [compare("fine", reference, measured), compare("a|b <script>*", reference, slower)]
+    checks = [check_network("fine", reference, measured), check_network("a|b <script>*", reference, slower)]
     text = markdown(checks)
     assert text.startswith("### Regression check: worse\n")
     assert "19 equal, 1 worse." in text

@@ -50,7 +50,7 @@ def test_quick_says_what_it_is_and_compares_nothing(store: Store, tmp_path: Path
     assert "Synthetic CPU (cpu), 2 CPU threads, float32, LR 90×160" in page.text
     assert page.row("float")[1:] == ["×4", "embedded-test", "+0.0040", "+0.0040 to +0.0040", "6"]
     assert all(row.question in page.text and row.here in page.text for row in ablations.ledger())
-    assert "the paper's number, for 8 blocks, is of set5" in page.text.lower()
+    assert "the paper's value for 8 blocks is for the complete set set5" in page.text.lower()
     assert {"2.13.0", "f" * 64, "2025-01-01T00:00:00+00:00"} <= set(page.text.split())
 
 
@@ -88,7 +88,7 @@ def test_the_published_point_is_drawn_beside_the_whole_of_its_set_only(store: St
             store(variant, "cpu", datasets={"Set5": ["a", "b"]}, images={"Set5": images})
         page = Page(render(["fig7"], "cpu", tmp_path))
         assert (">published<" in figure.read_text(encoding="utf-8")) is drawn
-        assert ("The paper gives a number for 8 blocks only." in page.text) is drawn
+        assert ("The paper prints values only for 8 blocks." in page.text) is drawn
         assert ("Set5 (2 of 5 images)" in page.text) is not drawn
 
 
@@ -117,7 +117,7 @@ def test_infinite_values_are_told(store: Store, tmp_path: Path) -> None:
     store("full", psnr=float("inf"), conventions={"rcan": 0.0})
     page = Page(render(["table2"], "quick", tmp_path))
     assert page.row("Full")[-1].startswith("∞")
-    assert "Full on embedded-test: infinite PSNR (SR equal to HR), 4 times, left out of the mean." in page.text
+    assert "Full on embedded-test: 4 infinite PSNR values (SR equal to HR), excluded from the mean." in page.text
 
 
 def test_runs_under_older_settings_are_left_out_and_named(store: Store, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ HOSTILE = f"""{SCRIPT}"><img src=x onerror=alert(2)> 50% [a](b) `c` |d| $x$ {SPE
 
 
 def store_hostile(store: Store, folder: Path) -> list[str]:
-    """Experiments named table1 (so that Fig. 1 is drawn) and curve, in which every text is hostile."""
+    """A table with a trade-off and a breakdown, and a curve, in which every text is hostile."""
     text, label = json.dumps(HOSTILE), json.dumps(SCRIPT + SPECIALS)  # JSON strings are YAML
     common = f"title: {text}\nsource: {text}\ncaption: {text}\nlabel: {text}\nscales: [4]\nreference: full\n"
     claim = f"{{text: {text}, source: {text}, check: better, variants: [full], others: [imdn]}}"
@@ -148,6 +148,7 @@ def store_hostile(store: Store, folder: Path) -> list[str]:
     imdn = f"imdn: {{label: {label}, published: IMDN, model: imdn, weights: published}}"
     (folder / "table1.yaml").write_text(
         f"{common}kind: table\ndatasets: [Set5, {text}]\npublished: table1.csv\nvariants: {{{full}, {imdn}}}\n"
+        f"tradeoff: {{dataset: Set5, scale: 4, source: {text}}}\nbreakdown: [full]\n"
         f"claims: {{one: {claim}}}\n"
     )
     (folder / "curve.yaml").write_text(f"{common}kind: curve\nx: blocks\ndatasets: [{text}]\nvariants: {{{full}}}\n")
@@ -177,11 +178,13 @@ def test_text_from_data_stays_text(store: Store, tmp_path: Path) -> None:
     assert " ".join(HOSTILE.split()) in " ".join(page.text.split())
     assert "49" not in re.findall(r"\{\{ (.*?) \}\}|49 </style>", page.source)
 
-    for name in ("fig1.svg", "curve.svg", "training.svg", "breakdown.svg"):
+    for name in ("tradeoff-table1.svg", "curve.svg", "training.svg", "breakdown.svg"):
         drawing = xml.etree.ElementTree.parse(folder / name)
         assert not [element for element in drawing.iter() if element.tag.endswith(("script", "image"))]
     titles = {
-        title.text for title in xml.etree.ElementTree.parse(folder / "fig1.svg").iter() if title.tag.endswith("title")
+        title.text
+        for title in xml.etree.ElementTree.parse(folder / "tradeoff-table1.svg").iter()
+        if title.tag.endswith("title")
     }
     assert any((title or "").startswith(f"{SCRIPT}{SPECIALS}, measured: 32.40 dB") for title in titles)
     assert any((title or "").startswith(f"{HOSTILE}, published: 32.48 dB") for title in titles)
@@ -247,10 +250,9 @@ def test_tables_1_and_2_and_fig_7_are_less_than_three_megabytes(store: Store, tm
 def test_two_renders_are_equal_to_the_byte(store: Store, tmp_path: Path) -> None:
     store_table2(store)
     store("depth-4")
-    folders = [tmp_path / "one", tmp_path / "two"]
-    for folder in folders:
-        render(EXPERIMENTS, "quick", tmp_path, folder)
-    first, second = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
+    first, second = (
+        {path.name: path.read_bytes() for path in render(EXPERIMENTS, "quick", tmp_path).parent.iterdir()} for _ in "12"
+    )
     assert first == second
     names = ("fig7", "training", "differences-table2")
     figures = ["fig7-wide.pdf", *(f"{name}{end}" for name in names for end in (".pdf", ".png", ".svg"))]

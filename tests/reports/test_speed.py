@@ -15,7 +15,7 @@ from tests.reports.speeds import speed_rows
 
 def test_growth_is_the_exponent_of_pixels(tmp_path: Path) -> None:
     speed_rows().to_csv(tmp_path / "speed.csv", index=False)
-    (speed,) = speeds.load(tmp_path)
+    (speed,) = speeds.load_speed(tmp_path)
     for index, (_, rows) in enumerate(speed.rows.groupby("network", sort=False)):
         assert speeds.exponent(rows, "median_s") == pytest.approx(1 + index / 20)
         assert speeds.exponent(rows, "memory_bytes") == pytest.approx(1)
@@ -26,15 +26,15 @@ def test_growth_is_the_exponent_of_pixels(tmp_path: Path) -> None:
 def test_devices_stand_apart(tmp_path: Path) -> None:
     rows = speed_rows(["spin"])
     pd.concat([rows, rows.assign(threads=1)]).to_csv(tmp_path / "speed.csv", index=False)
-    assert [found.conditions for found in speeds.load(tmp_path)] == [
+    assert [found.conditions for found in speeds.load_speed(tmp_path)] == [
         "X (cpu), 2 CPU threads, float32", "X (cpu), 1 CPU thread, float32"
     ]  # fmt: skip
-    assert speeds.load(tmp_path / "nowhere") == []
+    assert speeds.load_speed(tmp_path / "nowhere") == []
 
 
 def test_names_that_pandas_takes_for_missing_are_names(tmp_path: Path) -> None:
     speed_rows(["null"]).assign(device_name="NA", memory_bytes=None).to_csv(tmp_path / "speed.csv", index=False)
-    (found,) = speeds.load(tmp_path)
+    (found,) = speeds.load_speed(tmp_path)
     assert found.conditions == "NA (cpu), 2 CPU threads, float32"
     assert set(found.rows["network"]) == {"null"}
     assert found.rows["memory_bytes"].isna().all()
@@ -52,4 +52,4 @@ def test_names_that_pandas_takes_for_missing_are_names(tmp_path: Path) -> None:
 def test_a_damaged_file_of_speed_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "speed.csv").write_text(content)
     with pytest.raises(results.ResultsError, match=rf"speed\.csv: .*{message}"):
-        speeds.load(tmp_path)
+        speeds.load_speed(tmp_path)

@@ -9,8 +9,8 @@ import jinja2
 import numpy as np
 import pytest
 
-from reports import pictures as shown_pictures
-from reports.layout import shown, signed
+from reports import pictures as page_pictures
+from reports.numbers import shown, signed
 from reports.page import TEMPLATES
 from results import pictures
 from tests.reports.pages import Page
@@ -69,7 +69,7 @@ def stored(root: Path, blocks: list[dict[str, Any]], **change: Any) -> None:
         **change,
     }
     files = ["legend.png", *(file for each in blocks for file in each["files"].values() if file)]
-    pictures.store("p", "superpixels", facts, {file: np.zeros((36, 48, 3), np.uint8) for file in files}, root)
+    pictures.store_picture("p", "superpixels", facts, {file: np.zeros((36, 48, 3), np.uint8) for file in files}, root)
 
 
 def section(root: Path) -> Page:
@@ -79,7 +79,7 @@ def section(root: Path) -> Page:
     environment.filters |= {"shown": shown, "signed": signed}
     template = environment.from_string('{% from "superpixels.html" import section %}{{ section(found) }}')
     page = root / "page.html"
-    page.write_text(template.render(found=shown_pictures.load(root)), encoding="utf-8")
+    page.write_text(template.render(found=page_pictures.load_page_pictures(root)), encoding="utf-8")
     return Page(page)
 
 

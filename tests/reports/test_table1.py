@@ -72,7 +72,7 @@ def test_every_value_that_was_not_measured_says_why(weights: Store, tmp_path: Pa
     page = Page(render(["table1"], "published", tmp_path))
     for reason in (
         "no published checkpoint is registered", "its checkpoint is not in the mirror (IMDN_x4.pth)",
-        "not trained yet; run reproduce-table2", TABLE1.variants["latticenet-cl"].status,
+        "not trained yet under any protocol", TABLE1.variants["latticenet-cl"].status,
     ):  # fmt: skip
         marks = [item.split()[0] for item in page.items if item.endswith(f"Not measured: {reason}.")]
         assert len(marks) == 1, reason  # one footnote for all that share a reason
@@ -83,7 +83,7 @@ def test_every_value_that_was_not_measured_says_why(weights: Store, tmp_path: Pa
     assert stored.status["madnet", "published", 4, "Set5"] == TABLE1.variants["madnet"].status
     assert stored.status["imdn", "published", 4, "Set5"].endswith("(IMDN_x4.pth)")
     assert stored.status["bsrn", "published", 4, "Set5"] == "not evaluated yet"
-    assert stored.status["bicubic", "published", 4, "Manga109"] == "left out, or not at hand"
+    assert stored.status["bicubic", "published", 4, "Manga109"] == "excluded or unavailable"
     assert math.isnan(stored.measured["imdn", "published", 4, "Set5"])
     assert stored.parameters["carn", "published", 4, "Set5"] == 123456
 
@@ -92,7 +92,7 @@ def test_a_set_of_which_nothing_was_at_hand_says_so_once(weights: Store, tmp_pat
     weights("bicubic")
     weights("imdn")
     page = Page(render(["table1"], "published", tmp_path))
-    (mark,) = [item.split()[0] for item in page.items if "left out, or not at hand" in item]
+    (mark,) = [item.split()[0] for item in page.items if "excluded or unavailable" in item]
     heading = page.rows[max(index for index, row in enumerate(page.rows) if row[0] == "×4")]
     assert heading[3:] == [f"{name} {mark}" for name in TABLE1.datasets[1:]]
 
@@ -129,7 +129,7 @@ def test_what_explains_a_difference(
     weights: Store, tmp_path: Path, variant: str, method: str, difference: float, y8: float, explanation: str
 ) -> None:
     weights(variant, psnr=printed(method) + difference, conventions={"rcan": 0.0, "y8": y8})
-    one = study.load("table1", "published", tmp_path)
+    one = study.load_study("table1", "published", tmp_path)
     row = one.table.query("variant == @variant and metric == 'psnr' and scale == 4 and dataset == 'Set5'").iloc[0]
     assert row.difference == pytest.approx(difference)
     assert row.explanation == explanation
@@ -138,12 +138,12 @@ def test_what_explains_a_difference(
     assert notes == ({shown.flag: f"More than 0.01 dB from the published value: {explanation}."} if explanation else {})
     (finding,) = one.findings
     assert finding.startswith(f"{int(not explanation)} of 1 PSNR values")
-    assert finding.endswith(f"what explains the others: {explanation} (1)." if explanation else "of the paper.")
+    assert finding.endswith(f"explanations of the others: {explanation} (1)." if explanation else "of the paper.")
 
 
 def test_a_difference_in_ssim_alone_needs_no_explanation(weights: Store, tmp_path: Path) -> None:
     weights("imdn", psnr=printed("IMDN"), ssim=0.5)
-    assert set(study.load("table1", "published", tmp_path).table.explanation) == {""}
+    assert set(study.load_study("table1", "published", tmp_path).table.explanation) == {""}
 
 
 def test_spin_stands_under_the_names_of_its_protocols_and_is_not_ranked(
@@ -168,7 +168,7 @@ def test_spin_stands_under_the_names_of_its_protocols_and_is_not_ranked(
     assert own[2:4] == ["555,035", "41.25"]
     assert own[5].startswith("– ")
     summary = " ".join(ablations.load_protocol("quick").summary.split())
-    assert f"Trained here by protocol quick; not ranked. {summary}" in " ".join(page.text.split())
+    assert f"Trained here under protocol quick; not ranked. {summary}" in " ".join(page.text.split())
     stored = table(tmp_path)
     assert stored.explanation["full", "cpu", 4, "Set5"] == "another training (protocol cpu)"
     assert stored.difference["full", "cpu", 4, "Set5"] == pytest.approx(40.5 - 32.48)
@@ -195,7 +195,7 @@ def test_a_protocol_that_trains_nothing_says_so(weights: Store, tmp_path: Path) 
     page = Page(render(EXPERIMENTS, "published", tmp_path))
     text = " ".join(page.text.split())
     assert plan.summary.strip() in text
-    assert "Training here none" in text
+    assert "Training none" in text
     assert text.count("Protocol published trains nothing.") == 4  # Table 2 and Fig. 7, in the banner and in place
     assert "1 of 19 variants are measured." in text
     assert "iterations of" not in text
@@ -208,10 +208,10 @@ def test_nothing_measured_yet(tmp_path: Path) -> None:
     assert page.rows_of("CARN")[X4] == [
         "CARN", "1,592K", "32.13 0.8937", "28.60 0.7806", "27.58 0.7349", "26.07 0.7837", "30.42 0.9070"
     ]  # fmt: skip
-    assert {path.name for path in (tmp_path / "report" / "published").glob("fig1.*")} == {
-        "fig1.pdf",
-        "fig1.png",
-        "fig1.svg",
+    assert {path.name for path in (tmp_path / "report" / "published").glob("tradeoff-table1.*")} == {
+        "tradeoff-table1.pdf",
+        "tradeoff-table1.png",
+        "tradeoff-table1.svg",
     }
 
 
@@ -228,14 +228,18 @@ def test_figure_1_names_every_point(store: Store, weights: Store, tmp_path: Path
     store("full", "cpu", psnr=29.5, datasets=SET5, images={"Set5": 2})
     store("full", "paper", psnr=32.4, datasets=SET5, images={"Set5": 2})
     page = Page(render(EXPERIMENTS, "published", tmp_path))
-    named = titles(tmp_path / "report" / "published" / "fig1.svg")
+    named = titles(tmp_path / "report" / "published" / "tradeoff-table1.svg")
     assert "IMDN, published: 32.21 dB, 715,000 parameters" in named
     assert "IMDN, measured: 32.20 dB, 715,176 parameters" in named
     assert "BSRN, measured: 32.35 dB, 352,000 parameters" in named
     assert "SPIN (protocol paper), trained: 32.40 dB, 555,035 parameters" in named
     assert len(named) == 15 + 2 + 1
-    assert "SPIN (protocol cpu), 29.50 dB, lies below the picture." in page.text
-    points = [attributes for tag, attributes in page.elements if str(attributes.get("id")).startswith("fig1-point-")]
+    assert "SPIN (protocol cpu), 29.50 dB, lies below the plotted range." in page.text
+    points = [
+        attributes
+        for tag, attributes in page.elements
+        if str(attributes.get("id")).startswith("tradeoff-table1-point-")
+    ]
     assert [attributes["role"] for attributes in points] == ["img"] * len(named)
     assert all(f"<title>{name}</title>" in page.source for name in named)
 
@@ -244,7 +248,7 @@ def test_figure_1_escapes_labels(weights: Store, store: Store, tmp_path: Path) -
     store("full", "a$b&c", psnr=32.4, datasets=SET5, images={"Set5": 2})
     render(["table1"], "published", tmp_path)
     assert "SPIN (protocol a$b&c), trained: 32.40 dB, 555,035 parameters" in titles(
-        tmp_path / "report" / "published" / "fig1.svg"
+        tmp_path / "report" / "published" / "tradeoff-table1.svg"
     )
 
 
@@ -276,7 +280,7 @@ def test_all_of_it_is_small_and_needs_no_torch(store: Store, weights: Store, tmp
     index = tmp_path / "report" / "published" / "index.html"
     assert index.stat().st_size < 3_000_000
     first = {path.name: path.read_bytes() for path in index.parent.iterdir()}
-    again = render(EXPERIMENTS, "published", tmp_path, tmp_path / "again").parent
+    again = render(EXPERIMENTS, "published", tmp_path).parent
     assert {path.name: path.read_bytes() for path in again.iterdir()} == first
 
 

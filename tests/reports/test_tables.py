@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import ablations
 import results
-from reports.tables import compare, departures, marks, means
+from reports.tables import departures, marks, means, side_by_side
 from results import BASELINE, COLUMNS, ResultsError
 
 TABLE2 = ablations.load_experiment("table2")
@@ -83,7 +83,7 @@ def test_means_over_seeds_and_their_spread() -> None:
         for seed in range(3)
         for image, shift in (("a", -1.0), ("b", 1.0))
     ]
-    row = cell(compare(TABLE2, frame(*images), PUBLISHED), "full", "Set5")
+    row = cell(side_by_side(TABLE2, frame(*images), PUBLISHED), "full", "Set5")
     assert (row.measured, row.sd) == (31.0, 1.0)
     assert (row.n_seeds, row.n_images, row.of_images) == (3, 2, 2)
     assert row.published == 32.48
@@ -91,19 +91,19 @@ def test_means_over_seeds_and_their_spread() -> None:
 
 
 def test_one_seed_has_a_value_and_no_spread() -> None:
-    row = cell(compare(TABLE2, frame(("full", 0, "Set5", "a", 30.0, 0.8)), PUBLISHED), "full", "Set5")
+    row = cell(side_by_side(TABLE2, frame(("full", 0, "Set5", "a", 30.0, 0.8)), PUBLISHED), "full", "Set5")
     assert (row.measured, row.n_seeds) == (30.0, 1)
     assert math.isnan(row.sd)
 
 
 def test_the_spread_is_over_seeds_and_not_over_images() -> None:
     images = [("full", seed, "Set5", image, psnr, 0.8) for seed in (0, 1) for image, psnr in (("a", 20.0), ("b", 40.0))]
-    row = cell(compare(TABLE2, frame(*images), PUBLISHED), "full", "Set5")
+    row = cell(side_by_side(TABLE2, frame(*images), PUBLISHED), "full", "Set5")
     assert (row.measured, row.sd) == (30.0, 0.0)
 
 
 def test_difference_only_where_the_set_is_published() -> None:
-    table = compare(TABLE2, frame(("full", 0, "embedded-test", "a", 25.0, 0.7)), PUBLISHED)
+    table = side_by_side(TABLE2, frame(("full", 0, "embedded-test", "a", 25.0, 0.7)), PUBLISHED)
     ours = cell(table, "full", "embedded-test")
     assert ours.measured == 25.0
     assert math.isnan(ours.published)
@@ -119,7 +119,7 @@ def test_part_of_a_set_is_neither_ranked_nor_compared() -> None:
     images += [
         (variant, 0, "Set5", name, psnr, 0.8) for variant, psnr in (("svq", 30.0), ("patch", 31.0)) for name in "abc"
     ]
-    table = compare(TABLE2, frame(*images), PUBLISHED)
+    table = side_by_side(TABLE2, frame(*images), PUBLISHED)
     part = cell(table, "full", "Set5")
     assert (part.n_images, part.of_images, part.measured_mark) == (2, 3, "")
     assert math.isnan(part.difference)
@@ -129,7 +129,7 @@ def test_part_of_a_set_is_neither_ranked_nor_compared() -> None:
 
 def test_the_full_count_makes_even_agreeing_runs_partial() -> None:
     images = [(variant, 0, "Urban100", "a", psnr, 0.8) for variant, psnr in (("full", 26.0), ("svq", 25.0))]
-    table = compare(TABLE2, frame(*images), PUBLISHED, {"Urban100": 100})
+    table = side_by_side(TABLE2, frame(*images), PUBLISHED, {"Urban100": 100})
     assert math.isnan(cell(table, "full", "Urban100").difference)
     assert cell(table, "full", "Urban100").of_images == 100
     assert cell(table, "full", "Urban100").measured_mark == "best"  # same images: they may be compared
@@ -141,14 +141,14 @@ def test_a_seed_with_fewer_images_is_left_out() -> None:
         ("full", 0, "Set5", "b", 30.0, 0.8),
         ("full", 1, "Set5", "a", 99.0, 0.9),
     ]
-    row = cell(compare(TABLE2, frame(*images), PUBLISHED), "full", "Set5")
+    row = cell(side_by_side(TABLE2, frame(*images), PUBLISHED), "full", "Set5")
     assert (row.measured, row.n_seeds) == (30.0, 1)
 
 
 def test_another_lr_origin_is_another_contest() -> None:
     ours = frame(("full", 0, "Set5", "a", 30.0, 0.8), ("svq", 0, "Set5", "a", 29.0, 0.8))
     other = frame(("patch", 0, "Set5", "a", 50.0, 0.9), lr_origin="imresize-symmetric")
-    table = compare(TABLE2, pd.concat([ours, other]), PUBLISHED)
+    table = side_by_side(TABLE2, pd.concat([ours, other]), PUBLISHED)
     assert not cell(table, "patch", "Set5").comparable
     assert cell(table, "patch", "Set5").measured_mark == ""
     assert cell(table, "full", "Set5").measured_mark == "best"
@@ -156,7 +156,7 @@ def test_another_lr_origin_is_another_contest() -> None:
 
 def test_bicubic_takes_part_in_the_measured_ranks_only() -> None:
     images = [(BASELINE, 0, "Set5", "a", 28.4, 0.8), ("full", 0, "Set5", "a", 25.0, 0.7)]
-    table = compare(TABLE2, frame(*images), PUBLISHED)
+    table = side_by_side(TABLE2, frame(*images), PUBLISHED)
     first = cell(table, BASELINE, "Set5")
     assert (first.label, first.measured_mark) == ("Bicubic", "best")
     assert math.isnan(first.published)
@@ -164,7 +164,7 @@ def test_bicubic_takes_part_in_the_measured_ranks_only() -> None:
 
 
 def test_nothing_measured_leaves_the_published_values() -> None:
-    table = compare(TABLE2, frame(), PUBLISHED)
+    table = side_by_side(TABLE2, frame(), PUBLISHED)
     assert len(table) == 6 * 5 * 2
     assert table.measured.isna().all()
     assert (table.measured_mark == "").all()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import results
 from reports import study
-from reports.tradeoff import KINDS, Point, TradeOff
+from reports.tradeoff import POINT_KINDS, Point, TradeOff
 from tests.reports.conftest import replace
 
 Store = Callable[..., results.Run]
@@ -41,20 +41,20 @@ def picture(*points: tuple[str, float, float]) -> TradeOff:
 def test_a_textbook_front() -> None:
     found = picture(("cheap", 1e5, 28), ("good", 3e5, 31), ("worse", 4e5, 30), ("best", 9e5, 33), ("dear", 9.5e5, 33))
     assert [point.label for point in found.front("measured")] == ["cheap", "good", "best"]
-    beaten = {point.label: [other.label for other in found.beaten_by(point)] for point in found.points}
+    beaten = {point.label: [other.label for other in found.dominated_by(point)] for point in found.points}
     assert beaten == {"cheap": [], "good": [], "worse": ["good"], "best": [], "dear": ["best"]}
 
 
 def test_what_looks_equal_beats_nobody() -> None:
     found = picture(("one", 100_040, 32.004), ("same", 99_960, 31.996), ("better", 100_000, 32.01))
     assert [point.label for point in found.front("measured")] == ["better"]
-    assert found.beaten_by(found.points[0]) == found.beaten_by(found.points[1]) == [found.points[2]]
+    assert found.dominated_by(found.points[0]) == found.dominated_by(found.points[1]) == [found.points[2]]
 
 
 def test_published_and_measured_do_not_compete() -> None:
     points = [Point("a", "published", 1e5, 33), Point("b", "measured", 2e5, 32), Point("c", "trained", 3e5, 31)]
     found = TradeOff("Set5", 4, "params", "psnr", points, [])
-    assert [found.front(kind) for kind in KINDS] == [[point] for point in points]
+    assert [found.front(kind) for kind in POINT_KINDS] == [[point] for point in points]
 
 
 numbers = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), max_size=15)
@@ -73,7 +73,7 @@ def test_a_front_rises_and_beats_everything_else(values: list[tuple[int, int]]) 
 
 def test_published_numbers_stand_over_published_parameters_only(weights: Store, tmp_path: Path) -> None:
     weights("imdn", psnr=32.2, ssim=0.895, parameters=715176)
-    one = study.load("table1", "published", tmp_path)
+    one = study.load_study("table1", "published", tmp_path)
     found = one.trade_off("Set5", 4)
     assert Point("IMDN", "published", 715_000, 32.21) in found.points
     assert [point for point in found.points if point.kind == "measured"] == [
@@ -89,7 +89,7 @@ def test_published_numbers_stand_over_published_parameters_only(weights: Store, 
 def test_a_self_ensemble_takes_eight_passes_but_no_more_memory(weights: Store, tmp_path: Path) -> None:
     weights("latticenet-plus")
     weights("latticenet")
-    one = study.load("table1", "published", tmp_path)
+    one = study.load_study("table1", "published", tmp_path)
     for x, ratio in (("macs", 8), ("latency", 8), ("memory", 1)):
         found = one.trade_off("Set5", 4, x)
         costs = {point.label: point.x for point in found.points}
@@ -104,7 +104,7 @@ def test_what_was_measured_otherwise_is_no_point_but_named(weights: Store, tmp_p
         run = weights(variant)
     latency = (run.cost() or {})["latency"]
     recost(run, latency=latency | {"device_name": "Another CPU"})
-    one = study.load("table1", "published", tmp_path)
+    one = study.load_study("table1", "published", tmp_path)
     found = one.trade_off("Set5", 4, "latency")
     assert [point.label for point in found.points] == ["IMDN", "BSRN"]
     assert found.apart == ("RFDN",)
@@ -114,13 +114,13 @@ def test_what_was_measured_otherwise_is_no_point_but_named(weights: Store, tmp_p
 
 def test_a_part_of_a_set_is_no_point(weights: Store, tmp_path: Path) -> None:
     weights("imdn", images={"Set5": 5})
-    assert study.load("table1", "published", tmp_path).trade_off("Set5", 4, "macs").points == []
+    assert study.load_study("table1", "published", tmp_path).trade_off("Set5", 4, "macs").points == []
 
 
 def test_what_was_not_costed_is_no_point(weights: Store, tmp_path: Path) -> None:
     recost(weights("imdn"), memory=None)
     weights("bsrn")
-    (point,) = study.load("table1", "published", tmp_path).trade_off("Set5", 4, "memory").points
+    (point,) = study.load_study("table1", "published", tmp_path).trade_off("Set5", 4, "memory").points
     assert point.label == "BSRN"
 
 
@@ -128,8 +128,8 @@ def test_what_was_trained_here_lies_below(weights: Store, store: Store, tmp_path
     weights("imdn", psnr=32.2)
     store("full", "cpu", psnr=29.5, datasets=SET5, images={"Set5": 2})
     store("full", "paper", psnr=32.6, datasets=SET5, images={"Set5": 2})
-    found = study.load("table1", "published", tmp_path).trade_off("Set5", 4)
+    found = study.load_study("table1", "published", tmp_path).trade_off("Set5", 4)
     (below,) = found.below
     assert below == Point("SPIN (protocol cpu)", "trained", 555035, pytest.approx(29.5))
     assert [point.label for point in found.front("trained")] == ["SPIN (protocol paper)"]
-    assert [point.label for point in found.beaten_by(below)] == ["SPIN (protocol paper)"]
+    assert [point.label for point in found.dominated_by(below)] == ["SPIN (protocol paper)"]

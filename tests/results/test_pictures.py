@@ -31,10 +31,10 @@ def decoded(png: bytes) -> NDArray[np.uint8]:
 
 def test_pictures_survive(tmp_path: Path) -> None:
     images = {"a.png": pixels(0, 7, 9, 3), "b_2.png": pixels(1, 5, 4)}
-    folder = pictures.store("lam-1.x4", "attribution", FACTS, images, tmp_path)
-    pictures.store("b", "comparison", {}, {}, tmp_path)
-    pictures.store("a", "attribution", {}, {}, tmp_path)
-    found = pictures.load(tmp_path)
+    folder = pictures.store_picture("lam-1.x4", "attribution", FACTS, images, tmp_path)
+    pictures.store_picture("b", "comparison", {}, {}, tmp_path)
+    pictures.store_picture("a", "attribution", {}, {}, tmp_path)
+    found = pictures.load_pictures(tmp_path)
     assert [one.name for one in found] == ["b", "a", "lam-1.x4"]  # by kind, then by name
     picture = found[-1]
     assert (picture.kind, picture.facts, picture.images, picture.folder) == (
@@ -50,13 +50,14 @@ def test_pictures_survive(tmp_path: Path) -> None:
 
 
 def test_no_pictures(tmp_path: Path) -> None:
-    assert pictures.load(tmp_path) == []
+    assert pictures.load_pictures(tmp_path) == []
 
 
 def test_the_same_name_replaces_all_of_a_picture(tmp_path: Path) -> None:
-    pictures.store("a", "comparison", {"n": 1}, {"old.png": pixels(0, 3, 3), "both.png": pixels(1, 3, 3)}, tmp_path)
-    folder = pictures.store("a", "superpixels", {"n": 2}, {"both.png": pixels(2, 3, 3)}, tmp_path)
-    (picture,) = pictures.load(tmp_path)
+    images = {"old.png": pixels(0, 3, 3), "both.png": pixels(1, 3, 3)}
+    pictures.store_picture("a", "comparison", {"n": 1}, images, tmp_path)
+    folder = pictures.store_picture("a", "superpixels", {"n": 2}, {"both.png": pixels(2, 3, 3)}, tmp_path)
+    (picture,) = pictures.load_pictures(tmp_path)
     assert (picture.kind, picture.facts) == ("superpixels", {"n": 2})
     assert np.array_equal(decoded(picture.png("both.png")), pixels(2, 3, 3))
     assert sorted(path.name for path in folder.iterdir()) == ["both.png", "picture.json"]
@@ -78,16 +79,16 @@ def test_the_same_name_replaces_all_of_a_picture(tmp_path: Path) -> None:
 def test_what_cannot_be_stored_replaces_nothing(
     tmp_path: Path, name: str, facts: dict[str, Any], images: dict[str, NDArray[Any]]
 ) -> None:
-    pictures.store("a", "comparison", FACTS, {"x.png": pixels(3, 2, 2)}, tmp_path)
+    pictures.store_picture("a", "comparison", FACTS, {"x.png": pixels(3, 2, 2)}, tmp_path)
     with pytest.raises(ValueError):
-        pictures.store(name, "comparison", facts, images, tmp_path)
-    (picture,) = pictures.load(tmp_path)
+        pictures.store_picture(name, "comparison", facts, images, tmp_path)
+    (picture,) = pictures.load_pictures(tmp_path)
     assert picture.facts == FACTS
     assert np.array_equal(decoded(picture.png("x.png")), pixels(3, 2, 2))
 
 
 def test_a_crash_leaves_no_mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures.store("a", "comparison", FACTS, {"x.png": pixels(0, 2, 2), "y.png": pixels(0, 2, 2)}, tmp_path)
+    pictures.store_picture("a", "comparison", FACTS, {"x.png": pixels(0, 2, 2), "y.png": pixels(0, 2, 2)}, tmp_path)
     whole = pictures.write
 
     def full(path: Path, content: bytes) -> None:
@@ -97,8 +98,8 @@ def test_a_crash_leaves_no_mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(pictures, "write", full)
     with pytest.raises(OSError, match="disk full"):
-        pictures.store("a", "comparison", {}, {"x.png": pixels(1, 2, 2), "y.png": pixels(1, 2, 2)}, tmp_path)
-    assert pictures.load(tmp_path) == []
+        pictures.store_picture("a", "comparison", {}, {"x.png": pixels(1, 2, 2), "y.png": pixels(1, 2, 2)}, tmp_path)
+    assert pictures.load_pictures(tmp_path) == []
 
 
 def spoil(key: str, value: object) -> Callable[[Path], None]:
@@ -136,9 +137,9 @@ def cut_image(path: Path) -> None:
     ],
 )
 def test_damaged_pictures_are_named(tmp_path: Path, damage: Callable[[Path], object], words: str) -> None:
-    damage(pictures.store("a", "comparison", FACTS, {"x.png": pixels(0, 40, 40, 3)}, tmp_path) / "picture.json")
+    damage(pictures.store_picture("a", "comparison", FACTS, {"x.png": pixels(0, 40, 40, 3)}, tmp_path) / "picture.json")
     with pytest.raises(ResultsError) as error:
-        pictures.load(tmp_path)
+        pictures.load_pictures(tmp_path)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -158,8 +159,8 @@ def facts() -> dict[str, Any]:
 
 
 def stored(root: Path, content: dict[str, Any], files: tuple[str, ...] = FILES) -> pictures.Picture:
-    pictures.store("a", "comparison", content, {file: pixels(0, 3, 3) for file in files}, root)
-    return pictures.load(root)[0]
+    pictures.store_picture("a", "comparison", content, {file: pixels(0, 3, 3) for file in files}, root)
+    return pictures.load_pictures(root)[0]
 
 
 def test_comparisons_survive(tmp_path: Path) -> None:

@@ -34,10 +34,10 @@ def measured() -> Measured:
 
 
 def test_what_is_stored_comes_back(measured: Measured, tmp_path: Path) -> None:
-    assert references.names(tmp_path) == []
-    references.store(NAME, measured, "first", root=tmp_path)
-    assert references.names(tmp_path) == [NAME]
-    found = references.load(NAME, tmp_path)
+    assert references.reference_names(tmp_path) == []
+    references.store_reference(NAME, measured, "first", root=tmp_path)
+    assert references.reference_names(tmp_path) == [NAME]
+    found = references.load_reference(NAME, tmp_path)
     assert (found.name, found.folder, found.weights) == (NAME, tmp_path / "reference" / NAME, None)
     assert (found.measured.network, found.measured.data, found.measured.cost) == (
         measured.network, measured.data, measured.cost,
@@ -47,14 +47,14 @@ def test_what_is_stored_comes_back(measured: Measured, tmp_path: Path) -> None:
 
 
 def test_every_reason_is_kept(measured: Measured, tmp_path: Path) -> None:
-    references.store(NAME, measured, "first", root=tmp_path)
+    references.store_reference(NAME, measured, "first", root=tmp_path)
     later = replace(measured, provenance={"versions": {"torch": "2.14.0"}})
-    found = references.store(NAME, later, " another torch\n", root=tmp_path)
+    found = references.store_reference(NAME, later, " another torch\n", root=tmp_path)
     assert [record["reason"] for record in found.history] == ["first", "another torch"]
     assert [record["versions"]["torch"] for record in found.history] == ["2.13.0", "2.14.0"]
     assert found.measured.provenance["versions"] == {"torch": "2.14.0"}
     with pytest.raises(ValueError, match="reason"):
-        references.store(NAME, later, "  ", root=tmp_path)
+        references.store_reference(NAME, later, "  ", root=tmp_path)
 
 
 def test_weights_are_copied(measured: Measured, tmp_path: Path) -> None:
@@ -62,26 +62,26 @@ def test_weights_are_copied(measured: Measured, tmp_path: Path) -> None:
     weights.write_bytes(b"weights")
     network = replace(measured.network, weights=sha256(weights))
     measured = replace(measured, network=network)
-    found = references.store(NAME, measured, "first", weights, tmp_path)
+    found = references.store_reference(NAME, measured, "first", weights, tmp_path)
     assert found.weights is not None
     assert found.weights.read_bytes() == b"weights"
-    references.store(NAME, measured, "measured anew from its own weights", found.weights, tmp_path)
+    references.store_reference(NAME, measured, "measured anew from its own weights", found.weights, tmp_path)
     assert found.weights.read_bytes() == b"weights"
 
 
 @pytest.mark.parametrize("name", ["full", "../quick/full", "quick/..", "/quick/full", "quick/full/x", "", "a\\b/c"])
 def test_names_stay_below_the_folder(measured: Measured, tmp_path: Path, name: str) -> None:
     with pytest.raises(ResultsError, match="expected <protocol>/<run>"):
-        references.store(name, measured, "first", root=tmp_path)
+        references.store_reference(name, measured, "first", root=tmp_path)
     assert not (tmp_path / "reference").exists()
 
 
 def test_an_unknown_name_is_told_with_the_known_ones(measured: Measured, tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match=r"no reference 'quick/x', expected one of \(none is stored\)"):
-        references.load("quick/x", tmp_path)
-    references.store(NAME, measured, "first", root=tmp_path)
+        references.load_reference("quick/x", tmp_path)
+    references.store_reference(NAME, measured, "first", root=tmp_path)
     with pytest.raises(ResultsError, match=f"expected one of {NAME}"):
-        references.load("quick/x", tmp_path)
+        references.load_reference("quick/x", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -95,27 +95,27 @@ def test_an_unknown_name_is_told_with_the_known_ones(measured: Measured, tmp_pat
         ("weights.safetensors", "others", "weights.safetensors: damaged or replaced"),
     ],
 )
-@pytest.mark.parametrize("command", [references.load, "store"])
+@pytest.mark.parametrize("command", [references.load_reference, "store"])
 def test_damage_is_named(
     measured: Measured, tmp_path: Path, file: str, content: str | None, message: str, command: object
 ) -> None:
     weights = tmp_path / "w.safetensors"
     weights.write_bytes(b"weights")
     measured = replace(measured, network=replace(measured.network, weights=sha256(weights)))
-    path = references.store(NAME, measured, "first", weights, tmp_path).folder / file
+    path = references.store_reference(NAME, measured, "first", weights, tmp_path).folder / file
     if content is None:
         path.unlink()
     else:
         path.write_text(content)
     with pytest.raises(ResultsError, match=message):
         if command == "store":  # its reasons would be lost
-            references.store(NAME, measured, "second", weights, tmp_path)
+            references.store_reference(NAME, measured, "second", weights, tmp_path)
         else:
-            references.load(NAME, tmp_path)
+            references.load_reference(NAME, tmp_path)
 
 
 def test_no_flipped_bit_of_a_reference_goes_unnoticed(measured: Measured, tmp_path: Path) -> None:
-    folder = references.store(NAME, measured, "first", root=tmp_path).folder
+    folder = references.store_reference(NAME, measured, "first", root=tmp_path).folder
     for path in sorted(folder.iterdir()):
         content = path.read_bytes()
         for position in range(0, len(content), 11):
@@ -123,7 +123,7 @@ def test_no_flipped_bit_of_a_reference_goes_unnoticed(measured: Measured, tmp_pa
             damaged[position] ^= 2
             path.write_bytes(damaged)
             try:
-                found = references.load(NAME, tmp_path)
+                found = references.load_reference(NAME, tmp_path)
             except ResultsError as error:
                 assert path.name in str(error)
             else:  # white space between the tokens of JSON
@@ -134,23 +134,23 @@ def test_no_flipped_bit_of_a_reference_goes_unnoticed(measured: Measured, tmp_pa
 
 def test_a_table_of_another_shape_is_refused(measured: Measured, tmp_path: Path) -> None:
     """Also in a reference that was written before files had checksums."""
-    folder = references.store(NAME, measured, "first", root=tmp_path).folder
+    folder = references.store_reference(NAME, measured, "first", root=tmp_path).folder
     description = json.loads((folder / "reference.json").read_text())
     older = {key: value for key, value in description.items() if key not in ("files", "hash")}
     (folder / "reference.json").write_text(json.dumps(older))
-    references.load(NAME, tmp_path)
+    references.load_reference(NAME, tmp_path)
     for content, message in (
         ("dataset,psnr\n", "quality.csv: .*expected the columns dataset, lr_origin, image, psnr, ssim"),
         ("dataset,lr_origin,image,psnr,ssim\na,b,c,high,0.5\n", r"quality.csv: .*'high'"),
     ):
         (folder / "quality.csv").write_text(content)
         with pytest.raises(ResultsError, match=message):
-            references.load(NAME, tmp_path)
+            references.load_reference(NAME, tmp_path)
 
 
 def test_history_must_not_be_empty(measured: Measured, tmp_path: Path) -> None:
-    path = references.store(NAME, measured, "first", root=tmp_path).folder / "reference.json"
+    path = references.store_reference(NAME, measured, "first", root=tmp_path).folder / "reference.json"
     content = {**json.loads(path.read_text()), "history": []}
     path.write_text(json.dumps({key: value for key, value in content.items() if key not in ("files", "hash")}))
     with pytest.raises(ResultsError, match="history: expected at least one record"):
-        references.load(NAME, tmp_path)
+        references.load_reference(NAME, tmp_path)

@@ -142,7 +142,7 @@ def _parsed(content: bytes) -> Any:
 
 def test_a_description_of_another_run_is_refused(run: Run) -> None:
     run.describe({"variant": "svq", "seed": 0}, STAGES)
-    with pytest.raises(results.ResultsError, match=r"run.yaml: is of another run \(variant svq\)"):
+    with pytest.raises(results.ResultsError, match=r"run.yaml: belongs to another run \(variant svq\)"):
         run.description()
 
 
@@ -197,8 +197,8 @@ values = st.recursive(
 
 @given(st.dictionaries(st.text(max_size=2), values), st.dictionaries(st.text(max_size=2), values))
 def test_differences_are_found_where_there_are_any(old: dict[str, Any], new: dict[str, Any]) -> None:
-    assert results.differences(old, old) == []
-    assert bool(results.differences(old, new)) != _equal_but_for_none(old, new)
+    assert results.changed_settings(old, old) == []
+    assert bool(results.changed_settings(old, new)) != _equal_but_for_none(old, new)
 
 
 def _equal_but_for_none(old: Any, new: Any) -> bool:

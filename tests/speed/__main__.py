@@ -1,4 +1,4 @@
-"""Measure the speed targets of SPIN beside the dense reference, and store them for the report: a benchmark, no test.
+"""Measure the speed targets of SPIN beside the dense reference, and store them: a benchmark, not a test.
 
 `python -m tests.speed` from the root of the repository; about 20 minutes on two quiet cores. Both sides run in turns in
 one process, and large matrix products are timed before and after each. The process keeps freed memory of any size, but
@@ -25,12 +25,12 @@ from torch import Tensor
 
 import models
 from benchmarks.measure import cost, provenance
-from benchmarks.measure.devices import describe, keep_freed_memory
+from benchmarks.measure.devices import device_facts, keep_freed_memory
 from models.native import functions
 from models.spin import SPIN, network, superpixels
-from results import ROOT, targets
+from results import ROOT
 from spinbench.console import console, say
-from tests.speed import images
+from tests.speed import images, targets
 from tests.speed.works import SIZES, WORKS, Side, Work, reduced_precision
 
 EDGE = 4096  # of the matrix product
@@ -40,7 +40,7 @@ PRODUCTS = 3  # in a row; their median counts, since one alone is off by up to a
 def main(root: Path = ROOT) -> int:
     """Exit status 1 where a target is missed."""
     keep_freed_memory(of_any_size=True)
-    about = describe(torch.device("cpu"))
+    about = device_facts(torch.device("cpu"))
     works = [_measured(work, target) for work, target in WORKS.items()]
     first = next(iter(WORKS))
     found = targets.Targets(

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from models.native import functions
-from results import targets
 from tests.speed import __main__ as benchmark
+from tests.speed import targets
 from tests.speed.works import WORKS, Work
 
 
@@ -41,7 +41,7 @@ def test_the_benchmark_at_small_sizes(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(benchmark, "SIZES", [(24, 30), (48, 60)])
     monkeypatch.setattr(benchmark, "EDGE", 64)
     benchmark.main(tmp_path)
-    stored = targets.load(tmp_path)
+    stored = targets.load_targets(tmp_path)
     assert stored is not None
     assert [work.name for work in stored.works] == [first.name, largest.name]
     assert stored.works[0].dense is not None and stored.works[1].dense is None

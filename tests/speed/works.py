@@ -18,9 +18,9 @@ import models
 from benchmarks.measure import cost
 from benchmarks.measure.devices import keep_freed_memory
 from models.spin import SPIN
-from results.targets import Figure
 from tests.oracles import spin_dense as dense
 from tests.oracles.spin_weights import as_published, oracle_config
+from tests.speed.targets import Figure
 
 Side = Literal["ours", "dense"]
 
@@ -84,7 +84,7 @@ def _memory(work: Work, side: Side, threads: int) -> int:
         for _ in range(2 if work.step else 1):  # Adam's state is there from the second step on
             run()
 
-    return cost.growth(whole)
+    return cost.memory_growth(whole)
 
 
 def _figure(

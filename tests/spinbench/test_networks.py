@@ -81,7 +81,7 @@ def test_upscale(
             assert np.mean(expected != found) < 1e-3
         else:
             assert np.array_equal(found, expected)
-    assert ("images are taken in tiles of 16x16, halo 4" if tile == 16 else "images are taken whole") in out
+    assert ("images are processed in tiles of 16x16, halo 4" if tile == 16 else "images are processed whole") in out
     assert "[1/2]" in out
     assert f"{output / 'b.png'} 34x24" in out
 
@@ -132,11 +132,11 @@ def test_nothing_is_overwritten(spinbench: Spinbench, pictures: list[Path], tmp_
     before = [path.read_bytes() for path in pictures]
     code, _, err = spinbench("upscale", *pictures, "--model", "bicubic", "--output", tmp_path)
     assert code == 1
-    assert err == f"error: {tmp_path / 'a.png'}: is there already, expected a folder without it\n"
+    assert err == f"error: {tmp_path / 'a.png'}: exists already, expected a folder without it\n"
     twin = tmp_path / "other" / "a.tif"
     code, _, err = spinbench("upscale", *pictures, twin, "--model", "bicubic", "--output", tmp_path / "out")
     assert code == 1
-    assert err.startswith(f"error: {twin}: another image gives {tmp_path / 'out' / 'a.png'} too")
+    assert err.startswith(f"error: {twin}: another image is also written to {tmp_path / 'out' / 'a.png'}")
     assert [path.read_bytes() for path in pictures] == before
     assert not (tmp_path / "out").exists()
 
@@ -219,7 +219,7 @@ def test_an_export_loads_as_a_published_checkpoint(
         assert torch.equal(models.load_published("spin", 2, output)(x), trained(x))
     before = output.read_bytes()
     code, _, err = spinbench("export-published", weights, output, "--model", "espcn", "--scale", 2)
-    assert (code, err) == (1, f"error: {output}: is there already, expected a new file\n")
+    assert (code, err) == (1, f"error: {output}: exists already, expected a new file\n")
     assert output.read_bytes() == before
 
 
@@ -242,7 +242,7 @@ def test_fetch_weights(spinbench: Spinbench, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(published, "fetch_all", fetch_all)
     code, out, _ = spinbench("fetch", "weights")
     assert code == 0
-    assert "weights: 2 files at hand" in out
+    assert "weights: 2 files available" in out
 
     def incomplete(progress: Callable[[int, int, str], None]) -> int:
         raise DataError("1 of 2 files are not in the mirror: some/file.pth")

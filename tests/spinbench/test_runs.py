@@ -132,7 +132,7 @@ def test_a_training_can_be_profiled(tmp_path: Path) -> None:
     arguments = ["train", "full", "--protocol", TINY, "--threads", 1, "--results", tmp_path, "--profile"]
     done = spinbench(*arguments)
     assert done.returncode == 0, done.stderr
-    for words in ("full-x4-s0: mean of 1 steps", "data", "forward", "backward", "optimiser", "rest", "cores busy"):
+    for words in ("full-x4-s0: mean of 1 steps", "data", "forward", "backward", "optimiser", "rest", "cores in use"):
         assert words in done.stdout
     assert re.search(r"^data: \d+\.\d\d% of a step, (below|above) the limit of 3%$", done.stdout, re.MULTILINE)
     assert "full-x4-s0: no steps to profile" in spinbench(*arguments).stdout
@@ -158,7 +158,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bits(tmp_path: Path) -> 
     assert checkpoint.exists()
     resumed = run_tiny(killed, "--only", "full", protocol=protocol)
     assert resumed.returncode == 0
-    assert re.search(r"full-x4-s0: goes on after iteration \d+ of 12", resumed.stdout)
+    assert re.search(r"full-x4-s0: resumes after iteration \d+ of 12", resumed.stdout)
     for file in ("weights.safetensors", "quality.csv"):
         parts = ("runs", "tiny", "full-x4-s0", file)
         assert whole.joinpath(*parts).read_bytes() == killed.joinpath(*parts).read_bytes(), file

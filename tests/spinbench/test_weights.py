@@ -109,7 +109,7 @@ def test_evaluating_a_run_gives_its_own_quality(
     assert f"{model}{'+' if variant == 'deep' else ''} x3" in out
     assert ("(blocks 1, arrangement parallel)" in out) == (variant == "deep")
     error = refused(spinbench("evaluate", model, "--weights", run, "--scale", 2, *arguments))
-    assert f"{run}: asked for x2, but {run / 'run.yaml'} says x3" in error
+    assert f"{run}: requested x2, but {run / 'run.yaml'} says x3" in error
 
 
 def test_a_run_of_another_depth_is_exported_and_comes_back(spinbench: Spinbench, trained: Path, tmp_path: Path) -> None:
@@ -119,9 +119,9 @@ def test_a_run_of_another_depth_is_exported_and_comes_back(spinbench: Spinbench,
     assert "tensors of spin+ x3 (blocks 1, arrangement parallel)" in out
     same(of_weights(output, model="spin", scale=3, config=PARALLEL), of_weights(run).module().state_dict())
     error = refused(spinbench("export-published", run, tmp_path / "other.pth", "--model", "imdn"))
-    assert "asked for imdn, but" in error
+    assert "requested imdn, but" in error
     error = refused(spinbench("export-published", output, tmp_path / "other.pth"))
-    assert f"{output}: does not say of which network it is" in error
+    assert f"{output}: does not name its network" in error
     assert not (tmp_path / "other.pth").exists()
 
 
@@ -129,8 +129,8 @@ def test_upscaling_with_a_run_is_as_it_was_measured(spinbench: Spinbench, traine
     run, picture = trained / "runs" / "tiny" / "deep-x3-s0", tmp_path / "a.png"
     Image.fromarray(lr_image()).save(picture)
     arguments = [picture, "--weights", run, "--output", tmp_path / "out", "--device", "cpu"]
-    assert "asked for imdn, but" in refused(spinbench("upscale", *arguments, "--model", "imdn"))
-    assert "asked for blocks 4, but" in refused(spinbench("upscale", *arguments, "--config", "blocks=4"))
+    assert "requested imdn, but" in refused(spinbench("upscale", *arguments, "--model", "imdn"))
+    assert "requested blocks 4, but" in refused(spinbench("upscale", *arguments, "--config", "blocks=4"))
     assert not (tmp_path / "out").exists()
     code, out, err = spinbench("upscale", *arguments)
     assert code == 0, err
@@ -145,13 +145,13 @@ def test_upscaling_with_a_run_is_as_it_was_measured(spinbench: Spinbench, traine
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["imdn"], "imdn: expected --weights or --published; --untrained insists on random weights"),
+        (["imdn"], "imdn: expected --weights or --published, or --untrained for random weights"),
         (["imdm"], "unknown network 'imdm'; did you mean 'imdn'"),
         (["imdn", "--published", "--untrained"], "--published and --untrained: expected one of them"),
         (["imdn", "--untrained", "--weights", "x"], "--weights and --untrained: expected one of them"),
         (
             ["spin", "--published", "--config", "blocks=4"],
-            "asked for blocks 4, but its published checkpoint says blocks",
+            "requested blocks 4, but its published checkpoint says blocks",
         ),
         (["spin", "--untrained", "--config", "blocks=1", "--config", "blocks=2"], "blocks is given twice"),
         (["spin", "--untrained", "--config", "blocks=["], "--config blocks=[: not valid YAML"),
@@ -208,7 +208,7 @@ def test_images_that_no_mean_holds_are_said(spinbench: Spinbench, tmp_path: Path
     Image.fromarray(lr_image(60, 60)).save(tmp_path / "noise.png")
     code, out, err = spinbench("evaluate", "bicubic", "--data", tmp_path)
     assert code == 0, err
-    assert f"folder:{tmp_path.name}, rcan: 1 of 2 images are as HR (PSNR infinite) and not in the mean of PSNR" in out
+    assert f"folder:{tmp_path.name}, rcan: 1 of 2 images equal HR (infinite PSNR) and are left out of its mean" in out
 
 
 def test_a_folder_by_two_names_is_measured_once(spinbench: Spinbench, tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_an_unknown_name_lists_the_names_nearest_first() -> None:
         datasets.get("set5")
     with pytest.raises(DataError, match="one of Urban100, ") as caught:
         datasets.get("Urban-100")
-    assert all(name in str(caught.value) for name in datasets.names())
+    assert all(name in str(caught.value) for name in datasets.SETS)
 
 
 def test_manga109_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ def test_div2k_without_its_archives_is_missing(tiny_div2k: dict[str, np.ndarray]
         archive_file(archive.path).unlink()
     assert dataset.missing(4) == ["0001", "0002"]
     assert dataset.checksum(4) == before
-    with pytest.raises(DataError, match=r"DIV2K_train_HR\.zip: not there; put http"):
+    with pytest.raises(DataError, match=r"DIV2K_train_HR\.zip: missing; put http"):
         dataset.pair("0001", 4)
 
 

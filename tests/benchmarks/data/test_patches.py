@@ -17,7 +17,7 @@ from PIL import Image
 
 from benchmarks.data import datasets, decoded, sources
 from benchmarks.data.images import DataError
-from benchmarks.data.patches import PatchSampler, loader
+from benchmarks.data.patches import PatchBatches, loader
 from foundation import cache_folder, sealed
 
 SIZES = {"a": (37, 50), "b": (61, 43), "c": (40, 40)}
@@ -54,7 +54,7 @@ def found(patch: torch.Tensor, images: dict[str, np.ndarray]) -> list[tuple[str,
 
 @pytest.mark.parametrize("scale", datasets.SCALES)
 def test_hr_and_lr_patches_are_crops_of_the_pairs_at_one_place(photos: datasets.Dataset, scale: int) -> None:
-    lr, hr = PatchSampler(photos, scale, lr_patch=5, batch_size=12, seed=3).batch(0)
+    lr, hr = PatchBatches(photos, scale, lr_patch=5, batch_size=12, seed=3).batch(0)
     assert lr.shape == (12, 3, 5, 5)
     assert hr.shape == (12, 3, 5 * scale, 5 * scale)
     assert lr.dtype == hr.dtype == torch.uint8
@@ -67,7 +67,7 @@ def test_hr_and_lr_patches_are_crops_of_the_pairs_at_one_place(photos: datasets.
 
 
 def test_images_and_symmetries_are_drawn_uniformly_and_reach_every_edge(photos: datasets.Dataset) -> None:
-    sampler = PatchSampler(photos, 2, lr_patch=16, batch_size=400, seed=0)
+    sampler = PatchBatches(photos, 2, lr_patch=16, batch_size=400, seed=0)
     images = {pair.name: pair.lr for pair in photos.pairs(2)}
     hits = [found(patch, images)[0] for patch in sampler.batch(0)[0]]
     for drawn, outcomes in [([hit[0] for hit in hits], len(SIZES)), ([hit[3] for hit in hits], 8)]:
@@ -83,31 +83,31 @@ def test_images_and_symmetries_are_drawn_uniformly_and_reach_every_edge(photos: 
 
 
 def test_without_augmentation_nothing_is_turned(photos: datasets.Dataset) -> None:
-    sampler = PatchSampler(photos, 2, lr_patch=8, batch_size=30, seed=0, augment=False)
+    sampler = PatchBatches(photos, 2, lr_patch=8, batch_size=30, seed=0, augment=False)
     images = {pair.name: pair.lr for pair in photos.pairs(2)}
     assert {found(patch, images)[0][3] for patch in sampler.batch(0)[0]} == {0}
 
 
 def test_a_batch_depends_on_seed_and_index_alone(photos: datasets.Dataset) -> None:
-    sampler = PatchSampler(photos, 2, 6, 4, seed=1)
+    sampler = PatchBatches(photos, 2, 6, 4, seed=1)
     later = sampler.batch(7)
     torch.manual_seed(99)
     sampler.batch(0)
-    again = PatchSampler(photos, 2, 6, 4, seed=1).batch(7)
+    again = PatchBatches(photos, 2, 6, 4, seed=1).batch(7)
     assert all(torch.equal(a, b) for a, b in zip(later, again, strict=True))
     assert not torch.equal(later[0], sampler.batch(8)[0])
-    assert not torch.equal(later[0], PatchSampler(photos, 2, 6, 4, seed=2).batch(7)[0])
+    assert not torch.equal(later[0], PatchBatches(photos, 2, 6, 4, seed=2).batch(7)[0])
 
 
 def test_draws_do_not_change_between_releases(photos: datasets.Dataset) -> None:
     """Places of the first patches of seed 0, as they were when the sampler was written."""
-    lr, _ = PatchSampler(photos, 2, 16, 3, seed=0).batch(0)
+    lr, _ = PatchBatches(photos, 2, 16, 3, seed=0).batch(0)
     images = {pair.name: pair.lr for pair in photos.pairs(2)}
     assert [found(patch, images) for patch in lr] == [[("b", 10, 4, 5)], [("c", 3, 2, 1)], [("b", 3, 0, 3)]]
 
 
 def test_workers_and_resumption_change_nothing(photos: datasets.Dataset) -> None:
-    sampler = PatchSampler(photos, 3, 5, 4, seed=5)
+    sampler = PatchBatches(photos, 3, 5, 4, seed=5)
     state = torch.get_rng_state()
     whole = list(loader(sampler, 0, 6))
     with_workers = list(loader(sampler, 0, 6, workers=2))
@@ -121,33 +121,33 @@ def test_workers_and_resumption_change_nothing(photos: datasets.Dataset) -> None
 
 
 def test_images_are_decoded_once(photos: datasets.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = PatchSampler(photos, 2, 6, 4, seed=0).batch(0)
+    before = PatchBatches(photos, 2, 6, 4, seed=0).batch(0)
     monkeypatch.setattr(sources, "read_image", lambda path: pytest.fail(f"decoded {path} again"))
-    after = PatchSampler(photos, 2, 6, 4, seed=0).batch(0)
+    after = PatchBatches(photos, 2, 6, 4, seed=0).batch(0)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_scales_share_one_cache(photos: datasets.Dataset) -> None:
     for scale in datasets.SCALES:
-        for pair, (hr, lr) in zip(photos.pairs(scale), PatchSampler(photos, scale, 6, 4, seed=0).images, strict=True):
+        for pair, (hr, lr) in zip(photos.pairs(scale), PatchBatches(photos, scale, 6, 4, seed=0).images, strict=True):
             np.testing.assert_array_equal(np.load(lr.file), pair.lr)
             np.testing.assert_array_equal(np.load(hr.file)[: len(pair.hr), : pair.hr.shape[1]], pair.hr)
     assert len(list((cache_folder() / "decoded").glob("*.npy"))) == len(SIZES) * (1 + len(datasets.SCALES))
 
 
 def test_a_changed_image_is_decoded_again(photos: datasets.Dataset, tmp_path: Path) -> None:
-    before = PatchSampler(photos, 2, 6, 4, seed=0).batch(0)
+    before = PatchBatches(photos, 2, 6, 4, seed=0).batch(0)
     for name, size in SIZES.items():
         Image.fromarray(np.full((*size, 3), 7, np.uint8)).save(tmp_path / "photos" / f"{name}.png")
-    after = PatchSampler(photos, 2, 6, 4, seed=0).batch(0)
+    after = PatchBatches(photos, 2, 6, 4, seed=0).batch(0)
     assert not torch.equal(before[0], after[0])
     assert (after[0] == 7).all()
 
 
 def test_an_image_smaller_than_the_patch_is_named(photos: datasets.Dataset) -> None:
     with pytest.raises(DataError, match="photos a: LR image of 12x16 at x3, expected at least the patch of 13x13"):
-        PatchSampler(photos, 3, 13, 1, seed=0)
-    PatchSampler(photos, 3, 12, 1, seed=0).batch(0)
+        PatchBatches(photos, 3, 13, 1, seed=0)
+    PatchBatches(photos, 3, 12, 1, seed=0).batch(0)
 
 
 def of_shape(*shape: int, dtype: type = np.uint8) -> bytes:
@@ -180,21 +180,21 @@ def test_damaged_decoded_images_are_healed(
     photos: datasets.Dataset, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     """A flipped bit in each of them trained other weights, and a missing end killed the process."""
-    before = PatchSampler(photos, 2, 6, 40, seed=0).batch(0)
+    before = PatchBatches(photos, 2, 6, 40, seed=0).batch(0)
     files = sorted((cache_folder() / "decoded").glob("*.npy"))
     whole = [file.read_bytes() for file in files]
     for chosen in (files[:1], files[1:2], files):
         for file in chosen:
             file.write_bytes(DAMAGE[name](file.read_bytes()))
         caplog.clear()
-        after = PatchSampler(photos, 2, 6, 40, seed=0).batch(0)
+        after = PatchBatches(photos, 2, 6, 40, seed=0).batch(0)
         assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
         assert [file.read_bytes() for file in files] == whole
         (record,) = caplog.records
         assert record.levelno == logging.WARNING
         assert re.search(r"decoded: [123] of folder:photos \([abc, ]+\) damaged, decoded again$", record.getMessage())
     caplog.clear()
-    PatchSampler(photos, 2, 6, 40, seed=0)
+    PatchBatches(photos, 2, 6, 40, seed=0)
     assert caplog.records == []
 
 
@@ -204,39 +204,39 @@ def test_a_decoded_image_is_verified_once_while_it_is_unchanged(
     verified: list[Path] = []
     is_sealed = decoded.is_sealed
     monkeypatch.setattr(decoded, "is_sealed", lambda file: verified.append(file) or is_sealed(file))
-    sampler = PatchSampler(photos, 2, 6, 4, seed=0)
+    sampler = PatchBatches(photos, 2, 6, 4, seed=0)
     assert len(verified) == len(set(verified)) == 2 * len(SIZES)
-    PatchSampler(photos, 2, 8, 4, seed=1)
+    PatchBatches(photos, 2, 8, 4, seed=1)
     pickle.loads(pickle.dumps(sampler)).batch(0)  # as in a worker
     assert len(verified) == 2 * len(SIZES)
     changed = sampler.images[0][0].file
     changed.write_bytes(changed.read_bytes())
-    PatchSampler(photos, 2, 6, 4, seed=0)
+    PatchBatches(photos, 2, 6, 4, seed=0)
     assert verified[2 * len(SIZES) :] == [changed]
 
 
 def test_a_cache_that_cannot_be_written_will_do_when_all_is_there(
     photos: datasets.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = PatchSampler(photos, 2, 6, 4, seed=0).batch(0)
+    before = PatchBatches(photos, 2, 6, 4, seed=0).batch(0)
 
     def refuse(path: object, *_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system", str(path))
 
     for name in ("write", "FileLock"):
         monkeypatch.setattr(decoded, name, refuse)
-    after = PatchSampler(photos, 2, 6, 4, seed=0).batch(0)
+    after = PatchBatches(photos, 2, 6, 4, seed=0).batch(0)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     with pytest.raises(OSError, match="decoded"):
-        PatchSampler(photos, 3, 6, 4, seed=0)
+        PatchBatches(photos, 3, 6, 4, seed=0)
 
 
 def test_another_format_of_the_reader_decodes_anew(
     photos: datasets.Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = {pair[0].file for pair in PatchSampler(photos, 2, 6, 4, seed=0).images}
+    before = {pair[0].file for pair in PatchBatches(photos, 2, 6, 4, seed=0).images}
     monkeypatch.setattr(decoded, "READER", decoded.READER + 1)
-    after = {pair[0].file for pair in PatchSampler(photos, 2, 6, 4, seed=0).images}
+    after = {pair[0].file for pair in PatchBatches(photos, 2, 6, 4, seed=0).images}
     assert before.isdisjoint(after)
     assert all(file.exists() for file in before)
     assert caplog.records == []
@@ -248,7 +248,7 @@ def test_a_decoded_image_that_goes_while_in_use_is_one_line(
     photos: datasets.Dataset, workers: int, change: Callable[[Path], None]
 ) -> None:
     """Under a memory map the process would die of SIGBUS."""
-    sampler = PatchSampler(photos, 2, 6, 4, seed=0)
+    sampler = PatchBatches(photos, 2, 6, 4, seed=0)
     for pair in sampler.images:
         for image in pair:
             change(image.file)
@@ -261,10 +261,10 @@ def test_missing_images_stop_the_training(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("SPINBENCH_DATA", str(tmp_path / "cache"))
     monkeypatch.setenv("SPINBENCH_MIRROR", str(tmp_path))
     with pytest.raises(DataError, match="not in the mirror"):
-        PatchSampler(datasets.get("Sun-Hays80"), 4, 16, 1, seed=0)
+        PatchBatches(datasets.get("Sun-Hays80"), 4, 16, 1, seed=0)
 
 
 @pytest.mark.parametrize("arguments", [(0, 1, 0), (4, 0, 0), (4, 1, -1)])
 def test_bad_arguments_are_named(photos: datasets.Dataset, arguments: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match=f"lr_patch {arguments[0]}, batch_size {arguments[1]}, seed {arguments[2]}"):
-        PatchSampler(photos, 2, *arguments)
+        PatchBatches(photos, 2, *arguments)

@@ -207,7 +207,7 @@ def test_a_global_network_in_tiles_says_what_they_change() -> None:
     lr = image(200, 150)
     fitted(memory, network)(lr)
     assert "tiles of 96x96, halo 32" in memory.said[0]
-    assert "in the middle 100x100" in memory.said[0]
+    assert "in the central 100x100" in memory.said[0]
     expected, _ = difference(network_upscale(network, CPU), lr[50:150, 25:125], 32, SCALE)
     assert f"by up to {255 * expected:.2f}/255" in memory.said[0]
 

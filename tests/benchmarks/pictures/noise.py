@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.data.datasets import Pair
 from benchmarks.data.resize import imresize
 from benchmarks.networks import Network
-from benchmarks.pictures.comparison import Shown
+from benchmarks.pictures.comparison import UpscaledImage
 from results import Run
 from tests.benchmarks.stored_runs import run_of
 
@@ -28,8 +28,8 @@ def pair_of(hr: RGB) -> Pair:
     return Pair("x", hr, imresize(hr, 1 / SCALE), "imresize-symmetric")
 
 
-def shown(name: str, sr: RGB) -> Shown:
-    return Shown(Network(name, SCALE, name=name, label=name.upper(), source="published weights"), sr)
+def shown(name: str, sr: RGB) -> UpscaledImage:
+    return UpscaledImage(Network(name, SCALE, name=name, label=name.upper(), source="published weights"), sr)
 
 
 def trained(root: Path, protocol: str, seed: int = 0) -> Run:

@@ -22,7 +22,7 @@ from benchmarks.data.resize import imresize
 from benchmarks.pictures import attribution as lam
 from benchmarks.pictures.attribution import attribute, part_around, strongest_box
 from foundation import SpinbenchError
-from reports.layout import shown, signed
+from reports.numbers import shown, signed
 from results import ResultsError, pictures
 from results.attribution import AttributionMaps
 from spinbench import pictures as cli_pictures
@@ -54,7 +54,7 @@ def command(*arguments: object) -> str:
 
 
 def stored(folder: Path) -> tuple[pictures.Picture, AttributionMaps]:
-    (found,) = pictures.load(folder)
+    (found,) = pictures.load_pictures(folder)
     return found, AttributionMaps.of(found)
 
 
@@ -115,7 +115,7 @@ def test_defaults_of_the_command() -> None:
     ("arguments", "words"),
     [
         (["--networks", "espcm"], "unknown network 'espcm'"),
-        (["--networks", "bicubic"], "bicubic: expected networks"),
+        (["--networks", "bicubic"], "bicubic: expected a network"),
         (["--networks", ","], "--networks: expected one at least"),
         (["--networks", "espcn={}", "--box", "1,2,3"], "--box 1,2,3: expected x,y,width,height"),
         (["--networks", "espcn={}", "--box", "190,0,16,16"], "waves: box 190,0,16,16: reaches outside of 200x152"),
@@ -130,7 +130,7 @@ def test_wrong_arguments_of_the_command(picture: Path, tmp_path: Path, arguments
         command(picture, "--scale", 2, "--steps", 1, "--results", tmp_path, "--device", "cpu", *given)
     assert words in str(error.value)
     assert len(str(error.value).splitlines()) == 1
-    assert pictures.load(tmp_path) == []
+    assert pictures.load_pictures(tmp_path) == []
 
 
 def test_a_run_is_attributed_as_what_it_is(picture: Path, tmp_path: Path) -> None:
@@ -138,10 +138,10 @@ def test_a_run_is_attributed_as_what_it_is(picture: Path, tmp_path: Path) -> Non
     common = ["--steps", 1, "--results", tmp_path, "--device", "cpu"]
     command(picture, "--networks", f"srcnn={run}", *common)
     assert stored(tmp_path)[1].scale == 2  # the run's
-    with pytest.raises(SpinbenchError, match=r"asked for x4, but .*run\.yaml says x2"):
+    with pytest.raises(SpinbenchError, match=r"requested x4, but .*run\.yaml says x2"):
         command(picture, "--networks", f"srcnn={run}", "--scale", 4, *common)
     ensemble = run_of(tmp_path / "ensemble", "srcnn", 2, ensemble=True)
-    with pytest.raises(SpinbenchError, match="srcnn: a self-ensemble is eight passes, expected a network of one"):
+    with pytest.raises(SpinbenchError, match="srcnn: a self-ensemble has eight passes, expected a network with one"):
         command(picture, "--networks", f"srcnn={ensemble}", *common)
 
 
@@ -164,7 +164,8 @@ def facts(**changes: object) -> dict:
 
 
 def store(root: Path, content: dict) -> Path:
-    return pictures.store("x", "attribution", content, dict.fromkeys(("l.png", "m.png", "o.png", "a.png"), IMAGE), root)
+    images = dict.fromkeys(("l.png", "m.png", "o.png", "a.png"), IMAGE)
+    return pictures.store_picture("x", "attribution", content, images, root)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def store(root: Path, content: dict) -> Path:
 )
 def test_damaged_facts_are_named(tmp_path: Path, change: dict[str, object], words: str) -> None:
     folder = store(tmp_path, facts(**change))
-    (found,) = pictures.load(tmp_path)
+    (found,) = pictures.load_pictures(tmp_path)
     with pytest.raises(ResultsError) as error:
         AttributionMaps.of(found)
     assert str(error.value).startswith(f"{folder / 'picture.json'}: {words}")
@@ -186,7 +187,7 @@ def test_damaged_facts_are_named(tmp_path: Path, change: dict[str, object], word
 
 def test_facts_are_read_as_they_were_written(tmp_path: Path) -> None:
     folder = store(tmp_path, facts())
-    maps = AttributionMaps.of(pictures.load(tmp_path)[0])
+    maps = AttributionMaps.of(pictures.load_pictures(tmp_path)[0])
     assert maps.model_dump() == facts() == json.loads((folder / "picture.json").read_text())["facts"]
 
 
@@ -221,7 +222,7 @@ def test_the_section_of_the_page(tmp_path: Path) -> None:
     )
     environment.filters |= {"shown": shown, "signed": signed}
     section = environment.get_template("attribution.html").module.section
-    page = Page(str(section(reports.pictures.load(tmp_path))))
+    page = Page(str(section(reports.pictures.load_page_pictures(tmp_path))))
     text = " ".join(" ".join(page.texts).split())
     assert "A <b>" in text
     assert "a & b" in text

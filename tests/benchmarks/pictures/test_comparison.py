@@ -19,8 +19,9 @@ from benchmarks.data.resize import imresize
 from benchmarks.measure import evaluation
 from benchmarks.measure.quality import eight_bit, psnr, ssim
 from benchmarks.networks import Network
-from benchmarks.pictures import PictureError, comparison, pair, stored_name
-from benchmarks.pictures.comparison import COLOURS, EDGE, LEAST, compare, differing_box, differing_image
+from benchmarks.pictures import comparison
+from benchmarks.pictures.comparison import COLOURS, EDGE, LEAST, differing_box, differing_image, draw_comparison
+from benchmarks.pictures.named import PictureError, image_pair, picture_name
 from results import pictures
 from results.comparison import Box
 from tests.benchmarks.pictures.noise import CPU, SCALE, noise, pair_of, shown
@@ -87,12 +88,12 @@ def test_a_single_network_is_shown_where_it_errs_most(names: tuple[str, ...]) ->
 def test_boxes_that_do_not_fit_are_refused() -> None:
     one = pair_of(noise(0, 40, 48))
     with pytest.raises(PictureError, match=r"box 40,0,11,11: reaches outside of x, 48x40 pixels"):
-        comparison.check_box(Box(x=40, y=0, width=11, height=11), one, [])
+        comparison.check_crop(Box(x=40, y=0, width=11, height=11), one, [])
     with pytest.raises(PictureError, match=r"box 0,0,11,10: expected at least 11x11 pixels"):
-        comparison.check_box(Box(x=0, y=0, width=11, height=10), one, [])
-    comparison.check_box(Box(x=37, y=29, width=11, height=11), one, [])
+        comparison.check_crop(Box(x=0, y=0, width=11, height=10), one, [])
+    comparison.check_crop(Box(x=37, y=29, width=11, height=11), one, [])
     with pytest.raises(PictureError, match="48x36 pixels"):  # a result that covers less
-        comparison.check_box(Box(x=37, y=29, width=11, height=11), one, [shown("smsr", noise(0, 36, 48))])
+        comparison.check_crop(Box(x=37, y=29, width=11, height=11), one, [shown("smsr", noise(0, 36, 48))])
     with pytest.raises(PictureError, match="16x40 pixels, expected at least 19"):
         small = pair_of(noise(0, 40, 16))
         differing_box(small, SCALE, [shown("imdn", small.hr)])
@@ -105,7 +106,7 @@ def test_values_are_those_of_the_benchmark() -> None:
     hr, sr = noise(0, 80, 96), noise(1, 80, 96)
     narrow = noise(2, 72, 88)  # a network that takes a multiple of pixels only
     box = Box(x=13, y=22, width=31, height=17)
-    facts, images = compare(
+    facts, images = draw_comparison(
         "Set5/x", "by hand", pair_of(hr), SCALE,
         [shown("imdn", sr), shown("smsr", narrow), shown("carn", hr.copy())], box, "by hand",
     )  # fmt: skip
@@ -129,7 +130,7 @@ def test_errors_share_their_scale() -> None:
     near[20:40, 20:40] += 20  # grey: Y changes by 219/255 of it
     far[20:40, 20:40] += 60
     box = Box(x=16, y=16, width=32, height=32)
-    facts, images = compare("x", "", pair_of(hr), SCALE, [shown("imdn", near), shown("carn", far)], box, "")
+    facts, images = draw_comparison("x", "", pair_of(hr), SCALE, [shown("imdn", near), shown("carn", far)], box, "")
     assert facts.largest_error == math.ceil(60 * 219 / 255)
     nothing, end = (np.array(COLOURS(value, bytes=True)[:3]) for value in (0.0, 60 * 219 / 255 / facts.largest_error))
     third = np.array(COLOURS(20 * 219 / 255 / facts.largest_error, bytes=True)[:3])
@@ -143,7 +144,7 @@ def test_errors_share_their_scale() -> None:
 
 def test_the_overview_is_reduced_and_marks_the_box() -> None:
     hr = np.full((400, 1000, 3), 128, np.uint8)
-    facts, images = compare(
+    facts, images = draw_comparison(
         "x", "", pair_of(hr), SCALE, [shown("imdn", hr)], Box(x=500, y=100, width=200, height=50), ""
     )
     overview = images[facts.overview]
@@ -184,33 +185,33 @@ def test_the_image_where_networks_are_furthest_apart() -> None:
 
 
 def test_pairs_come_from_sets_and_files(tmp_path: Path) -> None:
-    title, one = pair("embedded-test/coffee", 2)
+    title, one = image_pair("embedded-test/coffee", 2)
     assert title == "embedded-test/coffee"
     assert np.array_equal(one.lr, datasets.get("embedded-test").pair("coffee", 2).lr)
     hr = noise(0, 41, 39)
     Image.fromarray(hr).save(tmp_path / "x.y.png")
-    title, one = pair(str(tmp_path / "x.y.png"), SCALE)
+    title, one = image_pair(str(tmp_path / "x.y.png"), SCALE)
     assert title == "x.y.png"
     assert np.array_equal(one.hr, hr[:40, :36])
     assert np.array_equal(one.lr, imresize(hr[:40, :36], 1 / SCALE))
-    assert pair(f"{tmp_path}/x.y", SCALE)[0] == f"folder:{tmp_path.name}/x.y"
+    assert image_pair(f"{tmp_path}/x.y", SCALE)[0] == f"folder:{tmp_path.name}/x.y"
     with pytest.raises(PictureError, match=r"image 'absent.png': no such file, expected one, or SET/NAME"):
-        pair("absent.png", SCALE)
+        image_pair("absent.png", SCALE)
     with pytest.raises(DataError, match="embedded-test has no image 'tea'"):
-        pair("embedded-test/tea", SCALE)
+        image_pair("embedded-test/tea", SCALE)
     with pytest.raises(DataError, match="no data set or folder 'Set6'"):
-        pair("Set6/img_001", SCALE)
+        image_pair("Set6/img_001", SCALE)
 
 
 @given(st.text(), st.text())
 def test_stored_names_are_plain(one: str, other: str) -> None:
-    assert pictures._PLAIN_NAME.fullmatch(stored_name("c", one, other))
+    assert pictures._PLAIN_NAME.fullmatch(picture_name("c", one, other))
 
 
 def test_a_network_is_shown_as_it_is_measured() -> None:
     network, lr = Network("espcn", 2, ensemble=True, multiple=4), noise(0, 31, 27)
     expected = evaluation.self_ensemble(evaluation.network_upscale(network.module(), CPU))(lr[:28, :24])
-    assert np.array_equal(comparison.upscaled(network, lr, CPU).sr, eight_bit(expected))
+    assert np.array_equal(comparison.upscale_image(network, lr, CPU).sr, eight_bit(expected))
 
 
 def test_the_least_box_is_the_window_of_ssim() -> None:

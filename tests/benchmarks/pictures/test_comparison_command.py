@@ -19,7 +19,7 @@ from benchmarks.data.datasets import Pair
 from benchmarks.data.resize import imresize
 from benchmarks.measure import evaluation
 from benchmarks.measure.quality import eight_bit
-from benchmarks.pictures import network as named
+from benchmarks.pictures.named import named_network
 from foundation import SpinbenchError
 from results import Run, pictures
 from results.comparison import Box, Comparison
@@ -60,7 +60,7 @@ def test_compare(picture: Picture, espcn: list[str], tmp_path: Path) -> None:
     common = ["--image", "embedded-test/chelsea", "--scale", 2, "--results", tmp_path, "--device", "cpu"]
     output, error = picture("compare", *networks, *common)
     assert error is None, error
-    (stored,) = pictures.load(tmp_path)
+    (stored,) = pictures.load_pictures(tmp_path)
     assert stored.name == "comparison-embedded-test-chelsea-x2"
     facts = Comparison.of(stored)
     assert facts.image == "embedded-test/chelsea"
@@ -69,7 +69,7 @@ def test_compare(picture: Picture, espcn: list[str], tmp_path: Path) -> None:
     assert f"box {facts.box}: {facts.box_rule}" in output
     assert "[3/3]" in output
     # the values are those of an evaluation of the set
-    upscale = evaluation.network_upscale(named(espcn[0], 2, "table1", "published").module(), CPU)
+    upscale = evaluation.network_upscale(named_network(espcn[0], 2, "table1", "published").module(), CPU)
     for panel, upscaler in zip(facts.panels, (evaluation.bicubic_upscale(2), upscale), strict=False):
         rows = evaluation.evaluate(upscaler, datasets.get("embedded-test"), 2, limit=1)
         (row,) = rows[rows.image == "chelsea"].to_dict("records")
@@ -80,7 +80,7 @@ def test_compare(picture: Picture, espcn: list[str], tmp_path: Path) -> None:
 
     output, error = picture("compare", *networks, *common, "--box", "10,20,30,40", "--name", "mine")
     assert error is None, error
-    mine = next(each for each in pictures.load(tmp_path) if each.name == "mine")
+    mine = next(each for each in pictures.load_pictures(tmp_path) if each.name == "mine")
     assert Comparison.of(mine).box == Box(x=10, y=20, width=30, height=40)
     assert Comparison.of(mine).box_rule == "chosen by hand"
 
@@ -103,7 +103,7 @@ def test_the_image_and_the_networks_are_found(
     )
     output, error = picture("compare", "table2", "--protocol", "quick", "--results", tmp_path, "--device", "cpu")
     assert error is None, error
-    (stored,) = pictures.load(tmp_path)
+    (stored,) = pictures.load_pictures(tmp_path)
     facts = Comparison.of(stored)
     assert facts.image == "embedded-test/chelsea"
     assert facts.image_rule.startswith("of 2 measured images, the one on which 2 methods are furthest apart (1.00 dB")

@@ -11,15 +11,14 @@ import torch
 import models
 from benchmarks.data.sources import Local
 from benchmarks.networks import NetworkError
-from benchmarks.pictures import PictureError, common_scale
-from benchmarks.pictures import network as named
+from benchmarks.pictures.named import PictureError, common_scale, named_network
 from tests.benchmarks.pictures.noise import SCALE, trained
 from tests.benchmarks.stored_runs import run_of
 
 
 def test_weights_of_runs(tmp_path: Path) -> None:
     run = trained(tmp_path, "quick")
-    one = named("full", SCALE, "table2", "quick", tmp_path)
+    one = named_network("full", SCALE, "table2", "quick", tmp_path)
     assert (one.model, one.source) == ("spin", "run quick/full-x4-s0")
     assert one.weights == Local(run.path("weights.safetensors"))
     assert "protocol" not in one.label
@@ -27,23 +26,23 @@ def test_weights_of_runs(tmp_path: Path) -> None:
     for name, tensor in one.module().state_dict().items():
         assert torch.equal(tensor, state[name])
     # where nothing is trained, those of another protocol stand in under its name
-    one = named("full", SCALE, "table1", "published", tmp_path)
+    one = named_network("full", SCALE, "table1", "published", tmp_path)
     assert (one.label, one.source) == ("SPIN (protocol quick)", "run quick/full-x4-s0")
     with pytest.raises(PictureError, match=r"full x4: no trained weights, expected .*runs/cpu/full-x4-s0/weights"):
-        named("full", SCALE, "table2", "cpu", tmp_path)
+        named_network("full", SCALE, "table2", "cpu", tmp_path)
     with pytest.raises(PictureError, match="full x2: no trained weights"):
-        named("full", 2, "table2", "quick", tmp_path)
+        named_network("full", 2, "table2", "quick", tmp_path)
 
 
 def test_published_weights_and_named_files(tmp_path: Path, mirror_folder: Path) -> None:
-    one = named("imdn", SCALE, "table1", "published", tmp_path)
+    one = named_network("imdn", SCALE, "table1", "published", tmp_path)
     assert (one.label, one.source) == ("IMDN", "published weights")
-    assert named("hpinet_m", SCALE, "table2", "quick", tmp_path).source == "published weights"
+    assert named_network("hpinet_m", SCALE, "table2", "quick", tmp_path).source == "published weights"
     file = tmp_path / "mine.safetensors"
     torch.manual_seed(3)
     own = models.build("espcn", SCALE)
     safetensors.torch.save_file(own.state_dict(), file)
-    one = named(f"espcn={file}", SCALE, "table1", "published", tmp_path)
+    one = named_network(f"espcn={file}", SCALE, "table1", "published", tmp_path)
     assert (one.source, one.weights) == (str(file), Local(file))
     assert one.label.endswith("(mine.safetensors)")
     x = torch.rand(1, 3, 8, 8)
@@ -54,14 +53,14 @@ def test_published_weights_and_named_files(tmp_path: Path, mirror_folder: Path) 
 def test_named_weights_are_what_they_say(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", "spin", 2, {"blocks": 1})
     for name in ("spin", "mine"):  # the model, the run's variant
-        one = named(f"{name}={run}", 2, "table1", "published", tmp_path)
+        one = named_network(f"{name}={run}", 2, "table1", "published", tmp_path)
         assert (one.name, one.label, one.scale, one.config["blocks"]) == (name, "Mine (run)", 2, 1)
-    with pytest.raises(NetworkError, match=r"run: asked for blocks 8, but .*run\.yaml says blocks 1"):
-        named(f"full={run}", 2, "table1", "published", tmp_path)  # a variant that is defined otherwise
-    with pytest.raises(NetworkError, match=r"run: asked for x4, but .*run\.yaml says x2"):
-        named(f"spin={run}", 4, "table1", "published", tmp_path)
+    with pytest.raises(NetworkError, match=r"run: requested blocks 8, but .*run\.yaml says blocks 1"):
+        named_network(f"full={run}", 2, "table1", "published", tmp_path)  # a variant that is defined otherwise
+    with pytest.raises(NetworkError, match=r"run: requested x4, but .*run\.yaml says x2"):
+        named_network(f"spin={run}", 4, "table1", "published", tmp_path)
     with pytest.raises(PictureError, match=r"bicubic=.*run: interpolation has no weights"):
-        named(f"bicubic={run}", 2, "table1", "published", tmp_path)
+        named_network(f"bicubic={run}", 2, "table1", "published", tmp_path)
     assert common_scale(["imdn", f"spin={run}"], None) == 2
     assert common_scale(["imdn", f"spin={run}"], 3) == 3
     assert common_scale(["imdn"], None) == 4
@@ -71,25 +70,25 @@ def test_a_run_of_another_definition_is_not_the_variant_s(tmp_path: Path) -> Non
     run_of(tmp_path / "runs" / "quick" / "full-x4-s0", "spin", SCALE, {"blocks": 1}, variant="full")
     told = r"no trained weights \(full-x4-s0: of another definition \(config.blocks: 1 -> 8\)\), expected"
     with pytest.raises(PictureError, match=told):
-        named("full", SCALE, "table2", "quick", tmp_path)
+        named_network("full", SCALE, "table2", "quick", tmp_path)
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("imdm", "unknown network 'imdm'; did you mean 'imdn'"),
-        ("madnet", "madnet: its network is not publicly documented"),
+        ("madnet", "madnet: its architecture is not documented"),
         ("carn", "carn x4: no published checkpoint is registered; name a file as carn=FILE"),
         ("spin", "spin x4: no published checkpoint is registered; name a file as spin=FILE"),
     ],
 )
 def test_networks_without_weights_say_so(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(PictureError) as error:
-        named(name, SCALE, "table1", "published", tmp_path)
+        named_network(name, SCALE, "table1", "published", tmp_path)
     assert words in str(error.value)
 
 
 def test_a_checkpoint_that_is_not_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPINBENCH_MIRROR", str(tmp_path))
     with pytest.raises(PictureError, match="imdn x4: its checkpoint is not in the mirror"):
-        named("imdn", SCALE, "table1", "published", tmp_path)
+        named_network("imdn", SCALE, "table1", "published", tmp_path)

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.data.datasets import Pair
-from benchmarks.pictures import PictureError, superpixel_views
+from benchmarks.pictures import superpixel_views
 from benchmarks.pictures import superpixels as seen
+from benchmarks.pictures.named import PictureError
 from results import ResultsError, pictures
 from results import superpixels as stored
 from tests.benchmarks.pictures.small_spin import CPU, VARIANTS, network, picture
@@ -22,9 +23,13 @@ def pair() -> Pair:
     return Pair("p", picture(60, 70), picture(30, 35), "imresize-symmetric")
 
 
-def drawn(pair: Pair, variant: str = "full", **options: Any) -> tuple[stored.Superpixels, dict[str, NDArray[np.uint8]]]:
+def drawn(
+    pair: Pair, variant: str = "full", **options: Any
+) -> tuple[stored.SuperpixelFacts, dict[str, NDArray[np.uint8]]]:
     model = network(variant).float()
-    return superpixel_views.draw("a set/p", pair, 2, model, label=variant, source="a file", device=CPU, **options)
+    return superpixel_views.draw_superpixels(
+        "a set/p", pair, 2, model, label=variant, source="a file", device=CPU, **options
+    )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -32,7 +37,7 @@ def test_facts_are_those_of_the_values(pair: Pair, variant: str) -> None:
     facts, images = drawn(pair, variant)
     assert set(facts.files) == set(images)
     assert (facts.size, facts.depth, facts.scale, facts.zoom) == ((35, 30), 2, 2, 8)
-    blocks = seen.watch(network(variant).float(), pair.lr, CPU)
+    blocks = seen.observe(network(variant).float(), pair.lr, CPU)
     first = seen.most_undecided(seen.assignment(blocks[0]))
     assert facts.at == first[::-1]
     for block, shown in zip(blocks, facts.blocks, strict=True):
@@ -64,7 +69,7 @@ def test_drawings_show_the_values(pair: Pair) -> None:
     """In the middle of every drawn LR pixel, where no line is: its colours by the value there."""
     facts, images = drawn(pair, at=(20, 11), blocks=(2,))
     (block,) = facts.blocks
-    _, watched_block = seen.watch(network("full").float(), pair.lr, CPU)
+    _, watched_block = seen.observe(network("full").float(), pair.lr, CPU)
     belonging = seen.assignment(watched_block)
     one = seen.superpixel(watched_block, belonging, belonging.superpixel[11, 20])
     middle = {view: images[file][4::8, 4::8] for view, file in block.files.model_dump().items()}
@@ -99,9 +104,9 @@ def test_lines_follow_the_superpixels() -> None:
 
 def test_all_that_is_drawn_can_be_stored_and_read(pair: Pair, tmp_path: Path) -> None:
     facts, images = drawn(pair, "only-ispa")
-    pictures.store("p", "superpixels", facts.model_dump(), images, tmp_path)
-    (found,) = pictures.load(tmp_path)
-    assert stored.Superpixels.of(found) == facts
+    pictures.store_picture("p", "superpixels", facts.model_dump(), images, tmp_path)
+    (found,) = pictures.load_pictures(tmp_path)
+    assert stored.SuperpixelFacts.of(found) == facts
     assert sum(len(found.png(file)) for file in found.images) < 100_000
 
 
@@ -118,10 +123,10 @@ def test_all_that_is_drawn_can_be_stored_and_read(pair: Pair, tmp_path: Path) ->
 )
 def test_damaged_facts_are_told(pair: Pair, tmp_path: Path, change: dict[str, Any], words: str) -> None:
     facts, images = drawn(pair)
-    pictures.store("p", "superpixels", facts.model_dump() | change, images, tmp_path)
-    (found,) = pictures.load(tmp_path)
+    pictures.store_picture("p", "superpixels", facts.model_dump() | change, images, tmp_path)
+    (found,) = pictures.load_pictures(tmp_path)
     with pytest.raises(ResultsError, match=words):
-        stored.Superpixels.of(found)
+        stored.SuperpixelFacts.of(found)
 
 
 @pytest.mark.parametrize(

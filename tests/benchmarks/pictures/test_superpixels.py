@@ -22,16 +22,16 @@ from tests.benchmarks.pictures.small_spin import CPU, VARIANTS, network, picture
 from tests.oracles import spin_dense as dense
 
 
-def watched(model: SPIN, lr: NDArray[np.uint8]) -> list[seen.Watched]:
+def watched(model: SPIN, lr: NDArray[np.uint8]) -> list[seen.Observed]:
     """`watch` for a network in float64: the evaluation gives float32, so the first layer converts."""
     hook = model.register_forward_pre_hook(lambda _, given: (given[0].double(),))
-    found = seen.watch(model, lr, CPU)
+    found = seen.observe(model, lr, CPU)
     hook.remove()
     return found
 
 
 @pytest.fixture(params=list(VARIANTS))
-def case(request: pytest.FixtureRequest) -> tuple[str, list[seen.Watched], list[dict[str, Any]]]:
+def case(request: pytest.FixtureRequest) -> tuple[str, list[seen.Observed], list[dict[str, Any]]]:
     """A variant, what was watched in its blocks, and what the oracle says of them."""
     model, lr = network(request.param, 0.1 if request.param == "exp" else 3.0), picture()
     return request.param, watched(model, lr), list(oracle(model, lr))
@@ -135,7 +135,7 @@ def test_a_pass_that_is_watched_is_the_same(variant: str, monkeypatch: pytest.Mo
     given: list[Any] = []
     for block in model.blocks:
         block.associate.register_forward_hook(lambda _, __, out: given.append(out))
-    kept = seen.watch(model, lr, CPU)
+    kept = seen.observe(model, lr, CPU)
     assert np.array_equal(during[0], before)
     assert np.array_equal(network_upscale(model, CPU)(lr), before)
     assert all(own.superpixels is one for own, one in zip(kept, given, strict=False))
@@ -146,7 +146,7 @@ def test_a_pass_that_is_watched_is_the_same(variant: str, monkeypatch: pytest.Mo
 def test_hooks_are_removed_after_an_error() -> None:
     model = network("full")
     with pytest.raises(ValueError, match=r"at least 7 pixels.*not 6x40"):
-        seen.watch(model, picture(6, 40), CPU)
+        seen.observe(model, picture(6, 40), CPU)
     assert not any(each._forward_hooks or each._forward_pre_hooks for each in model.modules())
 
 
@@ -185,7 +185,7 @@ def test_svq_is_looked_at_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_patch_has_nothing_to_see() -> None:
-    assert seen.watch(network("full", spca=False, ispa=False).float(), picture(), CPU) == []
+    assert seen.observe(network("full", spca=False, ispa=False).float(), picture(), CPU) == []
 
 
 # Associations at their limits, and the automatic choice
@@ -193,7 +193,7 @@ def test_patch_has_nothing_to_see() -> None:
 
 def test_loud_features_underflow_and_saturate() -> None:
     model, lr = network("full", 1e4).float(), picture()
-    block = seen.watch(model, lr, CPU)[0]
+    block = seen.observe(model, lr, CPU)[0]
     found = seen.assignment(block)
     (sight,) = block.superpixels.by_pixel()
     there = sight.superpixels >= 0
@@ -206,7 +206,7 @@ def test_loud_features_underflow_and_saturate() -> None:
 
 def test_a_single_superpixel() -> None:
     """An image of one cell: every association is 1, and the first pixels in raster order are selected."""
-    block = seen.watch(network("full", superpixel_sizes=(12,)).float(), picture(13, 20), CPU)[0]
+    block = seen.observe(network("full", superpixel_sizes=(12,)).float(), picture(13, 20), CPU)[0]
     found = seen.assignment(block)
     assert (found.superpixel == 0).all() and found.saturated == 1 and (found.entropy == 0).all()
     one = seen.superpixel(block, found, 0)

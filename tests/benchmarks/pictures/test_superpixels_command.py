@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 import ablations
 import models
-from benchmarks.pictures import pair as own_pair
 from benchmarks.pictures import superpixels as seen
+from benchmarks.pictures.named import image_pair
 from foundation import SpinbenchError
 from models.spin.network import SPIN
 from results import pictures
@@ -57,9 +57,9 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def read(spinbench: Spinbench) -> stored.Superpixels:
-    (found,) = pictures.load(spinbench.folder)
-    return stored.Superpixels.of(found)
+def read(spinbench: Spinbench) -> stored.SuperpixelFacts:
+    (found,) = pictures.load_pictures(spinbench.folder)
+    return stored.SuperpixelFacts.of(found)
 
 
 def test_untrained_is_said(spinbench: Spinbench, image: Path) -> None:
@@ -84,7 +84,7 @@ def test_weights_of_a_file_and_of_a_run(spinbench: Spinbench, image: Path) -> No
     found = []
     for arguments in ([], ["--weights", run], ["--weights", published]):
         spinbench(image, "--blocks", "2", *arguments, "--name", f"n{len(found)}")
-        found = [stored.Superpixels.of(one) for one in pictures.load(spinbench.folder)]
+        found = [stored.SuperpixelFacts.of(one) for one in pictures.load_pictures(spinbench.folder)]
     assert [one.source for one in found] == ["run quick/full-x4-s0", str(run), str(published)]
     assert found[0].blocks == found[1].blocks == found[2].blocks
     assert np.isclose(found[0].blocks[0].entropy, expected_entropy(model, image))
@@ -98,8 +98,8 @@ def test_a_run_is_looked_at_as_what_it_is(spinbench: Spinbench, tmp_path: Path) 
     facts = read(spinbench)
     assert (facts.network, facts.source, facts.scale, facts.depth) == ("Mine (run)", str(run), 2, 1)
     for arguments, words in (
-        (["--network", "full"], "asked for blocks 8, arrangement sequential, but .* says blocks 1, arrangement par"),
-        (["--network", "spin", "--scale", 4], "asked for x4, but .* says x2"),
+        (["--network", "full"], "requested blocks 8, arrangement sequential, but .* says blocks 1, arrangement par"),
+        (["--network", "spin", "--scale", 4], "requested x4, but .* says x2"),
     ):
         with pytest.raises(SpinbenchError, match=words):
             spinbench(path, "--weights", run, *arguments, "--name", "other")
@@ -111,15 +111,15 @@ def save(model: nn.Module, path: Path) -> None:
 
 def expected_entropy(model: nn.Module, image: Path) -> float:
     assert isinstance(model, SPIN)
-    _, pair = own_pair(str(image), 4)
-    return float(seen.assignment(seen.watch(model, pair.lr, CPU)[1]).entropy.mean(dtype=np.float64))
+    _, pair = image_pair(str(image), 4)
+    return float(seen.assignment(seen.observe(model, pair.lr, CPU)[1]).entropy.mean(dtype=np.float64))
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--untrained", "--weights", "w"], "expected one of them"),
-        (["--untrained", "--protocol", "cpu"], "--protocol cpu: says nothing about --untrained"),
+        (["--untrained", "--protocol", "cpu"], "--protocol cpu: does not apply to --untrained"),
         (["--untrained", "--at", "3"], "expected x,y"),
         (["--untrained", "--at", "3,y"], "expected whole numbers"),
         (["--untrained", "--network", "patch"], "has no superpixels"),
@@ -132,7 +132,7 @@ def expected_entropy(model: nn.Module, image: Path) -> float:
 def test_mistakes_are_told(spinbench: Spinbench, image: Path, arguments: list[str], words: str) -> None:
     with pytest.raises(SpinbenchError, match=words):
         spinbench(image, *arguments)
-    assert pictures.load(spinbench.folder) == []
+    assert pictures.load_pictures(spinbench.folder) == []
 
 
 def test_a_small_image_is_told(spinbench: Spinbench, tmp_path: Path) -> None:

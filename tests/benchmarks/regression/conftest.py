@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmarks.regression import checks
 from benchmarks.regression.references import find
-from reports.regression import Check, compare
+from reports.regression import Check, check_network
 from results import references
 from results.references import Reference
 from tests.benchmarks.regression.planted import CPU, NAME, Planted, Remembered, watch
@@ -19,7 +19,7 @@ from tests.benchmarks.regression.planted import CPU, NAME, Planted, Remembered, 
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    return references.load(NAME)
+    return references.load_reference(NAME)
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +31,12 @@ def network() -> nn.Module:
 @pytest.fixture
 def checked(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> Callable[[nn.Module], Check]:
     """The comparison of a network with the reference, but for its costs."""
-    monkeypatch.setattr(checks, "costs", lambda *arguments: None)
+    monkeypatch.setattr(checks, "comparable_costs", lambda *arguments: None)
     ((network, _),) = find([], reference=NAME)
 
     def run(model: nn.Module) -> Check:
         measured = checks.measured(Planted.as_of(network, model), ["embedded-test"], CPU, watch)
-        return compare("planted", reference, measured)
+        return check_network("planted", reference, measured)
 
     return run
 

@@ -21,7 +21,7 @@ from benchmarks.measure import quality
 from benchmarks.regression import checks
 from benchmarks.regression.references import find
 from models.weights import read_weights
-from reports.regression import Check, compare
+from reports.regression import Check, check_network
 from results import references
 from results.references import Reference
 from tests.benchmarks.regression.planted import CPU, NAME, After, Planted, watch, worse
@@ -101,29 +101,29 @@ def test_wrong_lr(
     wrong: Callable[..., Any], name: str, checked: Callable[..., Check], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(datasets, "imresize", wrong)
-    stored = references.load(name)
+    stored = references.load_reference(name)
     ((network, _),) = find([], reference=name)
     measured = checks.measured(network, ["embedded-test"], CPU, watch)
-    assert "change of SR" in worse(compare("planted", stored, measured))
+    assert "change of SR" in worse(check_network("planted", stored, measured))
 
 
 def test_one_per_cent_of_noise_lowers_the_psnr_of_a_well_trained_network(
     mirror_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As other weights, judged by quality alone."""
-    monkeypatch.setattr(checks, "costs", lambda *arguments: None)
+    monkeypatch.setattr(checks, "comparable_costs", lambda *arguments: None)
     ((network, reference),) = find(["imdn"])
     model = network.module()
     same = Planted.as_of(network, model)
     measured = checks.measured(same, ["Set5"], CPU, watch)
-    stored = references.store(reference, measured, "first", root=tmp_path)
+    stored = references.store_reference(reference, measured, "first", root=tmp_path)
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1 + 0.01 * torch.randn(parameter.shape, generator=random))
     noisy = checks.measured(same, ["Set5"], CPU, watch)
-    assert "PSNR" in worse(compare("noisy", stored, noisy, retrained=True))
-    assert compare("same", stored, measured).verdict == "equal"
+    assert "PSNR" in worse(check_network("noisy", stored, noisy, retrained=True))
+    assert check_network("same", stored, measured).verdict == "equal"
 
 
 # what must stay quiet
@@ -136,7 +136,7 @@ def test_the_same_weights_again(network: nn.Module, checked: Callable[..., Check
 
 
 def test_another_number_of_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(checks, "costs", lambda *arguments: None)
+    monkeypatch.setattr(checks, "comparable_costs", lambda *arguments: None)
     (tmp_path / "crops").mkdir()
     for name in datasets.get("embedded-test").hr_names():
         crop = datasets.get("embedded-test").hr(name, 4)[:160, :200]
@@ -149,5 +149,5 @@ def test_another_number_of_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             measured.append(checks.measured(network, [str(tmp_path / "crops")], CPU, watch))
     finally:
         torch.set_num_threads(before)
-    stored = references.store(NAME, measured[0], "first", root=tmp_path)
-    assert [compare("now", stored, now).verdict for now in measured[1:]] == ["equal", "equal"]
+    stored = references.store_reference(NAME, measured[0], "first", root=tmp_path)
+    assert [check_network("now", stored, now).verdict for now in measured[1:]] == ["equal", "equal"]

@@ -120,7 +120,7 @@ def test_a_reference_is_written_only_when_told(
 ) -> None:
     there = ["--results", tmp_path]
     assert spinbench(run, *there)[0] == 2  # there is none yet
-    assert references.names(tmp_path) == []
+    assert references.reference_names(tmp_path) == []
     assert spinbench(run, *there, "--update", "--reason", "first")[0] == 0
     before = (tmp_path / "reference" / NAME / "reference.json").read_bytes()
     measures(slower(reference.measured, 1.5))
@@ -128,7 +128,10 @@ def test_a_reference_is_written_only_when_told(
     assert (tmp_path / "reference" / NAME / "reference.json").read_bytes() == before
     assert spinbench(run, *there, "--update", "--reason", "a better layer")[0] == 0
     assert spinbench(run, *there)[0] == 0
-    assert [record["reason"] for record in references.load(NAME, tmp_path).history] == ["first", "a better layer"]
+    assert [record["reason"] for record in references.load_reference(NAME, tmp_path).history] == [
+        "first",
+        "a better layer",
+    ]
 
 
 def test_tolerances_can_be_given(

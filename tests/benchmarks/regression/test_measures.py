@@ -31,13 +31,14 @@ def test_costs(reference: Reference) -> None:
 
 def test_the_grid_reaches_from_edge_to_edge() -> None:
     image = np.arange(100 * 37 * 3, dtype=np.uint32).reshape(100, 37, 3).astype(np.uint8)
-    pixels = checks.grid(image)
+    pixels = checks.sampled_pixels(image)
     assert len(pixels) == checks.GRID**2
     assert (pixels["row"].min(), pixels["row"].max()) == (0, 99)
     assert (pixels["column"].min(), pixels["column"].max()) == (0, 36)
     for row, column, *rgb in pixels.to_numpy().tolist():
         assert image[row, column].tolist() == rgb
-    assert len(checks.grid(image[:5, :3])) == checks.GRID**2  # an image smaller than the grid: some pixels twice
+    # an image smaller than the grid: some pixels twice
+    assert len(checks.sampled_pixels(image[:5, :3])) == checks.GRID**2
 
 
 def test_calibration_in_turn_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,9 +38,9 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
         assert (network.name, name_of_reference) == (name, name)
         assert (network.scale, network.config["blocks"]) == (2, 1)
         assert network.record().training
-        with pytest.raises(NetworkError, match=r"asked for x3, but .* says x2"):
+        with pytest.raises(NetworkError, match=r"requested x3, but .* says x2"):
             find([str(target)], scale=3)
-        with pytest.raises(NetworkError, match=r"asked for imdn, but .* says spin"):
+        with pytest.raises(NetworkError, match=r"requested imdn, but .* says spin"):
             find([str(target)], model="imdn")
 
 
@@ -48,7 +48,7 @@ def test_an_experiment_by_its_runs_that_have_a_reference(run: Path, reference: R
     with pytest.raises(ResultsError, match="none of 1 finished runs of table2 has a reference"):
         find(["table2"], root=tmp_path)
     assert [network.name for network, _ in find(["table2"], new=True, root=tmp_path)] == [NAME]
-    references.store(NAME, reference.measured, "first", root=tmp_path)
+    references.store_reference(NAME, reference.measured, "first", root=tmp_path)
     assert [network.name for network, _ in find(["table2"], root=tmp_path)] == [NAME]
 
 
@@ -108,10 +108,10 @@ def test_a_damaged_run_is_named(tmp_path: Path) -> None:
 
 def test_the_committed_reference_is_whole() -> None:
     """Its weights are those that its numbers come from."""
-    for name in references.names():
-        stored = references.load(name)
+    for name in references.reference_names():
+        stored = references.load_reference(name)
         if stored.weights:
             ((network, _),) = find([], reference=name)
             ((rehashed, _),) = find([str(stored.weights)], reference=name)
             assert rehashed.record() == network.record() == stored.measured.network
-    assert {NAME, "quick/bicubic-x4-s0"} <= set(references.names(results.ROOT))
+    assert {NAME, "quick/bicubic-x4-s0"} <= set(references.reference_names(results.ROOT))

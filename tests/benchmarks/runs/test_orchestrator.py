@@ -10,9 +10,10 @@ import torch
 
 import ablations
 from benchmarks.runs import orchestrator
-from benchmarks.runs.executors import ElsewhereRun, RefusedRun
+from benchmarks.runs.executors import ElsewhereRun
 from benchmarks.runs.plan import Job, plan
 from benchmarks.runs.progress import Advance
+from benchmarks.runs.stages import RefusedRun
 
 TINY = str(Path(__file__).parents[2] / "tiny.yaml")
 Execute = Callable[..., bool]

@@ -156,7 +156,7 @@ def test_a_set_may_be_at_hand_at_some_scales_only(tmp_path: Path, monkeypatch: p
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
     asked = ["Set14", "embedded-test", "Manga109"]
-    assert orchestrator.at_hand(asked, 4) == ("Set14", "embedded-test")
-    assert orchestrator.at_hand(asked, 2) == ("embedded-test",)
+    assert orchestrator.available_sets(asked, 4) == ("Set14", "embedded-test")
+    assert orchestrator.available_sets(asked, 2) == ("embedded-test",)
     with pytest.raises(DataError, match="Sett5"):
-        orchestrator.at_hand(["Sett5"], 4)
+        orchestrator.available_sets(["Sett5"], 4)

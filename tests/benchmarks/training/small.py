@@ -63,7 +63,7 @@ def protocol(**changes: Any) -> Training:
 
 
 class Patches:
-    """Noise patches, a pure function of the index as those of PatchSampler."""
+    """Noise patches, a pure function of the index as those of PatchBatches."""
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         generator = np.random.default_rng(index)

@@ -29,9 +29,9 @@ def save(path: Path, content: dict[str, object]) -> None:
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "run" / "checkpoint.pt"
-    assert checkpoints.load(path, "0123456789abcdef") is None
+    assert checkpoints.load_checkpoint(path, "0123456789abcdef") is None
     save(path, content())
-    loaded = checkpoints.load(path, "0123456789abcdef")
+    loaded = checkpoints.load_checkpoint(path, "0123456789abcdef")
     assert loaded is not None
     assert torch.equal(loaded["model"]["weight"], torch.arange(64.0))
 
@@ -60,7 +60,7 @@ def test_generators_go_back_to_where_they_were(tmp_path: Path) -> None:
     save(path, content())
     expected = draws()
     checkpoints.seed_generators(4)
-    loaded = checkpoints.load(path, "0123456789abcdef")
+    loaded = checkpoints.load_checkpoint(path, "0123456789abcdef")
     assert loaded is not None
     checkpoints.set_generators(loaded["generators"], CPU)
     assert draws() == expected
@@ -74,7 +74,7 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, damage: bytes) ->
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(damage)
     with pytest.raises(CheckpointError) as caught:
-        checkpoints.load(path, "0123456789abcdef")
+        checkpoints.load_checkpoint(path, "0123456789abcdef")
     message = str(caught.value)
     assert message.startswith(f"{path}: damaged checkpoint") and "\n" not in message
     assert path.read_bytes() == damage
@@ -90,7 +90,7 @@ def test_no_flipped_or_missing_byte_goes_unnoticed(tmp_path: Path) -> None:
         damaged[place] ^= 0x10
         path.write_bytes(damaged)
         try:
-            loaded = checkpoints.load(path, "same")
+            loaded = checkpoints.load_checkpoint(path, "same")
         except CheckpointError:
             refused += 1
         else:  # a byte that means nothing, such as padding
@@ -99,7 +99,7 @@ def test_no_flipped_or_missing_byte_goes_unnoticed(tmp_path: Path) -> None:
     for length in range(0, len(data), 50):
         path.write_bytes(data[:length])
         with pytest.raises(CheckpointError):
-            checkpoints.load(path, "same")
+            checkpoints.load_checkpoint(path, "same")
 
 
 class Payload:
@@ -111,7 +111,7 @@ def test_reading_executes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     torch.save({"fingerprint": "same", "model": Payload()}, tmp_path / "checkpoint.pt")
     with pytest.raises(CheckpointError):
-        checkpoints.load(tmp_path / "checkpoint.pt", "same")
+        checkpoints.load_checkpoint(tmp_path / "checkpoint.pt", "same")
     assert not Path("executed").exists()
     torch.load(tmp_path / "checkpoint.pt", weights_only=False)  # the payload would have worked
     assert Path("executed").exists()
@@ -123,5 +123,5 @@ def test_a_foreign_checkpoint_is_refused_and_stays(tmp_path: Path) -> None:
     save(path, content("fedcba9876543210"))
     before = path.read_bytes()
     with pytest.raises(CheckpointError, match=r"other settings \(fingerprint fedcba98, expected 01234567\)"):
-        checkpoints.load(path, "0123456789abcdef")
+        checkpoints.load_checkpoint(path, "0123456789abcdef")
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"] and path.read_bytes() == before

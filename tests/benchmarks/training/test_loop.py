@@ -165,7 +165,7 @@ def test_the_real_network_and_patches(tmp_path: Path) -> None:
         where = results.Run("test", "full", scale, 0, root=tmp_path / name)
         torch.manual_seed(where.seed)
         model = models.build("spin", scale, blocks=1)
-        sampler = patches.PatchSampler(datasets.get("embedded-train"), scale, 24, 1, seed=where.seed)
+        sampler = patches.PatchBatches(datasets.get("embedded-train"), scale, 24, 1, seed=where.seed)
         loop.train(where, model, sampler, settings, device=cpu, fingerprint="f", validate=validate, on_step=on_step)
         return where
 

@@ -161,7 +161,7 @@ def test_every_process_is_told_with_its_seconds(tmp_path: Path, caplog: pytest.L
                     facts = process.facts(earlier)
     finally:
         torch.set_num_threads(threads)
-    assert "goes on with threads 1 -> 2; the last bits may differ" in caplog.text
+    assert "resumes with threads 1 -> 2; the last bits may differ" in caplog.text
     assert [one["threads"] for one in (*facts["earlier"], facts)] == [1, 1, 2]
     assert facts["started"] == earlier[0]["started"]
     own = processes[-1].facts()["seconds"]
@@ -185,7 +185,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         train(tmp_path, {}, on_step=crash_at(25))
     stored = results.Run("test", "network", 2, 1, root=tmp_path).path("checkpoint.pt")
     before = stored.read_bytes()
-    with pytest.raises(CheckpointError, match="does not fit this training") as caught:
+    with pytest.raises(CheckpointError, match="does not match this training") as caught:
         train(tmp_path, {}, nn.Conv2d(3, 3, 3))
     assert str(stored) in str(caught.value) and "\n" not in str(caught.value)
     assert stored.read_bytes() == before

@@ -50,7 +50,7 @@ def test_a_signal_after_a_bad_step_saves_nothing(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="loss is nan at iteration 15"):
         train(tmp_path, {}, Interrupted(range(15, 16), "loss"))
     run = results.Run("test", "network", 2, 1, root=tmp_path)
-    content = checkpoints.load(run.path("checkpoint.pt"), "f" * 64)
+    content = checkpoints.load_checkpoint(run.path("checkpoint.pt"), "f" * 64)
     assert content is not None and content["iteration"] == 10
 
 

@@ -1,10 +1,10 @@
-"""Speed targets as `results.targets` stores them: five works, of which some limits are met and some are missed."""
+"""Speed targets as `tests.speed.targets` stores them: five works, of which some limits are met and some are missed."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from results.targets import Targets
+from tests.speed.targets import Targets
 
 STEP = "training step, LR 32x32, batch 16, x4"
 

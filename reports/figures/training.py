@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from reports.figures.style import PAGE, Size, legend, line, plain
+from reports.figures.style import PAGE, FigureSize, legend, line, literal
 
 
-def training(curves: Mapping[str, list[pd.DataFrame]], size: Size = PAGE) -> Figure:
+def training(curves: Mapping[str, list[pd.DataFrame]], size: FigureSize = PAGE) -> Figure:
     """Loss and validation over the iterations: for each network a list of its seeds' training.csv."""
     validated = any("psnr" in curve and curve.psnr.notna().any() for seeds in curves.values() for curve in seeds)
     panels = 1 + validated
@@ -22,8 +22,8 @@ def training(curves: Mapping[str, list[pd.DataFrame]], size: Size = PAGE) -> Fig
         for index, (label, seeds) in enumerate(curves.items()):
             for position, curve in enumerate(seeds):
                 style = line(index) | {"linewidth": 1.3 * size.marks, "markersize": 4.5 * size.marks}
-                name = plain(label) if position == 0 else "_"
-                # marks of neighbours stand apart, as their lines may lie on each other
+                name = literal(label) if position == 0 else "_"
+                # marks at different positions, since lines may coincide
                 axes[0].plot(curve.iteration, curve.loss, label=name, markevery=(index % 8 / 80, 0.1), **style)
                 if validated and "psnr" in curve:
                     known = curve.dropna(subset="psnr")

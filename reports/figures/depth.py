@@ -10,14 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from reports.figures.style import COLOURS, PAGE, Size, legend, plain
+from reports.figures.style import COLOURS, PAGE, FigureSize, legend, literal
+from reports.statistics import CONFIDENCE
 from reports.study import Curve
 from reports.tables import METRICS
 
-CONFIDENCE = 0.95
 
-
-def depth(curve: Curve, x_label: str, size: Size = PAGE) -> Figure:
+def depth(curve: Curve, x_label: str, size: FigureSize = PAGE) -> Figure:
     """Means over the seeds with the interval of the mean, every seed, and what is published."""
     rows, columns = (len(METRICS), 1) if size.narrow else (1, len(METRICS))
     with size.context():
@@ -26,7 +25,7 @@ def depth(curve: Curve, x_label: str, size: Size = PAGE) -> Figure:
         for ax, (key, metric) in zip(axes, METRICS.items(), strict=True):
             _draw(ax, curve, key, size)
             unit = f" ({metric.unit})" if metric.unit else ""
-            ax.set_ylabel(plain(f"{metric.name}{unit}\non {curve.dataset}, ×{curve.scale}"))
+            ax.set_ylabel(literal(f"{metric.name}{unit}\non {curve.dataset}, ×{curve.scale}"))
             ax.set_xticks(curve.xs, [f"{x:g}" for x in curve.xs])
             margin = (curve.xs[-1] - curve.xs[0]) / 20 or 0.5
             ax.set_xlim(curve.xs[0] - margin, curve.xs[-1] + margin)
@@ -34,12 +33,12 @@ def depth(curve: Curve, x_label: str, size: Size = PAGE) -> Figure:
             ax.yaxis.set_major_locator(MaxNLocator(5))
             ax.ticklabel_format(axis="y", useOffset=False)
         for ax in axes[-1:] if size.narrow else axes:
-            ax.set_xlabel(plain(x_label))
+            ax.set_xlabel(literal(x_label))
         legend(figure, size, *axes[0].get_legend_handles_labels())
         return figure
 
 
-def over_seeds(measured: pd.DataFrame, key: str) -> pd.DataFrame:
+def interval_over_seeds(measured: pd.DataFrame, key: str) -> pd.DataFrame:
     """Mean over the seeds at every x, half of its 95% t interval (NaN for one seed), and the number of seeds.
 
     The interval is Student's: mean ± t(0.975, n - 1) · s / √n. Index x; columns mean, half, n.
@@ -48,9 +47,9 @@ def over_seeds(measured: pd.DataFrame, key: str) -> pd.DataFrame:
     return found.assign(half=found.error * stats.t.ppf((1 + CONFIDENCE) / 2, found.n - 1))[["mean", "half", "n"]]
 
 
-def _draw(ax: Axes, curve: Curve, key: str, size: Size) -> None:
+def _draw(ax: Axes, curve: Curve, key: str, size: FigureSize) -> None:
     if len(curve.measured):
-        found = over_seeds(curve.measured, key)
+        found = interval_over_seeds(curve.measured, key)
         (fewest, most), repeated = (found.n.min(), found.n.max()), found[found.n > 1]
         seeds = "one seed" if most == 1 else f"mean of {fewest} to {most} seeds"
         seeds = f"mean of {most} seeds" if fewest == most > 1 else seeds

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from reports.breakdown import ORDER
-from reports.figures.style import COLOURS, GREY, PAGE, Size, legend, plain
+from reports.figures.style import COLOURS, GREY, PAGE, FigureSize, legend, literal
 
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "+++", "ooo", "---")
 GIGA = 1e9
 
 
-def breakdown(parts: Mapping[str, Mapping[str, int]], size: Size = PAGE) -> Figure:
-    """A bar per network, the MACs of its parts one after the other. Parts are told by hatches as well as colours."""
+def breakdown(parts: Mapping[str, Mapping[str, int]], size: FigureSize = PAGE) -> Figure:
+    """A bar per network, the MACs of its parts one after the other. Parts differ in hatch as well as in colour."""
     found = dict.fromkeys(kind for counts in parts.values() for kind in counts)
     kinds = [kind for kind in dict.fromkeys([*ORDER, *found]) if kind in found]
     with size.context():
@@ -33,18 +33,18 @@ def breakdown(parts: Mapping[str, Mapping[str, int]], size: Size = PAGE) -> Figu
             groups.append(bars)
             for position, (label, bar) in enumerate(zip(parts, bars, strict=True)):
                 starts[label] += widths[position]
-                bar.set_label(plain(f"{label}, {kind}: {widths[position]:.2f} G"))
+                bar.set_label(literal(f"{label}, {kind}: {widths[position]:.2f} G"))
                 if widths[position]:
                     bar.set_gid(f"part-{index}-{position}")
         for position, total in enumerate(starts.values()):
             ax.annotate(
                 f"{total:.1f}", (total, position), (3, 0), textcoords="offset points", va="center", fontsize=letters
             )
-        ax.set_yticks(range(len(parts)), [plain(label) for label in parts])
+        ax.set_yticks(range(len(parts)), [literal(label) for label in parts])
         ax.tick_params(axis="y", length=0)
         ax.invert_yaxis()
         ax.grid(False, axis="y")
         ax.margins(x=0.1)
         ax.set_xlabel("MACs (G)")
-        legend(figure, size, groups, map(plain, kinds))
+        legend(figure, size, groups, map(literal, kinds))
         return figure

@@ -11,13 +11,14 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from ablations.schema import Positive, Scale, Size, Strict
+from reports.speed import power
 from results import ROOT, ResultsError, write
 
 FILE = "speed-targets.json"
 More = Annotated[float, Field(gt=0)]
 
 
-class Verdict(Strict):
+class TargetVerdict(Strict):
     """A target, what was measured and what it was to be."""
 
     name: str
@@ -58,7 +59,7 @@ class Timing(Strict):
 
 
 class Figure(Strict):
-    """What the official code took on another quiet machine of two cores, and the limits that ours is to keep."""
+    """What the official code took on another quiet machine with two cores, and the limits for ours."""
 
     official_equivalents: More | None
     official_bytes: Positive | None
@@ -89,36 +90,38 @@ class Work(Strict):
         return self.dense.median_equivalents / self.ours.median_equivalents
 
     @property
-    def effort(self) -> Verdict | None:
+    def effort(self) -> TargetVerdict | None:
         """The GEMM-equivalents, where they have a limit."""
         most = self.target.most_equivalents
         if most is None:
             return None
-        return Verdict(name=self.name, measured=self.ours.median_equivalents, limit=most, unit="GMAC-equivalents")
+        return TargetVerdict(name=self.name, measured=self.ours.median_equivalents, limit=most, unit="GMAC-equivalents")
 
     @property
-    def likeness(self) -> Verdict | None:
+    def likeness(self) -> TargetVerdict | None:
         """How far the dense reference is off the official figure, where that is limited: a ratio rests on it."""
         official, most = self.target.official_equivalents, self.target.most_deviation
         if self.dense is None or official is None or most is None:
             return None
         measured = abs(self.dense.median_equivalents / official - 1)
-        return Verdict(name=f"{self.name}, dense", measured=measured, limit=most, unit="off the official, as a share")
+        return TargetVerdict(
+            name=f"{self.name}, dense", measured=measured, limit=most, unit="off the official, as a share"
+        )
 
     @property
-    def gain(self) -> Verdict | None:
+    def gain(self) -> TargetVerdict | None:
         """The ratio, where it has a limit and is known."""
         least = self.target.least_ratio
         if least is None or self.ratio is None:
             return None
         unit = "times as fast as dense"
-        return Verdict(name=self.name, measured=self.ratio, limit=least, unit=unit, at_least=True)
+        return TargetVerdict(name=self.name, measured=self.ratio, limit=least, unit=unit, at_least=True)
 
     @property
-    def memory(self) -> Verdict:
+    def memory(self) -> TargetVerdict:
         """The peak memory."""
         measured, limit = self.ours.memory_bytes / 1e9, self.target.most_bytes / 1e9
-        return Verdict(name=self.name, measured=measured, limit=limit, unit="GB")
+        return TargetVerdict(name=self.name, measured=measured, limit=limit, unit="GB")
 
     def macs_per_s(self, timing: Timing) -> float | None:
         """Of one of its timings; None for a training step, since `macs` are only a part of what that takes."""
@@ -165,11 +168,11 @@ class Growth(Strict):
         return power([height * width for height, width in self.sizes], values)
 
     @property
-    def beyond(self) -> Verdict:
+    def beyond(self) -> TargetVerdict:
         """By how much the exponent of time is larger than that of MACs."""
         measured = self.exponent(self.seconds) - self.exponent(self.macs)
         name = f"growth at ×{self.scale}, exponent of time less that of MACs"
-        return Verdict(name=name, measured=measured, limit=self.limit, unit="")
+        return TargetVerdict(name=name, measured=measured, limit=self.limit, unit="")
 
 
 class Part(Strict):
@@ -192,10 +195,10 @@ class Operation(Strict):
         return self.direct_seconds / self.seconds
 
     @property
-    def gain(self) -> Verdict:
+    def gain(self) -> TargetVerdict:
         """The ratio."""
         unit = "times as fast as NumPy written out"
-        return Verdict(name=self.name, measured=self.ratio, limit=self.limit, unit=unit, at_least=True)
+        return TargetVerdict(name=self.name, measured=self.ratio, limit=self.limit, unit=unit, at_least=True)
 
 
 class Targets(Strict):
@@ -213,7 +216,7 @@ class Targets(Strict):
     parts: list[Part]
     operations: list[Operation]
 
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[TargetVerdict]:
         """Every target, in order."""
         of_works = [
             verdict
@@ -224,12 +227,7 @@ class Targets(Strict):
         return [*of_works, self.growth.beyond, *(operation.gain for operation in self.operations)]
 
 
-def power(pixels: Sequence[float], values: Sequence[float]) -> float:
-    """p of values ~ pixels^p, by least squares on logarithms."""
-    return float(np.polyfit(np.log(pixels), np.log(values), 1)[0])
-
-
-def load(root: Path = ROOT) -> Targets | None:
+def load_targets(root: Path = ROOT) -> Targets | None:
     """What was measured last, or None. Raises ResultsError for a damaged file."""
     path = root / FILE
     if not path.is_file():
@@ -242,7 +240,7 @@ def load(root: Path = ROOT) -> Targets | None:
         raise ResultsError(f"{path}: {place}: {first['msg']}") from error
 
 
-def store(targets: Targets, root: Path = ROOT) -> Path:
+def store_targets(targets: Targets, root: Path = ROOT) -> Path:
     """Replace what was measured before."""
     path = root / FILE
     write(path, json.dumps(targets.model_dump(mode="json"), indent=2) + "\n")

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from reports.figures.style import COLOURS, GREY, PAGE, Size, legend, plain
-from reports.labels import Box, Pair, place
-from reports.layout import shown
+from reports.figures.style import COLOURS, GREY, PAGE, FigureSize, legend, literal
+from reports.labels import XY, Rectangle, place_labels
+from reports.numbers import shown
 from reports.tables import METRICS
-from reports.tradeoff import KINDS, QUANTITIES, Point, TradeOff
+from reports.tradeoff import POINT_KINDS, QUANTITIES, Point, TradeOff
 
 # A ring around a dot stays visible where a published and a measured point coincide.
 MARKS: dict[str, dict[str, Any]] = {
@@ -28,7 +28,7 @@ FRONTS = {"published": "--", "measured": "-", "trained": ":"}
 NAMES = {"published": "published", "measured": "measured", "trained": "trained here"}
 
 
-def trade_off(picture: TradeOff, size: Size = PAGE) -> Figure:
+def trade_off(picture: TradeOff, size: FigureSize = PAGE) -> Figure:
     """Quality over cost. Every point has its name in its title; a network's points share one beside them."""
     quantity, metric = QUANTITIES[picture.x], METRICS[picture.y]
     with size.context():
@@ -37,20 +37,20 @@ def trade_off(picture: TradeOff, size: Size = PAGE) -> Figure:
         ax = figure.subplots()
         ax.set_xlabel(f"{quantity.name} ({quantity.unit})")
         unit = f" ({metric.unit})" if metric.unit else ""
-        ax.set_ylabel(plain(f"{metric.name}{unit} on {picture.dataset}, ×{picture.scale}"))
+        ax.set_ylabel(literal(f"{metric.name}{unit} on {picture.dataset}, ×{picture.scale}"))
         ax.ticklabel_format(axis="y", useOffset=False)
         handles = []
-        for kind in (kind for kind in KINDS if any(point.kind == kind for point in picture.points)):
+        for kind in (kind for kind in POINT_KINDS if any(point.kind == kind for point in picture.points)):
             marks = MARKS[kind] | {"markersize": MARKS[kind]["markersize"] * size.marks}
             front = {"linestyle": FRONTS[kind], "color": MARKS[kind]["color"], "linewidth": 1.4 * size.marks}
             ax.step(*_columns(picture, picture.front(kind)), where="post", alpha=0.75, zorder=1.5, **front)
             several = len(picture.front(kind)) > 1
-            told = f"{NAMES[kind]}, with Pareto front" if several else NAMES[kind]
-            handles.append(Line2D([], [], label=told, **marks | (front if several else {"linestyle": "none"})))
+            name = f"{NAMES[kind]}, with Pareto front" if several else NAMES[kind]
+            handles.append(Line2D([], [], label=name, **marks | (front if several else {"linestyle": "none"})))
             for index, point in enumerate(picture.points):
                 if point.kind == kind:
                     (mark,) = ax.plot(*_at(picture, point), linestyle="none", zorder=3, **marks)
-                    mark.set_label(plain(_title(picture, point)))
+                    mark.set_label(literal(_title(picture, point)))
                     mark.set_gid(f"point-{index}")
         legend(figure, size, handles, [str(handle.get_label()) for handle in handles])
         networks: dict[str, list[Point]] = {}
@@ -77,7 +77,7 @@ def _title(picture: TradeOff, point: Point) -> str:
     return f"{point.label}, {point.kind}: {quality}, {quantity.name} {cost}"
 
 
-def _at(picture: TradeOff, point: Point) -> Pair:
+def _at(picture: TradeOff, point: Point) -> XY:
     return point.x / QUANTITIES[picture.x].si, point.y
 
 
@@ -91,10 +91,10 @@ def _spread(picture: TradeOff) -> float:
     return max(costs) / min(costs) if costs and min(costs) > 0 else 1
 
 
-def _name(figure: Figure, ax: Axes, picture: TradeOff, names: Mapping[str, Point], size: Size) -> None:
-    """Write names beside their points; a line leads to what had to stand farther off."""
+def _name(figure: Figure, ax: Axes, picture: TradeOff, names: Mapping[str, Point], size: FigureSize) -> None:
+    """Write names beside their points, with a line to those that are farther away."""
     letters = 8 if size is PAGE else size.letters["xtick.labelsize"]
-    texts = [figure.text(0, 0, plain(name), fontsize=letters, in_layout=False) for name in names]
+    texts = [figure.text(0, 0, literal(name), fontsize=letters, in_layout=False) for name in names]
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # from here on axes stay where they are
     to_points = 72 / figure.dpi / size.marks  # distances shrink with the marks
@@ -102,25 +102,25 @@ def _name(figure: Figure, ax: Axes, picture: TradeOff, names: Mapping[str, Point
     for text in texts:
         text.remove()
 
-    def on_paper(point: Point) -> Pair:
+    def on_paper(point: Point) -> XY:
         x, y = ax.transData.transform(_at(picture, point)) * to_points
         return float(x), float(y)
 
     left, bottom, right, top = (value * to_points for value in ax.get_window_extent().extents)
     anchors = [on_paper(point) for point in names.values()]
-    fronts = [box for kind in KINDS for box in _steps([on_paper(point) for point in picture.front(kind)])]
+    fronts = [box for kind in POINT_KINDS for box in _steps([on_paper(point) for point in picture.front(kind)])]
     area = (left + 2, bottom + 2, right, top)
-    found = place(anchors, sizes, [on_paper(point) for point in picture.points], 5, area, fronts)
+    found = place_labels(anchors, sizes, [on_paper(point) for point in picture.points], 5, area, fronts)
     for (name, point), where in zip(names.items(), found, strict=True):
         far = max(abs(where.dx), abs(where.dy)) > 12
         ax.annotate(
-            plain(name), _at(picture, point), (where.dx * size.marks, where.dy * size.marks),
+            literal(name), _at(picture, point), (where.dx * size.marks, where.dy * size.marks),
             textcoords="offset points", fontsize=letters, ha=where.horizontal, va=where.vertical, zorder=4,
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkB": 5 * size.marks} if far else None,
         )  # fmt: skip
 
 
-def _steps(points: Sequence[Pair]) -> Iterator[Box]:
+def _steps(points: Sequence[XY]) -> Iterator[Rectangle]:
     """What the steps from point to point cover."""
     for (x, y), (next_x, next_y) in pairwise(points):
         yield x, y - 0.7, next_x, y + 0.7

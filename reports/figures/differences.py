@@ -12,16 +12,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from reports.differences import Differences, Panel
-from reports.figures.style import COLOURS, INK, PAGE, Size, legend, plain
-from reports.layout import shown, signed
+from reports.differences import ImageDifferences, VariantDifferences
+from reports.figures.style import COLOURS, INK, PAGE, FigureSize, legend, literal
+from reports.numbers import shown, signed
 from reports.tables import METRICS
 
 MEAN: dict[str, Any] = {"color": COLOURS[1], "linestyle": "--", "linewidth": 1.1}
 BAND: dict[str, Any] = {"color": COLOURS[1], "alpha": 0.3, "linewidth": 0}
 
 
-def differences(found: Differences, size: Size = PAGE) -> Figure:
+def differences(found: ImageDifferences, size: FigureSize = PAGE) -> Figure:
     """A panel per variant: its images from the worst difference to the best, their mean, and its interval as a band."""
     panels, metric = found.panels, METRICS[found.metric]
     columns = min(len(panels), 2 if size.narrow else 3)
@@ -32,21 +32,23 @@ def differences(found: Differences, size: Size = PAGE) -> Figure:
         axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
         for ax, (label, panel) in zip(axes, panels.items(), strict=False):
             _draw(ax, panel, size)
-            ax.set_title(plain(_title(label, panel, metric.fine)), loc="left", fontsize=size.letters["legend.fontsize"])
+            ax.set_title(
+                literal(_title(label, panel, metric.fine)), loc="left", fontsize=size.letters["legend.fontsize"]
+            )
         for ax in axes[len(panels) :]:
             ax.remove()
         handles: list[Artist] = [Line2D([], [], **MEAN)]
         if any(panel.interval for panel in panels.values()):
             handles.append(Patch(**BAND))
-        legend(figure, size, handles, ["mean", "its interval"][: len(handles)])
+        legend(figure, size, handles, ["mean", "95% interval of the mean"][: len(handles)])
         unit = f" ({metric.unit})" if metric.unit else ""
         letters = size.letters["axes.labelsize"]
-        figure.supylabel(plain(f"{metric.name}{unit} minus that of {found.reference}"), fontsize=letters)
-        figure.supxlabel(plain(f"images of {found.dataset}, ×{found.scale}, sorted"), fontsize=letters)
+        figure.supylabel(literal(f"{metric.name}{unit} minus that of {found.reference}"), fontsize=letters)
+        figure.supxlabel(literal(f"images of {found.dataset}, ×{found.scale}, sorted"), fontsize=letters)
         return figure
 
 
-def _draw(ax: Axes, panel: Panel, size: Size) -> None:
+def _draw(ax: Axes, panel: VariantDifferences, size: FigureSize) -> None:
     values = sorted(panel.values)
     positions = range(1, len(values) + 1)
     if panel.interval:
@@ -62,11 +64,11 @@ def _draw(ax: Axes, panel: Panel, size: Size) -> None:
     ax.grid(False, axis="x")
 
 
-def _title(label: str, panel: Panel, decimals: int) -> str:
+def _title(label: str, panel: VariantDifferences, decimals: int) -> str:
     mean = sum(panel.values) / len(panel.values)
     better = sum(value > 0 for value in panel.values)
-    told = f"{label}: {better} of {len(panel.values)} better\nmean {signed(mean, decimals)}"
+    text = f"{label}: {better} of {len(panel.values)} better\nmean {signed(mean, decimals)}"
     if panel.interval is None:
-        return told
+        return text
     low, high = (shown(value, decimals).replace("-", "−") for value in panel.interval)
-    return f"{told} [{low}, {high}]"
+    return f"{text} [{low}, {high}]"

@@ -9,17 +9,18 @@ from typing import Any
 
 import pytest
 
-from results import ResultsError, targets
-from results.targets import Growth, Operation, Verdict
-from tests.targets import STEP, growth, sample, work
+from results import ResultsError
+from tests.speed import targets
+from tests.speed.sample import STEP, growth, sample, work
+from tests.speed.targets import Growth, Operation, TargetVerdict
 
 
 def test_what_is_stored_comes_back(tmp_path: Path) -> None:
-    assert targets.load(tmp_path) is None
-    assert targets.store(sample(), tmp_path) == tmp_path / "speed-targets.json"
-    assert targets.load(tmp_path) == sample()
-    targets.store(sample(reduced=None, parts=[], operations=[]), tmp_path)
-    assert targets.load(tmp_path) == sample(reduced=None, parts=[], operations=[])
+    assert targets.load_targets(tmp_path) is None
+    assert targets.store_targets(sample(), tmp_path) == tmp_path / "speed-targets.json"
+    assert targets.load_targets(tmp_path) == sample()
+    targets.store_targets(sample(reduced=None, parts=[], operations=[]), tmp_path)
+    assert targets.load_targets(tmp_path) == sample(reduced=None, parts=[], operations=[])
 
 
 def change(content: dict[str, Any], place: str, value: Any) -> None:
@@ -45,12 +46,12 @@ def change(content: dict[str, Any], place: str, value: Any) -> None:
     ],
 )
 def test_a_damaged_file_and_its_place_are_named(tmp_path: Path, place: str, value: Any, words: str) -> None:
-    path = targets.store(sample(), tmp_path)
+    path = targets.store_targets(sample(), tmp_path)
     content = json.loads(path.read_text())
     change(content, place, value)
     path.write_text(json.dumps(content))
     with pytest.raises(ResultsError) as error:
-        targets.load(tmp_path)
+        targets.load_targets(tmp_path)
     assert str(error.value).startswith(f"{path}: {words}")
     assert "\n" not in str(error.value)
 
@@ -59,10 +60,10 @@ def test_a_damaged_file_and_its_place_are_named(tmp_path: Path, place: str, valu
     "damage", [lambda whole: b"", lambda whole: whole[:-20], lambda whole: b"[]", lambda whole: b"\xff" + whole]
 )
 def test_what_is_not_a_file_of_targets_is_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
-    path = targets.store(sample(), tmp_path)
+    path = targets.store_targets(sample(), tmp_path)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ResultsError) as error:
-        targets.load(tmp_path)
+        targets.load_targets(tmp_path)
     assert str(error.value).startswith(f"{path}: the file: ")
     assert "\n" not in str(error.value)
 
@@ -72,7 +73,7 @@ def test_what_is_not_a_file_of_targets_is_named(tmp_path: Path, damage: Callable
     [(1.9, False, True), (2, False, True), (2.1, False, False), (1.9, True, False), (2, True, True), (2.1, True, True)],
 )
 def test_a_limit_is_met_on_its_own_side_and_where_equal(measured: float, at_least: bool, met: bool) -> None:
-    assert Verdict(name="a", measured=measured, limit=2, unit="s", at_least=at_least).met is met
+    assert TargetVerdict(name="a", measured=measured, limit=2, unit="s", at_least=at_least).met is met
 
 
 def test_every_limit_has_its_verdict_in_order() -> None:

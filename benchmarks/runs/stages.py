@@ -1,0 +1,203 @@
+"""The stages of a run: train, evaluate, cost. Each executes its pending part and records its results."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from benchmarks import networks
+from benchmarks.data import datasets
+from benchmarks.data.patches import PatchBatches
+from benchmarks.data.sources import Local
+from benchmarks.measure import cost, evaluation
+from benchmarks.measure.evaluation import Upscale
+from benchmarks.measure.provenance import Process
+from benchmarks.networks import Network
+from benchmarks.runs.plan import Job
+from benchmarks.runs.progress import Advance
+from benchmarks.training import checkpoints, loop
+from foundation import SpinbenchError
+from models.weights import read_weights
+from results import BASELINE, STAGES, digest, sha256
+from results.quality import joined
+from results.state import RunState
+
+BeginStage = Callable[[str, str], Advance]  # run, stage
+WEIGHTS = STAGES["train"]
+
+
+class RunError(SpinbenchError):
+    """A run that cannot be executed; one line with the reason."""
+
+
+class RefusedRun(RunError):
+    """A run whose training would have to be repeated, which is done only on request."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """An attempt to execute a run: its job, its pending stages, this process, and the report of its progress."""
+
+    job: Job
+    todo: RunState
+    process: Process
+    begin: BeginStage
+
+    def advance(self, stage: str) -> Advance:
+        return self.begin(self.job.run.name, stage)
+
+
+def _network(job: Job, trained: bool = True) -> Network:
+    """The run's network, with its weights or initialised from the run's seed."""
+    variant, run = job.variant, job.run
+    if variant.model == BASELINE:
+        return networks.bicubic(run.scale)
+    if variant.weights == "published":
+        found = networks.published(str(variant.model), run.scale)
+    else:
+        weights = Local(run.path(WEIGHTS)) if trained else None
+        training = job.protocol.training
+        by_name = training is not None and training.initialisation == "name"
+        found = Network(str(variant.model), run.scale, variant.config, weights, seed=run.seed, by_name=by_name)
+    return replace(found, ensemble=variant.ensemble, multiple=variant.multiple)
+
+
+def train(work: Work) -> None:
+    job, process = work.job, work.process
+    settings = job.protocol.training
+    assert settings is not None  # without it the plan has no such stage
+    run, fingerprint = job.run, digest(job.stages["train"])
+    checkpoint = run.path("checkpoint.pt")
+    inputs: dict[str, str] = {}
+    if job.start is not None:
+        source = job.start.path(WEIGHTS)
+        if not source.is_file():
+            raise RunError(f"{run.name} starts from {job.start.name}, which is not trained yet")
+        if WEIGHTS in (damage := job.start.damage()):
+            raise RunError(f"{run.name} starts from {source}, which is {damage[WEIGHTS]}")
+        inputs[f"{job.start.name}/{WEIGHTS}"] = sha256(source)
+    if not loop.finished(run, fingerprint):  # if finished, it was killed before the training was recorded
+        if run.path(WEIGHTS).is_file() and not checkpoint.is_file():
+            raise RefusedRun(
+                f"{run.path(WEIGHTS)}: is damaged or was trained under other settings, and has no record; "
+                "restore it, or train the run again"
+            )
+        patches = PatchBatches(
+            datasets.get(settings.data), run.scale, settings.lr_patch, settings.batch_size, run.seed, settings.augment
+        )
+        initial = read_weights(job.start.path(WEIGHTS)) if job.start else None
+        advance = work.advance("train")
+
+        def validate(model: nn.Module) -> tuple[float, float]:
+            assert settings.validation is not None
+            upscale = evaluation.network_upscale(model, job.device)
+            held_out = datasets.get(settings.validation.data)
+            rows = evaluation.evaluate(upscale, held_out, run.scale, limit=settings.validation.images)
+            return float(rows["psnr"].mean()), float(rows["ssim"].mean())
+
+        try:
+            earlier = loop.train(
+                run,
+                _network(job, trained=False).module(),
+                patches,
+                settings,
+                device=job.device,
+                fingerprint=fingerprint,
+                about=_about(job),
+                process=process,
+                validate=validate if settings.validation else None,
+                initial=initial,
+                on_step=lambda step: advance(step.iteration, settings.iterations, f"loss {step.loss:.2f}"),
+                on_phase=job.on_phase,
+            )
+        except checkpoints.CheckpointError as error:
+            raise RefusedRun(str(error)) from error
+    else:
+        earlier = (checkpoints.load_checkpoint(checkpoint, fingerprint) or {}).get("processes", [])
+    files = {file: sha256(run.path(file)) for file in (WEIGHTS, "training.csv") if run.path(file).is_file()}
+    run.record("train", fingerprint, {**process.facts(earlier), "inputs": inputs}, files)
+    checkpoint.unlink(missing_ok=True)
+
+
+def _about(job: Job) -> dict[str, Any]:
+    """The description in weights.safetensors, with which the file can be used without its folder."""
+    about = {key: job.stages["train"][key] for key in ("model", "config", "scale", "seed")}
+    about |= {"ensemble": job.variant.ensemble, "multiple": job.variant.multiple}
+    return about | {"protocol": job.run.protocol, "variant": job.run.variant}
+
+
+def evaluate(work: Work) -> None:
+    job, run = work.job, work.job.run
+    if not job.sets:
+        raise RunError(f"{run.name}: none of the test sets {job.protocol.evaluation.datasets} is available")
+    settings = job.stages["evaluate"]
+    common = digest({key: value for key, value in settings.items() if key != "sets"})
+    inputs = {WEIGHTS: sha256(run.path(WEIGHTS))} if "train" in job.stages else {}
+    record = run.provenance().get("evaluate", {})
+    kept = record.get("sets", {}) if (record.get("hash"), record.get("inputs")) == (common, inputs) else {}
+    # Each set is recorded as soon as it is measured, so that a long evaluation resumes and sets can be added.
+    entries = {name: entry for name, entry in kept.items() if run.intact(entry["file"])}
+    missing = [name for name in settings["sets"] if name not in entries or name in work.todo.sets]
+    asked = list(settings["sets"])
+    order = asked if set(kept) <= set(asked) else [*kept, *asked]
+
+    def keep() -> None:
+        """Write quality.csv, the concatenation of the sets, and the record."""
+        sets = {name: entries[name] for name in dict.fromkeys(order) if name in entries}
+        text = joined([run.path(entry["file"]) for entry in sets.values()])
+        files = {entry["file"]: entry["sha256"] for entry in sets.values()}
+        files["quality.csv"] = run.write("quality.csv", text)
+        run.record("evaluate", common, {**work.process.facts(), "inputs": inputs, "sets": sets}, files)
+
+    if missing:
+        # whole images only, since tiles would change the values; an image that exceeds the memory is an error
+        upscale = _network(job).upscaler(job.device)
+        for name in missing:
+            entries[name] = _measure(work, name, upscale)
+            keep()
+    else:
+        keep()
+
+
+def _measure(work: Work, name: str, upscale: Upscale) -> dict[str, str]:
+    """Measure one set and store its rows; returns the file, its SHA-256, and the hash of the set's settings."""
+    job, advance = work.job, work.advance("evaluate")
+    rows = evaluation.evaluate(
+        upscale,
+        job.sets[name],
+        job.run.scale,
+        job.protocol.evaluation.conventions,
+        lambda done, total, image: advance(done, total, f"{name} {image}"),
+        multiple=job.variant.multiple,
+    )
+    own = digest(job.stages["evaluate"]["sets"][name])
+    plain_name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:60]
+    whole = digest({**job.stages["evaluate"], "sets": own})
+    file = f"measured/{plain_name}-{whole[:8]}.csv"
+    job.run.path(file).parent.mkdir(exist_ok=True)
+    written = job.run.write(file, rows.to_csv(index=False, lineterminator="\n"))
+    return {"file": file, "sha256": written, "hash": own}
+
+
+def costing(work: Work) -> None:
+    job, settings = work.job, work.job.protocol.costing
+    work.advance("cost")
+    measured = cost.costs(
+        str(job.variant.model),
+        job.run.scale,
+        job.variant.config,
+        job.device,
+        latency_lr=settings.latency_lr,
+        repeats=settings.repeats,
+        warmup=settings.warmup,
+        memory=settings.memory,
+    )
+    if job.run.path("cost.json").is_file():
+        job.run.put_away("cost.json")
+    files = {"cost.json": job.run.write("cost.json", json.dumps(measured, indent=1))}
+    job.run.record("cost", digest(job.stages["cost"]), work.process.facts(), files)
