@@ -228,7 +228,10 @@ def test_experiments_must_be_consistent(tmp_path: Path) -> None:
         ({"scales": [5]}, "scales.0"),
         ({"scales": [4, 2, 4]}, r"scales: duplicate 4 \(found \[4, 2, 4\]\)"),
         ({"datasets": ["Set5", "Set5"]}, "datasets: duplicate 'Set5'"),
-        ({"variants": {**content["variants"], "bicubic": content["variants"]["full"]}}, "variant 'bicubic': this is the id"),
+        (
+            {"variants": {**content["variants"], "bicubic": content["variants"]["full"]}},
+            "variant 'bicubic': this is the id",
+        ),
         ({"variants": {"full": {"label": "x"}}}, "needs `status`"),
         ({"breakdown": ["ful"]}, r"breakdown: unknown variant 'ful'; did you mean 'full'\?"),
         ({"tradeoff": {"dataset": "Set5", "scale": 4}}, "tradeoff: belongs to a table; this experiment is a curve"),

@@ -18,9 +18,9 @@ import models
 from benchmarks.measure import cost
 from benchmarks.measure.devices import keep_freed_memory
 from models.spin import SPIN
-from results.targets import Figure
 from tests.oracles import spin_dense as dense
 from tests.oracles.spin_weights import as_published, oracle_config
+from tests.speed.targets import Figure
 
 Side = Literal["ours", "dense"]
 
