@@ -11,7 +11,7 @@ import pandas as pd
 from results.run import ResultsError
 
 _TEXTS = ("dataset", "lr_origin", "convention", "image")
-_COLUMNS = [*_TEXTS, "psnr", "ssim"]
+QUALITY_COLUMNS = [*_TEXTS, "psnr", "ssim"]
 
 
 def read_quality(path: Path) -> pd.DataFrame:
@@ -23,8 +23,8 @@ def read_quality(path: Path) -> pd.DataFrame:
     try:
         text = path.read_text(encoding="utf-8")
         table = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False)
-        if list(table.columns) != _COLUMNS:
-            raise ValueError(f"expected the columns {', '.join(_COLUMNS)}")
+        if list(table.columns) != QUALITY_COLUMNS:
+            raise ValueError(f"expected the columns {', '.join(QUALITY_COLUMNS)}")
         table = table.astype({"psnr": float, "ssim": float})
         if table.empty:
             raise ValueError("it has no rows")

@@ -29,7 +29,7 @@ from benchmarks.measure.devices import describe, keep_freed_memory
 from models.native import functions
 from models.spin import SPIN, network, superpixels
 from results import ROOT
-from spinbench.options import console, say
+from spinbench.console import console, say
 from tests.speed import images, targets
 from tests.speed.works import SIZES, WORKS, Side, Work, reduced_precision
 

@@ -45,9 +45,9 @@ def test_parameters_of_published_and_measured_networks(folder: Path) -> None:
     output, found = rows(folder)
     assert "PSNR over parameters on Set5, x4" in output
     assert found["BSRN", "measured"] == ["352", "32.35", "yes"]
-    assert found["IMDN", "measured"] == ["715", "32.20", "beaten by BSRN"]
+    assert found["IMDN", "measured"] == ["715", "32.20", "dominated by BSRN"]
     assert found["SPIN", "published"] == ["555", "32.48", "yes"]
-    assert found["IMDN", "published"] == ["715", "32.21", "beaten by RFDN, SPIN"]
+    assert found["IMDN", "published"] == ["715", "32.21", "dominated by RFDN, SPIN"]
     assert len(found) == 15 + 2
 
 
