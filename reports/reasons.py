@@ -15,7 +15,7 @@ Key = tuple[str, int, str]  # variant, scale, set
 TOLERANCE = 0.01  # dB; a published value is rounded to this
 UNKNOWN = "unknown"
 # What a convention says of a published number that it explains.
-CONVENTIONS = {
+_CONVENTION_TEXTS = {
     "y8": "Y rounded to 8 bits",
     "float": "SR not rounded to 8 bits",
     "rgb": "measured on RGB",
@@ -100,4 +100,4 @@ def _convention(values: Mapping[str, float], published: float) -> str:
     name = min(distances, key=lambda one: distances[one], default="")
     if not name or exceeds(distances[name]):
         return ""
-    return CONVENTIONS.get(name, f"convention {name}")
+    return _CONVENTION_TEXTS.get(name, f"convention {name}")

@@ -166,7 +166,7 @@ def departing(store: Store, tmp_path: Path) -> list[str]:
         "Not measured: no published checkpoint is registered.",
         f"Trained here under protocol warm; not ranked. {' '.join(ablations.load_protocol('quick').summary.split())} "
         "Warm start: trained from the weights of the same network at ×2.",
-        "† Incomplete set: neither ranked with the complete set nor compared with the paper.",
+        "† An incomplete set is neither ranked with the complete set nor compared with the paper.",
         "Set5: † 1 of 2 images, LR imresize-symmetric (SPIN (protocol mine)).",
         "‡ Measured on other images than the rest of the column; not ranked.",
         "Seeds per network: SPIN (protocol mine) 1, SPIN (protocol warm) 2; ± is their standard deviation.",
