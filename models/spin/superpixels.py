@@ -92,7 +92,7 @@ def grid(height: int, width: int, size: int, device: torch.device) -> Grid:
 def _cut(length: int, cells: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Starts and lengths, (cells) each, of the cells along an axis."""
     bounds = (torch.arange(cells + 1, device=device) * length + cells - 1) // cells
-    return bounds[:-1], bounds.diff()
+    return bounds[:-1], bounds[1:] - bounds[:-1]
 
 
 class Sight(NamedTuple):
