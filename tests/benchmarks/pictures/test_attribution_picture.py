@@ -116,7 +116,7 @@ def test_defaults_of_the_command() -> None:
     [
         (["--networks", "espcm"], "unknown network 'espcm'"),
         (["--networks", "bicubic"], "bicubic: expected a network"),
-        (["--networks", ","], "--networks: expected one at least"),
+        (["--networks", ","], "--networks: expected at least one"),
         (["--networks", "espcn={}", "--box", "1,2,3"], "--box 1,2,3: expected x,y,width,height"),
         (["--networks", "espcn={}", "--box", "190,0,16,16"], "waves: box 190,0,16,16: reaches outside of 200x152"),
         (["--networks", "espcn={}", "--box", "9,9,1,9"], "waves: box 9,9,1,9: expected at least 2x2 pixels"),
