@@ -238,7 +238,10 @@ class Validation(Strict):
     images: Positive | None = Field(default=None, description="how many images of the set are used, from the first on")
 
 
-_AS_BEFORE = [("initialisation", "order")]  # fields added later, with the value that corresponds to earlier trainings
+_AS_BEFORE = [
+    ("initialisation", "order"),
+    ("cudnn_benchmark", False),
+]  # fields added later, with the value that corresponds to earlier trainings
 
 
 class Training(Strict):
@@ -254,10 +257,16 @@ class Training(Strict):
     optimiser: Literal["adam"] = "adam"
     betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False)
     augment: bool = True
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = Field(
+        default="float32", description="float32 is exact on a GPU too; tf32 rounds factors to 10 bits where a GPU can"
+    )
     gradient_clip: float | None = Field(default=None, gt=0, description="largest global norm of the gradient")
     ema: float | None = Field(default=None, gt=0, lt=1, description="decay of the averaged weights that are kept")
     compile: bool = False
+    cudnn_benchmark: bool = Field(
+        default=False,
+        description="cuDNN tries its algorithms and takes the fastest: not the same bits in every process",
+    )
     initialisation: Literal["order", "name"] = Field(
         default="order",
         description="order: PyTorch's, one parameter after the other; name: each from a generator of its own, so that "
@@ -265,6 +274,9 @@ class Training(Strict):
     )
     warm_start: Scale | None = Field(default=None, description="begin from the same variant's run at this scale")
     workers: int = Field(default=0, ge=0)
+    data_on_device: bool = Field(
+        default=False, description="decoded images lie in the memory of the GPU, from which patches are cut there"
+    )
     checkpoint_every: Positive
     validation: Validation | None = None
 
@@ -273,7 +285,9 @@ class Training(Strict):
 
         A field that was added later is omitted while it has the value of earlier trainings, which thus remain current.
         """
-        found = self.model_dump(mode="json", exclude={"data", "workers", "checkpoint_every", "validation"})
+        found = self.model_dump(
+            mode="json", exclude={"data", "workers", "data_on_device", "checkpoint_every", "validation"}
+        )
         return {key: value for key, value in found.items() if (key, value) not in _AS_BEFORE}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Generator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,10 +17,20 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from benchmarks.data.datasets import Dataset
-from benchmarks.data.decoded import decoded
+from benchmarks.data.decoded import Decoded, decoded
 from benchmarks.data.images import DataError
 
 Batch = tuple[torch.Tensor, torch.Tensor]
+_CPU = torch.device("cpu")
+
+
+class Draw(NamedTuple):
+    """A patch of a batch: the image, its row and column in LR pixels, and one of the 8 symmetries of the square."""
+
+    image: int
+    row: int
+    column: int
+    symmetry: int
 
 
 class PatchBatches:
@@ -47,40 +58,64 @@ class PatchBatches:
                     f"expected at least the patch of {lr_patch}x{lr_patch}"
                 )
 
+    def draws(self, index: int) -> list[Draw]:
+        """The random choices of batch `index` from 0, one for each patch."""
+        p = self.lr_patch
+        # raw draws: their stream is fixed, while that of Generator's methods may change between versions of NumPy
+        raw = np.random.Philox(np.random.SeedSequence((self.seed, index))).random_raw(4 * self.batch_size)
+        found = []
+        for draw in raw.reshape(-1, 4):
+            number, row, column, symmetry = map(int, draw)
+            lr = self.images[number % len(self.images)][1]
+            y, x = row % (lr.height - p + 1), column % (lr.width - p + 1)
+            found.append(Draw(number % len(self.images), y, x, symmetry % 8 if self.augment else 0))
+        return found
+
     def batch(self, index: int) -> Batch:
         """LR (B, 3, p, p) and HR (B, 3, s·p, s·p), uint8, of batch `index` from 0."""
         p, s = self.lr_patch, self.scale
         lr = np.empty((self.batch_size, 3, p, p), np.uint8)
         hr = np.empty((self.batch_size, 3, s * p, s * p), np.uint8)
-        # raw draws: their stream is fixed, while that of Generator's methods may change between versions of NumPy
-        draws = np.random.Philox(np.random.SeedSequence((self.seed, index))).random_raw(4 * self.batch_size)
-        for i, (image, row, column, symmetry) in enumerate(draws.reshape(-1, 4)):
-            hr_image, lr_image = self.images[int(image) % len(self.images)]
-            y = int(row) % (lr_image.height - p + 1)
-            x = int(column) % (lr_image.width - p + 1)
-            turn = int(symmetry) % 8 if self.augment else 0
+        for i, (image, y, x, turn) in enumerate(self.draws(index)):
+            hr_image, lr_image = self.images[image]
             lr[i] = _turned(lr_image.rows(y, y + p)[:, x : x + p], turn)
             hr[i] = _turned(hr_image.rows(s * y, s * (y + p))[:, s * x : s * (x + p)], turn)
         return torch.from_numpy(lr), torch.from_numpy(hr)
 
-    def __getitem__(self, index: int) -> Batch | DataError:
-        """A batch, or the error: if a worker raised it, the message would contain the worker's traceback."""
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], ...] | DataError:
+        """A batch as arrays, or the error: if a worker raised it, the message would contain the worker's traceback.
+
+        Arrays come from a worker through a pipe. Tensors would need shared memory, of which containers have little.
+        """
         try:
-            return self.batch(index)
+            return tuple(part.numpy() for part in self.batch(index))
         except DataError as error:
             return error
 
 
-def loader(patches: PatchBatches, start: int, stop: int, workers: int = 0) -> Generator[Batch, None, None]:
-    """The batches start, ..., stop - 1 in order, drawn by this process or by spawned workers.
+def loader(
+    patches: PatchBatches,
+    start: int,
+    stop: int,
+    workers: int = 0,
+    device: torch.device = _CPU,
+    on_device: bool = False,
+) -> Generator[Batch, None, None]:
+    """The batches start, ..., stop - 1 in order, as tensors on `device`.
 
-    Raises DataError for a decoded image that was truncated or removed after `patches` was constructed.
+    They are drawn by this process or by spawned workers; or, `on_device`, cut on the device itself from all images,
+    which lie in its memory then. The bytes are the same. Raises DataError for a decoded image that was truncated or
+    removed after `patches` was constructed.
     """
-    batches: DataLoader[Batch | DataError] = DataLoader(
+    if on_device:
+        yield from _cut_on_device(patches, start, stop, device)
+        return
+    batches: DataLoader[Any] = DataLoader(
         patches,  # type: ignore[arg-type]  # the loader only indexes it
         batch_size=None,
         sampler=range(start, stop),
         num_workers=workers,
+        collate_fn=_unchanged,
         multiprocessing_context="spawn" if workers else None,
         worker_init_fn=_leave_signals_to_the_parent,
         generator=torch.Generator(),  # by default it would advance the global generator, on which the training depends
@@ -88,7 +123,31 @@ def loader(patches: PatchBatches, start: int, stop: int, workers: int = 0) -> Ge
     for batch in batches:
         if isinstance(batch, DataError):
             raise batch
-        yield batch
+        lr, hr = (torch.from_numpy(part) for part in batch)
+        if device.type == "cuda":  # a copy from pinned memory does not wait for the steps before it
+            lr, hr = (part.pin_memory().to(device, non_blocking=True) for part in (lr, hr))
+        yield lr, hr
+
+
+def _cut_on_device(patches: PatchBatches, start: int, stop: int, device: torch.device) -> Generator[Batch, None, None]:
+    def whole(image: Decoded) -> torch.Tensor:
+        return torch.from_numpy(image.rows(0, image.height).copy()).to(device)  # (H, W, 3)
+
+    images = [(whole(hr), whole(lr)) for hr, lr in patches.images]
+    p, s = patches.lr_patch, patches.scale
+    for index in range(start, stop):
+        pairs = []
+        for image, y, x, turn in patches.draws(index):
+            hr, lr = images[image]
+            pair = lr[y : y + p, x : x + p], hr[s * y : s * (y + p), s * x : s * (x + p)]
+            turned = (torch.rot90(part, turn % 4) for part in pair)
+            pairs.append([(part.flip(1) if turn >= 4 else part).permute(2, 0, 1) for part in turned])
+        lrs, hrs = zip(*pairs, strict=True)
+        yield torch.stack(lrs), torch.stack(hrs)
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
 
 
 def _leave_signals_to_the_parent(_worker: int) -> None:

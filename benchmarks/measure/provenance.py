@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import platform
@@ -75,7 +76,8 @@ def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that affect results."""
     found = {"python": platform.python_version()}
     for name in _LIBRARIES:
-        found[name] = importlib.metadata.version(name)
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # such as a checkout that is not installed
+            found[name] = importlib.metadata.version(name)
     return found
 
 

@@ -27,6 +27,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 import results
 from ablations.schema import Training
 from benchmarks.data.patches import PatchBatches, loader
+from benchmarks.measure.precision import arithmetic
 from benchmarks.measure.provenance import Process
 from benchmarks.training import checkpoints
 from benchmarks.training.schedule import learning_rate
@@ -100,8 +101,8 @@ def train(
     # The state that changes from step to step
     model.to(device).train()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    fused = True if device.type == "cpu" else None  # on a CPU, an unfused step takes six times as long
-    optimiser = torch.optim.Adam(parameters, lr=training.learning_rate, betas=training.betas, fused=fused)
+    # on a CPU, an unfused step takes six times as long; on a GPU, it consists of hundreds of small kernels
+    optimiser = torch.optim.Adam(parameters, lr=training.learning_rate, betas=training.betas, fused=True)
     scaler = torch.amp.GradScaler(device.type, enabled=training.precision == "float16")
     state: dict[str, Any] = {"model": model, "optimiser": optimiser, "scaler": scaler}
     averaged = None
@@ -138,29 +139,28 @@ def train(
     # Steps
     forward = torch.compile(model) if training.compile else model
     kept = averaged.module if averaged else model
-    dtype = getattr(torch, training.precision)
     row_every = max(1, training.iterations // ROWS)
     validate_every = training.validation.every if training.validation and validate else 0
     unchecked: list[tuple[int, float, Tensor]] = []  # iteration, learning rate, (loss, norm of the gradient)
     ended = on_phase or (lambda phase: None)
     saved, clock = start, time.perf_counter() - seconds
-    batches = loader(patches, start, training.iterations, training.workers)
+    batches = loader(patches, start, training.iterations, training.workers, device, training.data_on_device)
     # closed explicitly: the frame of an exception would keep the workers, and this process would wait forever
-    with _reproducible_cudnn(), noted_signals() as signals, contextlib.closing(batches):
+    with _cudnn(training.cudnn_benchmark), noted_signals() as signals, contextlib.closing(batches):
         for iteration, (lr, hr) in zip(range(start + 1, training.iterations + 1), batches, strict=True):
-            lr, hr = lr.to(device, non_blocking=True), hr.to(device, non_blocking=True)
             ended("data")
             rate = learning_rate(training, iteration)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             optimiser.zero_grad(set_to_none=True)
-            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            with arithmetic(device, training.precision):
                 sr = forward(lr.float() / 255)
             if sr.shape != hr.shape:
                 raise TrainingError(f"{run.name}: the network gave {tuple(sr.shape)}, expected {tuple(hr.shape)}")
             ended("forward")
             loss = F.l1_loss(255 * sr.float(), hr.float())
-            scaler.scale(loss).backward()
+            with arithmetic(device, "tf32" if training.precision == "tf32" else "float32"):  # no autocast backwards
+                scaler.scale(loss).backward()
             ended("backward")
             scaler.unscale_(optimiser)
             norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
@@ -283,10 +283,11 @@ def _write_rows(run: results.Run, rows: list[tuple[float | None, ...]]) -> None:
 
 
 @contextlib.contextmanager
-def _reproducible_cudnn() -> Iterator[None]:
+def _cudnn(benchmark: bool) -> Iterator[None]:
+    """Deterministic algorithms of cuDNN, or those that prove to be the fastest in this process."""
     cudnn = torch.backends.cudnn
     before = cudnn.benchmark, cudnn.deterministic
-    cudnn.benchmark, cudnn.deterministic = False, True
+    cudnn.benchmark, cudnn.deterministic = benchmark, not benchmark
     try:
         yield
     finally:

@@ -268,3 +268,17 @@ def test_missing_images_stop_the_training(tmp_path: Path, monkeypatch: pytest.Mo
 def test_bad_arguments_are_named(photos: datasets.Dataset, arguments: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match=f"lr_patch {arguments[0]}, batch_size {arguments[1]}, seed {arguments[2]}"):
         PatchBatches(photos, 2, *arguments)
+
+
+def test_patches_cut_on_the_device_have_the_same_bytes(photos: datasets.Dataset) -> None:
+    patches = PatchBatches(photos, 2, 6, 5, seed=1)
+    read, cut = (list(loader(patches, 3, 9, device=torch.device("cpu"), on_device=each)) for each in (False, True))
+    assert len(read) == len(cut) == 6
+    for one, other in zip(read, cut, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_workers_send_no_tensors(photos: datasets.Dataset) -> None:
+    """A tensor travels through shared memory, which is small in containers."""
+    patches = PatchBatches(photos, 2, 6, 5, seed=1)
+    assert all(isinstance(part, np.ndarray) for part in patches[0])

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import results
@@ -63,12 +64,12 @@ def protocol(**changes: Any) -> Training:
 
 
 class Patches:
-    """Noise patches, a pure function of the index as those of PatchBatches."""
+    """Noise patches as arrays, a pure function of the index as those of PatchBatches."""
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         generator = np.random.default_rng(index)
         hr = generator.integers(0, 256, (2, 3, 16, 16), dtype=np.uint8)
-        return torch.from_numpy(hr[..., ::2, ::2].copy()), torch.from_numpy(hr)
+        return hr[..., ::2, ::2].copy(), hr
 
 
 class Network(nn.Module):

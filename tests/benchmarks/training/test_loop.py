@@ -50,7 +50,7 @@ def test_the_loop_equals_one_written_by_hand(tmp_path: Path) -> None:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, ITERATIONS, cycle_momentum=False)
     average: dict[str, Tensor] = {}
     for index in range(ITERATIONS):
-        lr, hr = sampler[index]
+        lr, hr = map(torch.from_numpy, sampler[index])
         loss = 255 * (model(lr / 255) - hr / 255).abs().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -200,3 +200,10 @@ def test_a_training_begins_from_the_warm_start_only_once(tmp_path: Path) -> None
     with pytest.raises(Crash):
         train(tmp_path / "crashed", {}, initial=initial, on_step=crash_at(25))
     assert weights(train(tmp_path / "crashed", {}, initial=initial)) == weights(whole)
+
+
+def test_what_only_a_gpu_has_changes_nothing_on_a_cpu(tmp_path: Path) -> None:
+    """A CPU has neither TF32 nor cuDNN."""
+    runs = train(tmp_path / "plain", {}), train(tmp_path / "other", {"precision": "tf32", "cudnn_benchmark": True})
+    plain, other = (safetensors.torch.load_file(run.path("weights.safetensors")) for run in runs)
+    assert all(torch.equal(value, other[name]) for name, value in plain.items())
