@@ -1,7 +1,7 @@
-"""softmax(Q Kᵀ) V: the library's fused kernel, and on a CPU tiles that stay in the cache, or our own kernel.
+"""softmax(Q Kᵀ) V: PyTorch's fused attention, and on a CPU tiles of matrix products that stay in the cache.
 
-Heads of SPIN's size, 24 and 40 channels wide, gain little from the library's CPU kernel, which takes equal widths only:
-tiles of plain matrix products at the true widths are faster in both directions. `models.native` is faster still.
+Heads of a few dozen channels gain little from PyTorch's fused kernel for a CPU, which takes equal widths of key and
+value only: tiles of plain matrix products at the true widths are faster in both directions.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-
-from models.native import kernels
-from models.native.functions import attention_fits, usable
 
 LOG2_E = 1.4426950408889634
 PIECE = 2**21  # numbers of a piece: 8 MiB in float32, which stay in a CPU's cache
@@ -29,13 +26,17 @@ def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor
     """
     if _tiled(query):
         queries, keys, values = (part.flatten(0, -3) for part in (query, key, value))
-        attend = kernels.attend if attention_fits(queries, keys, values) else _attend
         with torch.no_grad():
-            mixed, sums = attend(queries, keys, values, scale)
+            mixed, sums = _attend(queries, keys, values, scale)
         if usable(sums):
             if torch.is_grad_enabled():
                 mixed = _WithGradient.apply(queries, keys, values, mixed, sums, scale)
             return mixed.unflatten(0, query.shape[:-2])
+    return untiled(query, key, value, scale)
+
+
+def untiled(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """The same by `fused`, whatever the widths."""
     width, depth = query.shape[-1], value.shape[-1]
     if query.device.type == "cpu":  # whose fused kernel needs equal widths; zeros change no product
         query, key = (F.pad(part, (0, max(0, depth - width))) for part in (query, key))
@@ -56,6 +57,12 @@ def fused(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None,
     with torch.no_grad():  # 0, or NaN
         lost = (query * 0).sum(-1, keepdim=True) + (key * 0).sum((-2, -1), keepdim=True)
     return mixed + lost.to(mixed.dtype)
+
+
+def usable(sums: Tensor) -> bool:
+    """Whether sums of weights from which no maximum was subtracted lie far within float32."""
+    least, most = (extreme.item() for extreme in sums.aminmax())
+    return 2**-60 < least <= most < 2**100  # not so either if there is a NaN
 
 
 def _tiled(query: Tensor) -> bool:
@@ -131,8 +138,6 @@ class _WithGradient(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, mixed, sums = ctx.saved_tensors
-        if attention_fits(query, key, value):
-            return *kernels.attend_gradient(query, key, value, ctx.scale, mixed, sums, gradient), None, None, None
         # For weights w, their sum s and output y: dv = wᵀ (dy / s), of the scores w ((dy / s) vᵀ - (dy / s)·y).
         gradient = gradient / sums
         inner = -(gradient * mixed).sum(-1, keepdim=True)  # (G, L, 1)

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from models.attention import attention
 from models.info import ModelInfo
-from models.layers import kept_per_shape, to_map, to_tokens, without_autocast
-from models.spin.attention import windows
+from models.layers import kept_per_shape, to_map, to_tokens, windows, without_autocast
 from models.upsampling import Upsampler, upsample
 
 CHANNELS, WIDTH, HIDDEN = 56, 32, 100  # of the features, of query and key, of the MLP

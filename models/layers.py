@@ -85,3 +85,23 @@ def kept_per_shape(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return cast(Callable[P, R], kept)
 
     return decorate
+
+
+@kept_per_shape(64)
+def windows(height: int, width: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Pixel indices of each window, (windows, size²) long, and per pixel 1 / number of windows, (H·W).
+
+    The last window of a row or column is moved back so that it ends at the border.
+    """
+    tops, down = _starts(height, size, device)
+    lefts, across = _starts(width, size, device)
+    span = torch.arange(size, device=device)
+    index = (tops + span)[:, None, :, None] * width + (lefts + span)[:, None]  # (windows down, across, size, size)
+    return index.reshape(-1, size**2), 1 / (down[:, None] * across).flatten().double()
+
+
+def _starts(length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where the windows along an axis begin, (windows, 1), and how many of them each position lies in, (length)."""
+    starts = torch.arange(0, length - 2, size - 2, device=device).clamp(max=length - size)[:, None]
+    position = torch.arange(length, device=device)
+    return starts, ((starts <= position) & (position < starts + size)).sum(0)

@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 from models.layers import without_autocast
-from models.spin.superpixels import EPSILON, ITERATIONS, Form, Grid, Sight, starting_centroids, top_pixels
+from models.spin.configuration import EPSILON, ITERATIONS, Form
+from models.spin.grid import Grid
+from models.spin.plain import top_pixels
+from models.spin.superpixels import Sight, starting_centroids
 
 CHUNK = 2**23  # entries of the association that exist at a time
 

@@ -11,7 +11,7 @@
 namespace {
 
 constexpr int NINE = 9;
-constexpr float EPSILON = 1e-16f, FAR = -1e30f, INF = std::numeric_limits<float>::infinity();
+constexpr float FAR = -1e30f, INF = std::numeric_limits<float>::infinity();
 
 // Which pixels lie in each cell, and which cells around it: neighbour j of a cell sees that as its neighbour 8 - j.
 struct Cells {
