@@ -7,8 +7,8 @@ from collections import Counter
 
 from results import Run
 
-# the modules of SPIN in the paper's words, in their order on paper; those of other networks keep their names
-NAMES = {
+# the modules of SPIN by the terms of the paper, in their order in the figure; other modules keep their names
+_NAMES = {
     "first_conv": "convolutions",
     "mid_convs": "convolutions",
     "last_conv": "convolutions",
@@ -22,7 +22,7 @@ NAMES = {
     "blocks.local_ffn": "FFNs",
     "upsampler": "upsampler",
 }
-ORDER = list(dict.fromkeys(NAMES.values()))
+ORDER = list(dict.fromkeys(_NAMES.values()))
 
 
 def macs_by_part(run: Run) -> dict[str, int]:
@@ -41,6 +41,6 @@ def macs_by_part(run: Run) -> dict[str, int]:
     for name, count in modules.items():
         own = count - sum(inside for other, inside in modules.items() if other.rpartition(".")[0] == name)
         kind = re.sub(r"\.\d+", "", name)
-        parts["blocks" if kind == "blocks" and not deep else NAMES.get(kind, kind)] += own
+        parts["blocks" if kind == "blocks" and not deep else _NAMES.get(kind, kind)] += own
     parts["other"] = macs["total"] - parts.total()
     return {name: count for name, count in parts.items() if count}

@@ -10,7 +10,7 @@ import pandas as pd
 
 from results import Run
 
-COLUMNS = [
+_COLUMNS = [
     "variant", "scale", "parameters", "macs", "macs_conditions", "counted", "zeros", "activations",
     "latency_s", "q1_s", "q3_s", "latency_conditions", "memory_bytes", "memory_conditions",
 ]  # fmt: skip
@@ -44,7 +44,7 @@ def cost_table(runs: Iterable[Run]) -> pd.DataFrame:
             "memory_bytes": _number(content, "memory", "bytes"),
             "memory_conditions": _memory_conditions(content.get("memory") or {}),
         }
-    return pd.DataFrame(list(rows.values()), columns=COLUMNS)
+    return pd.DataFrame(list(rows.values()), columns=_COLUMNS)
 
 
 def cost_conditions(table: pd.DataFrame, quantity: str) -> list[str]:

@@ -20,7 +20,7 @@ def shown(value: float | None, decimals: int) -> str:
     """A number with a comma between thousands; a dash where there is none. All rounding happens here."""
     if value is None or math.isnan(value):
         return NOTHING
-    return "∞" if math.isinf(value) else f"{value:,.{decimals}f}"
+    return ("-∞" if value < 0 else "∞") if math.isinf(value) else f"{value:,.{decimals}f}"
 
 
 def signed(value: float, decimals: int) -> str:

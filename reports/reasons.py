@@ -15,7 +15,7 @@ Key = tuple[str, int, str]  # variant, scale, set
 TOLERANCE = 0.01  # dB; a published value is rounded to this
 UNKNOWN = "unknown"
 # What a convention says of a published number that it explains.
-CONVENTIONS = {
+_CONVENTION_TEXTS = {
     "y8": "Y rounded to 8 bits",
     "float": "SR not rounded to 8 bits",
     "rgb": "measured on RGB",
@@ -67,11 +67,11 @@ def _not_evaluated(
 
 
 def explanations(table: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
-    """For every row of `tables.compare` whose PSNR is further than TOLERANCE from the paper's: what explains it.
+    """The explanation of every PSNR in a table of `tables.side_by_side` that is not within TOLERANCE of the paper's.
 
     The convention under which the same images (in `frame`) come within TOLERANCE of the published value; else that
-    the network was trained here, by the protocol in the table's column of that name; else what the experiment notes
-    about the variant; else UNKNOWN. All other rows, and those of SSIM, get an empty text.
+    the network was trained here, under the protocol of its row; else UNKNOWN. All other rows, and those of SSIM, get
+    an empty text.
     """
     judged = means(frame[frame.convention != CONVENTION])
     judged = judged.groupby(["variant", "scale", "dataset", "convention", "n_images"], sort=False).psnr.mean()
@@ -100,4 +100,4 @@ def _convention(values: Mapping[str, float], published: float) -> str:
     name = min(distances, key=lambda one: distances[one], default="")
     if not name or exceeds(distances[name]):
         return ""
-    return CONVENTIONS.get(name, f"convention {name}")
+    return _CONVENTION_TEXTS.get(name, f"convention {name}")

@@ -26,9 +26,9 @@ from results import ResultsError
 from results.references import Cost, Measured, Reference
 
 CheckVerdict = Literal["equal", "better", "worse", "inconclusive"]
-MARKS: dict[CheckVerdict, str] = {"equal": "✓", "better": "▲", "worse": "✗", "inconclusive": "?"}
-KEYS = ["dataset", "image"]
-COLOURS = ["red", "green", "blue"]
+_SIGNS: dict[CheckVerdict, str] = {"equal": "✓", "better": "▲", "worse": "✗", "inconclusive": "?"}
+_KEYS = ["dataset", "image"]
+_CHANNELS = ["red", "green", "blue"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def check_network(
     _check_comparable(reference, measured)
     now, then = measured.network, before.network
     retrained = retrained or now.training not in (None, then.training) or now.model != then.model
-    quality = before.quality.merge(measured.quality, on=KEYS, suffixes=("_before", ""))
+    quality = before.quality.merge(measured.quality, on=_KEYS, suffixes=("_before", ""))
     lines = []
     for dataset, rows in quality.groupby("dataset", sort=False):
         lines += [
@@ -150,10 +150,10 @@ def _quality(title: str, rows: pd.DataFrame, metric: str, unit: str, limit: floa
 
 def _pixels(dataset: str, before: pd.DataFrame, now: pd.DataFrame, limit: float) -> CheckLine:
     """The root mean square by which the sampled values of SR differ, of the image where they differ most."""
-    columns = [*KEYS, "row", "column"]
+    columns = [*_KEYS, "row", "column"]
     old, new = (frame[frame["dataset"] == dataset] for frame in (before, now))
     both = old.merge(new, on=columns, suffixes=("_before", ""), how="outer")
-    change = both[COLOURS].to_numpy(float) - both[[f"{colour}_before" for colour in COLOURS]].to_numpy(float)
+    change = both[_CHANNELS].to_numpy(float) - both[[f"{channel}_before" for channel in _CHANNELS]].to_numpy(float)
     if np.isnan(change).any():
         raise ResultsError(f"samples of {dataset}: at other pixels than the reference's, so SR has another size")
     squares = pd.Series((change**2).mean(axis=1)).groupby(both["image"].to_numpy()).mean()
@@ -259,11 +259,11 @@ def markdown(checks: Sequence[Check]) -> str:
     text = [f"### Regression check: {overall(checks)}", "", counts, ""]
     for check in checks:
         title = f"{_cell(check.name)} against {_cell(check.reference)}{' (retrained)' if check.retrained else ''}"
-        summary = f"{MARKS[check.verdict]} <b>{title}</b>: {check.verdict}"
+        summary = f"{_SIGNS[check.verdict]} <b>{title}</b>: {check.verdict}"
         text += [f"<details{' open' if check.verdict == 'worse' else ''}><summary>{summary}</summary>", ""]
         text += ["| quantity | reference | now | change | interval | verdict | |", "|---|---:|---:|---:|---|---|---|"]
         for line in check.lines:
-            cells = (line.quantity, *line_texts(line), f"{MARKS[line.verdict]} {line.verdict}", line.note)
+            cells = (line.quantity, *line_texts(line), f"{_SIGNS[line.verdict]} {line.verdict}", line.note)
             text.append(f"| {' | '.join(map(_cell, cells))} |")
         text += ["", "</details>", ""]
     return "\n".join(text)
@@ -276,7 +276,7 @@ def overall(checks: Sequence[Check]) -> CheckVerdict:
 
 def _counted(checks: Sequence[Check]) -> str:
     verdicts = [line.verdict for check in checks for line in check.lines]
-    return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in MARKS if verdict in verdicts) + "."
+    return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in _SIGNS if verdict in verdicts) + "."
 
 
 def _cell(text: str) -> str:

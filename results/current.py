@@ -18,12 +18,12 @@ import pandas as pd
 
 import ablations
 from ablations import Experiment, Protocol, Variant
+from ablations.schema import BASELINE
 from results import definitions
 from results.quality import read_quality
 from results.run import FOLDER_NAME, ROOT, STAGES, ResultsError, Run, changed_settings
 from results.state import of_first_format
 
-BASELINE = "bicubic"
 COLUMNS = [
     "experiment", "protocol", "variant", "source", "scale", "seed", "ensemble",
     "dataset", "lr_origin", "convention", "image", "psnr", "ssim",

@@ -10,8 +10,8 @@ import pandas as pd
 
 from results.run import ResultsError
 
-TEXTS = ("dataset", "lr_origin", "convention", "image")
-QUALITY = [*TEXTS, "psnr", "ssim"]
+_TEXTS = ("dataset", "lr_origin", "convention", "image")
+QUALITY_COLUMNS = [*_TEXTS, "psnr", "ssim"]
 
 
 def read_quality(path: Path) -> pd.DataFrame:
@@ -22,9 +22,9 @@ def read_quality(path: Path) -> pd.DataFrame:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        table = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(TEXTS, str), keep_default_na=False)
-        if list(table.columns) != QUALITY:
-            raise ValueError(f"expected the columns {', '.join(QUALITY)}")
+        table = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False)
+        if list(table.columns) != QUALITY_COLUMNS:
+            raise ValueError(f"expected the columns {', '.join(QUALITY_COLUMNS)}")
         table = table.astype({"psnr": float, "ssim": float})
         if table.empty:
             raise ValueError("it has no rows")

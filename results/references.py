@@ -165,7 +165,7 @@ def store_reference(
 
 
 def _folders(root: Path) -> dict[str, Path]:
-    """Where each reference lies: own ones come before those that come with the suite."""
+    """The folder of each reference. Below ROOT, those of the suite count too, unless one there has the same name."""
     found: dict[str, Path] = {}
     for place in [PACKAGE, ROOT] if root == ROOT else [root]:
         folder = place / "reference"

@@ -31,7 +31,7 @@ import yaml
 from foundation import SpinbenchError, write
 from results.cost import misshapen
 
-PACKAGE = Path(__file__).parent  # where published/ and reference/ lie that come with the suite
+PACKAGE = Path(__file__).parent  # contains published/ and reference/, which are part of the suite
 FORMAT = 2  # of run.yaml; 1 had no hash over itself, and hashed the machine too
 STAGES = {"train": "weights.safetensors", "evaluate": "quality.csv", "cost": "cost.json"}  # in order; what each leaves
 _RUN_AGAIN = "run the experiment again, which makes it anew"
@@ -45,7 +45,7 @@ _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # builds plain data only;
 
 
 def _root() -> Path:
-    """Where results go: SPINBENCH_RESULTS, or this folder in a checkout; where the suite is installed, ./results."""
+    """The folder of results: SPINBENCH_RESULTS, or in a checkout this folder, or for an installed suite ./results."""
     if asked := os.environ.get("SPINBENCH_RESULTS"):
         return Path(asked)
     return PACKAGE if (PACKAGE.parent / "pyproject.toml").is_file() else Path("results")

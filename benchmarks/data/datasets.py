@@ -258,7 +258,7 @@ def _manga109() -> Dataset:
     expected = SETS["Manga109"].images
     if not folder.is_dir():
         raise DataError(
-            f"Manga109: no folder {folder}; its authors license it for academic use, so it is not downloaded: "
+            f"Manga109: no folder {folder}; its authors grant a licence for academic use, so it is not downloaded: "
             f"put its {expected} HR images there or set SPINBENCH_MANGA109 to their folder"
         )
     dataset = _folder("Manga109", folder)

@@ -132,9 +132,7 @@ class _Tally:
 
 
 def _convolution(inputs: list[Any], outputs: list[Any]) -> int:
-    transposed = (
-        inputs[6].toIValue() is True
-    )  # for _convolution_mode, which is never transposed, this is the number of groups
+    transposed = inputs[6].toIValue() is True  # _convolution_mode, never transposed, has its number of groups here
     return int(conv_flop_count(*map(get_shape, (*inputs[:2], outputs[0])), transposed=transposed))
 
 

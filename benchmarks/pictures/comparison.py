@@ -107,9 +107,7 @@ def draw_comparison(
     """The facts of a comparison, and its images by file name: crops at their resolution, error maps, the overview."""
     hr = pair.hr[box.place]
     errors = [np.abs(_luma(one.sr[box.place]) - _luma(hr)) for one in upscaled]
-    largest = max(
-        1, math.ceil(np.percentile(errors, 99))
-    )  # with the maximum, a few extreme pixels would darken all others
+    largest = max(1, math.ceil(np.percentile(errors, 99)))  # with the maximum, a few pixels would darken all others
     images = {"overview.png": _overview(pair.hr, box), "hr.png": hr, "legend.png": _coloured(np.ones((8, 1)) * _RAMP)}
     panels = []
     for number, (one, error) in enumerate(zip(upscaled, errors, strict=True), start=1):

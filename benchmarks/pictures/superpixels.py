@@ -56,9 +56,7 @@ class Superpixel:
     in_reach: NDArray[np.bool_]  # (h, w), the pixels with this superpixel in their neighbourhood
     selected: NDArray[np.bool_] | None  # (h, w), its top-N pixels; None without ISPA
     reads: NDArray[np.float32] | None  # (h, w), sum 1: SPCA's first attention, of this superpixel over all pixels
-    attention: (
-        NDArray[np.float32] | None
-    )  # (M,), sum 1: SPCA's second attention, over all superpixels, mean over its pixels
+    attention: NDArray[np.float32] | None  # (M,), sum 1: SPCA's second, over superpixels, mean over its pixels
 
 
 def observe(network: SPIN, lr: NDArray[np.uint8], device: torch.device) -> list[Observed]:

@@ -100,9 +100,7 @@ def train(
     # The state that changes from step to step
     model.to(device).train()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    fused = (
-        True if device.type == "cpu" else None
-    )  # on a CPU, an optimiser step over one tensor after another takes six times as long
+    fused = True if device.type == "cpu" else None  # on a CPU, an unfused step takes six times as long
     optimiser = torch.optim.Adam(parameters, lr=training.learning_rate, betas=training.betas, fused=fused)
     scaler = torch.amp.GradScaler(device.type, enabled=training.precision == "float16")
     state: dict[str, Any] = {"model": model, "optimiser": optimiser, "scaler": scaler}

@@ -17,8 +17,8 @@ from reports.figures.style import COLOURS, INK, PAGE, FigureSize, legend, litera
 from reports.numbers import shown, signed
 from reports.tables import METRICS
 
-MEAN: dict[str, Any] = {"color": COLOURS[1], "linestyle": "--", "linewidth": 1.1}
-BAND: dict[str, Any] = {"color": COLOURS[1], "alpha": 0.3, "linewidth": 0}
+_MEAN: dict[str, Any] = {"color": COLOURS[1], "linestyle": "--", "linewidth": 1.1}
+_BAND: dict[str, Any] = {"color": COLOURS[1], "alpha": 0.3, "linewidth": 0}
 
 
 def differences(found: ImageDifferences, size: FigureSize = PAGE) -> Figure:
@@ -37,9 +37,9 @@ def differences(found: ImageDifferences, size: FigureSize = PAGE) -> Figure:
             )
         for ax in axes[len(panels) :]:
             ax.remove()
-        handles: list[Artist] = [Line2D([], [], **MEAN)]
+        handles: list[Artist] = [Line2D([], [], **_MEAN)]
         if any(panel.interval for panel in panels.values()):
-            handles.append(Patch(**BAND))
+            handles.append(Patch(**_BAND))
         legend(figure, size, handles, ["mean", "95% interval of the mean"][: len(handles)])
         unit = f" ({metric.unit})" if metric.unit else ""
         letters = size.letters["axes.labelsize"]
@@ -52,8 +52,8 @@ def _draw(ax: Axes, panel: VariantDifferences, size: FigureSize) -> None:
     values = sorted(panel.values)
     positions = range(1, len(values) + 1)
     if panel.interval:
-        ax.axhspan(*panel.interval, **BAND)
-    ax.axhline(sum(values) / len(values), **MEAN)
+        ax.axhspan(*panel.interval, **_BAND)
+    ax.axhline(sum(values) / len(values), **_MEAN)
     ax.axhline(0, color=INK, linewidth=0.8)
     stems = min(2.0, 90 * size.width / PAGE.width / len(values)) * size.marks
     ax.vlines(positions, 0, values, color=COLOURS[0], linewidth=stems, alpha=0.6)

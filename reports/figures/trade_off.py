@@ -19,13 +19,13 @@ from reports.tables import METRICS
 from reports.tradeoff import POINT_KINDS, QUANTITIES, Point, TradeOff
 
 # A ring around a dot stays visible where a published and a measured point coincide.
-MARKS: dict[str, dict[str, Any]] = {
+POINT_MARKS: dict[str, dict[str, Any]] = {
     "published": {"marker": "o", "markersize": 9.5, "markerfacecolor": "none", "color": COLOURS[1]},
     "measured": {"marker": "o", "markersize": 4.5, "color": COLOURS[0]},
     "trained": {"marker": "^", "markersize": 6, "color": COLOURS[2]},
 }
 FRONTS = {"published": "--", "measured": "-", "trained": ":"}
-NAMES = {"published": "published", "measured": "measured", "trained": "trained here"}
+_KIND_NAMES = {"published": "published", "measured": "measured", "trained": "trained here"}
 
 
 def trade_off(picture: TradeOff, size: FigureSize = PAGE) -> Figure:
@@ -41,11 +41,11 @@ def trade_off(picture: TradeOff, size: FigureSize = PAGE) -> Figure:
         ax.ticklabel_format(axis="y", useOffset=False)
         handles = []
         for kind in (kind for kind in POINT_KINDS if any(point.kind == kind for point in picture.points)):
-            marks = MARKS[kind] | {"markersize": MARKS[kind]["markersize"] * size.marks}
-            front = {"linestyle": FRONTS[kind], "color": MARKS[kind]["color"], "linewidth": 1.4 * size.marks}
+            marks = POINT_MARKS[kind] | {"markersize": POINT_MARKS[kind]["markersize"] * size.marks}
+            front = {"linestyle": FRONTS[kind], "color": POINT_MARKS[kind]["color"], "linewidth": 1.4 * size.marks}
             ax.step(*_columns(picture, picture.front(kind)), where="post", alpha=0.75, zorder=1.5, **front)
             several = len(picture.front(kind)) > 1
-            name = f"{NAMES[kind]}, with Pareto front" if several else NAMES[kind]
+            name = f"{_KIND_NAMES[kind]}, with Pareto front" if several else _KIND_NAMES[kind]
             handles.append(Line2D([], [], label=name, **marks | (front if several else {"linestyle": "none"})))
             for index, point in enumerate(picture.points):
                 if point.kind == kind:

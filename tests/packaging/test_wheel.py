@@ -1,4 +1,4 @@
-"""The wheel: it holds every file of the packages and nothing of the user's, and works away from the checkout."""
+"""The wheel contains every file of the packages and no results of the user, and works without the checkout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pip(*arguments: object) -> None:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the packages and of what makes a wheel of them, without what git ignores."""
+    """A copy of all that a wheel is built from, without the files that git ignores."""
     folder = tmp_path_factory.mktemp("source")
     ignored = {line.strip("/") for line in (CHECKOUT / ".gitignore").read_text().splitlines()}
 
@@ -47,11 +47,11 @@ def files(source: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def wheel(source: Path, files: set[str]) -> Path:
-    """Built where there are results of the user's too."""
+    """Built in a folder that also contains results of the user."""
     for place in ("runs/quick/full-x4-s0/weights.safetensors", "report/quick/index.html", "pictures/a/picture.json"):
         path = source / "results" / place
         path.parent.mkdir(parents=True)
-        path.write_text("the user's")
+        path.write_text("of the user")
     pip("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", source / "dist", source)
     (built,) = (source / "dist").iterdir()
     return built
@@ -59,7 +59,7 @@ def wheel(source: Path, files: set[str]) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the wheel. Dependencies are those of this one, whose editable install is not seen."""
+    """A fresh environment with the wheel and the dependencies of this one, but without its editable installation."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder)
     pip("--python", folder, "install", "--quiet", "--no-deps", "--no-index", wheel)
@@ -69,7 +69,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(environment: Path, command: str, *arguments: str, place: Path, **variables: str) -> str:
-    """Output of a command of the environment, started in a folder that is not the checkout."""
+    """Output of a command of the environment, started outside of the checkout."""
     usual = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "SPINBENCH_RESULTS")}
     done = subprocess.run(
         [environment / "bin" / command, *arguments], cwd=place, env=usual | variables, capture_output=True, text=True
@@ -104,7 +104,8 @@ def test_it_works_where_there_is_no_checkout(environment: Path, tmp_path: Path) 
 @pytest.mark.skipif(os.name == "nt", reason="an environment is laid out otherwise there")
 def test_results_go_where_they_are_wanted(environment: Path, tmp_path: Path) -> None:
     ask = (
-        "import results, results.references as r; print(results.ROOT, *r.names(), len(results.published('table1.csv')))"
+        "import results; from results.references import reference_names;"
+        "print(results.ROOT, *reference_names(), len(results.published('table1.csv')))"
     )
     of_suite = ["quick/bicubic-x4-s0", "quick/full-x4-s0"]
     root, *references, rows = run(environment, "python", "-c", ask, place=tmp_path).split()

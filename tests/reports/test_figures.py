@@ -23,7 +23,7 @@ from reports.differences import ImageDifferences, VariantDifferences
 from reports.figures.breakdown import HATCHES
 from reports.figures.depth import interval_over_seeds
 from reports.figures.style import COLUMN, INK, LINE, PAGE, FigureSize, line, literal
-from reports.figures.trade_off import FRONTS, MARKS
+from reports.figures.trade_off import FRONTS, POINT_MARKS
 from reports.study import Curve
 from reports.tradeoff import CostName, Point, TradeOff
 from tests.reports.speeds import NETWORKS, speed_rows
@@ -183,7 +183,7 @@ def test_names_at_the_ends_of_lines_stand_apart_in_their_order(speed: speeds.Spe
 def test_lines_marks_and_hatches_differ_without_colour() -> None:
     styles = [(line(index)["linestyle"], line(index)["marker"]) for index in range(32)]
     assert len(set(styles)) == 32
-    marks = {(mark["marker"], mark.get("markerfacecolor")) for mark in MARKS.values()}
+    marks = {(mark["marker"], mark.get("markerfacecolor")) for mark in POINT_MARKS.values()}
     assert len(marks) == len(set(FRONTS.values())) == 3
     kinds = {kind for counts in parts().values() for kind in counts}
     assert len(set(HATCHES)) == len(HATCHES) >= len(kinds)

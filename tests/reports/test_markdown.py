@@ -160,13 +160,14 @@ def departing(store: Store, tmp_path: Path) -> list[str]:
     return [
         "Self-ensemble: mean over the 8 symmetries of the square.",
         "LR is cropped to even height and width, as by its authors.",
-        "Whole images are measured and counted; its authors run overlapping quadrants, so attend to and count less.",
-        "More than 0.01 dB from the published value: Y rounded to 8 bit.",
+        "Whole images are processed and counted; its authors process overlapping quadrants, with less attention and "
+        "fewer MACs.",
+        "More than 0.01 dB from the published value: Y rounded to 8 bits.",
         "More than 0.01 dB from the published value: unknown.",
         "Not measured: no published checkpoint is registered.",
         f"Trained here under protocol warm; not ranked. {' '.join(ablations.load_protocol('quick').summary.split())} "
         "Warm start: trained from the weights of the same network at ×2.",
-        "† Incomplete set: neither ranked with the complete set nor compared with the paper.",
+        "† An incomplete set is neither ranked with the complete set nor compared with the paper.",
         "Set5: † 1 of 2 images, LR imresize-symmetric (SPIN (protocol mine)).",
         "‡ Measured on other images than the rest of the column; not ranked.",
         "Seeds per network: SPIN (protocol mine) 1, SPIN (protocol warm) 2; ± is their standard deviation.",

@@ -254,7 +254,7 @@ def test_the_page_tells_why_there_is_no_p_value_and_escapes_labels(tmp_path: Pat
     found = significances([dataclasses.replace(empty, experiment=renamed, frame=frame(*images)), empty])
     assert len(found) == 1
     assert found[0].notes[0].startswith("No p-value on Set5 (5 images)")
-    assert f"{evil} on Set5: 1 image left out, as PSNR" in found[0].notes[1]
+    assert f"{evil} on Set5: 1 image excluded, because PSNR" in found[0].notes[1]
     html = page(found)
     assert evil not in html
     assert "&lt;script&gt;" in html

@@ -118,8 +118,8 @@ def test_a_part_of_a_set_is_counted_and_not_compared(weights: Store, tmp_path: P
     [
         ("imdn", "IMDN", 0.0099, -0.02, ""),
         ("imdn", "IMDN", -0.01, -0.02, ""),
-        ("imdn", "IMDN", 0.0101, -0.0002, "Y rounded to 8 bit"),
-        ("esrt", "ESRT", 0.05, -0.045, "Y rounded to 8 bit"),
+        ("imdn", "IMDN", 0.0101, -0.0002, "Y rounded to 8 bits"),
+        ("esrt", "ESRT", 0.05, -0.045, "Y rounded to 8 bits"),
         ("imdn", "IMDN", 0.05, -0.035, "unknown"),
         ("imdn", "IMDN", -0.05, -0.02, "unknown"),
         ("smsr", "SMSR", -0.05, -0.02, "unknown"),  # its note is no explanation

@@ -56,7 +56,7 @@ def main(root: Path = ROOT) -> int:
         operations=[targets.Operation(**row) for row in images.measure()],
     )
     _show(found)
-    say(f"stored: {targets.store(found, root)}")
+    say(f"stored: {targets.store_targets(found, root)}")
     missed = [each for each in found.verdicts() if not each.met]
     say(f"{len(found.verdicts()) - len(missed)} of {len(found.verdicts())} targets met")
     return 1 if missed else 0

@@ -116,7 +116,7 @@ def test_defaults_of_the_command() -> None:
     [
         (["--networks", "espcm"], "unknown network 'espcm'"),
         (["--networks", "bicubic"], "bicubic: expected a network"),
-        (["--networks", ","], "--networks: expected one at least"),
+        (["--networks", ","], "--networks: expected at least one"),
         (["--networks", "espcn={}", "--box", "1,2,3"], "--box 1,2,3: expected x,y,width,height"),
         (["--networks", "espcn={}", "--box", "190,0,16,16"], "waves: box 190,0,16,16: reaches outside of 200x152"),
         (["--networks", "espcn={}", "--box", "9,9,1,9"], "waves: box 9,9,1,9: expected at least 2x2 pixels"),
@@ -228,7 +228,7 @@ def test_the_section_of_the_page(tmp_path: Path) -> None:
     assert "a & b" in text
     assert "Set<5>/x, ×4" in text
     assert "DI 12.34" in text
-    for words in ("0.8766", "2.00", "4.00", "−2.5 %", "–", "hold 90 % of", "σ = 1.2 LR pixels and has 50 steps"):
+    for words in ("0.8766", "2.00", "4.00", "−2.5 %", "–", "holds 90 % of", "σ = 1.2 pixels and has 50 steps"):
         assert words in text
     assert len(page.images) == 1 + 2 * 3
     assert all(image["alt"] and str(image["src"]).startswith("data:image/png;base64,") for image in page.images)

@@ -23,7 +23,7 @@ from benchmarks.pictures.named import named_network
 from foundation import SpinbenchError
 from results import Run, pictures
 from results.comparison import Box, Comparison
-from results.quality import QUALITY
+from results.quality import QUALITY_COLUMNS
 from spinbench import pictures as cli_pictures
 from tests.benchmarks.pictures.noise import CPU, RGB, SCALE, noise, trained
 
@@ -97,7 +97,7 @@ def test_the_image_and_the_networks_are_found(
         run = Run("quick", variant, SCALE, 0, tmp_path)
         if variant == "bicubic":
             run.describe({"source": "baseline"}, {})
-        run.write("quality.csv", rows[QUALITY].to_csv(index=False))
+        run.write("quality.csv", rows[QUALITY_COLUMNS].to_csv(index=False))
     monkeypatch.setattr(  # a small part of the set: SPIN takes its time
         datasets.Dataset, "pair", lambda self, image, scale: Pair(image, *_small(), "imresize-symmetric")
     )
