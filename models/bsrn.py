@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import ModelInfo
-from models.layers import ContrastAwareAttention
+from models.layers import ContrastAwareAttention, require_size
 
 CHANNELS, DISTILLED, BLOCKS = 64, 32, 8
 SPATIAL = 16  # channels inside the spatial attention
@@ -96,11 +96,7 @@ class BSRN(nn.Module):
         self.upsampler = nn.Sequential(nn.Conv2d(CHANNELS, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        if min(height, width) < SMALLEST_INPUT:
-            raise ValueError(
-                f"BSRN needs an input of at least {SMALLEST_INPUT} pixels in height and width, not {height}x{width}"
-            )
+        require_size(x, SMALLEST_INPUT, "BSRN")
         # A depthwise kernel sees one channel only, so the paper gives the image several times.
         shallow = self.first(x.repeat(1, COPIES, 1, 1))  # (B, 64, H, W)
         outputs, features = [], shallow

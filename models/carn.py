@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
-from models.layers import MeanShift
+from models.layers import FACTORS, MeanShift
 
 WIDTH = 64
 STEPS = 3  # of every cascade
@@ -67,7 +67,7 @@ class Upsampler(nn.Sequential):
 
     def __init__(self, scale: int, groups: int) -> None:
         layers: list[nn.Module] = []
-        for step in {2: [2], 3: [3], 4: [2, 2]}[scale]:
+        for step in FACTORS[scale]:
             layers += [
                 nn.Conv2d(WIDTH, WIDTH * step**2, 3, padding=1, groups=groups),
                 nn.ReLU(inplace=True),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
+from models.layers import FACTORS
 
 WIDTH = 32
 SQUEEZED = 16
@@ -74,9 +75,11 @@ class DRSAN(nn.Module):
         self.first_conv = nn.Conv2d(3, WIDTH, 3, padding=1)
         self.groups = nn.Sequential(*(Group() for _ in range(GROUPS)))
         self.mid_conv = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
-        steps = {2: [2], 3: [3], 4: [2, 2]}[scale]
         self.upsampler = nn.Sequential(
-            *(nn.Sequential(nn.Conv2d(WIDTH, WIDTH * step**2, 3, padding=1), DepthToSpace(step)) for step in steps)
+            *(
+                nn.Sequential(nn.Conv2d(WIDTH, WIDTH * step**2, 3, padding=1), DepthToSpace(step))
+                for step in FACTORS[scale]
+            )
         )
         self.last_conv = nn.Conv2d(WIDTH, 3, 3, padding=1)
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo, same_names
-from models.layers import MEAN
+from models.layers import FACTORS, MEAN
 
 WIDTH = 64
 BLOCKS = 16
@@ -34,7 +34,7 @@ class Upsampler(nn.Sequential):
 
     def __init__(self, scale: int) -> None:
         layers: list[nn.Module] = []
-        for step in {2: [2], 3: [3], 4: [2, 2]}[scale]:
+        for step in FACTORS[scale]:
             layers += [nn.Conv2d(WIDTH, WIDTH * step**2, 3, padding=1), nn.PixelShuffle(step)]
         super().__init__(*layers)
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import ModelInfo
-from models.layers import MEAN, without_autocast
+from models.layers import MEAN, require_size, without_autocast
 
 CHANNELS, HIDDEN, BLOCKS = 60, 120, 12
 WINDOWS = (4, 8, 16)
@@ -125,12 +125,7 @@ class ELAN(nn.Module):
         self.tail = nn.Sequential(nn.Conv2d(CHANNELS, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        if min(height, width) < SMALLEST_INPUT:
-            raise ValueError(
-                f"ELAN-light needs an input of at least {SMALLEST_INPUT} pixels in height and width, "
-                f"not {height}x{width}"
-            )
+        height, width = require_size(x, SMALLEST_INPUT, "ELAN-light")
         padded = F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="reflect")
         shallow = self.head(255 * padded - self.mean)  # (B, 60, H', W')
         features = shallow

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.attention import attention
 from models.info import Fixed, ModelInfo
+from models.layers import FACTORS, require_size
 
 WIDTH = 32
 TOKEN = 9 * WIDTH  # a 3x3 patch
@@ -175,7 +176,7 @@ class Body(nn.Module):
 def upsampler(scale: int, bias: bool) -> nn.Sequential:
     """Convolution and pixel shuffle, once at x2 and x3, twice at x4; then a convolution to RGB."""
     layers: list[nn.Module] = []
-    for step in {2: [2], 3: [3], 4: [2, 2]}[scale]:
+    for step in FACTORS[scale]:
         layers += [nn.Conv2d(WIDTH, WIDTH * step**2, 3, padding=1), nn.PixelShuffle(step)]
     return nn.Sequential(nn.Sequential(*layers), nn.Conv2d(WIDTH, 3, 3, padding=1, bias=bias))
 
@@ -195,11 +196,7 @@ class ESRT(nn.Module):
         self.shallow = upsampler(scale, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        if min(height, width) < SMALLEST_INPUT:
-            raise ValueError(
-                f"ESRT needs an input of at least {SMALLEST_INPUT} pixels in height and width, not {height}x{width}"
-            )
+        require_size(x, SMALLEST_INPUT, "ESRT")
         first = self.first_conv(x)
         # The shallow branch can only brighten.
         return self.deep(self.reduce(self.body(first))) + F.relu(self.shallow(first))

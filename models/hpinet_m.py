@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models.attention import attention
 from models.info import ModelInfo
-from models.layers import kept_per_shape, to_map, to_tokens, windows, without_autocast
+from models.layers import kept_per_shape, require_size, to_map, to_tokens, windows, without_autocast
 from models.upsampling import Upsampler, upsample
 
 CHANNELS, WIDTH, HIDDEN = 56, 32, 100  # of the features, of query and key, of the MLP
@@ -122,11 +122,7 @@ class HPINet(nn.Module):
         self.last_conv = nn.Conv2d(CHANNELS, 3, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        if min(height, width) < SMALLEST_INPUT:
-            raise ValueError(
-                f"HPINet-M needs an input of at least {SMALLEST_INPUT} pixels in height and width, not {height}x{width}"
-            )
+        height, width = require_size(x, SMALLEST_INPUT, "HPINet-M")
         tokens = to_tokens(self.first_conv(x))  # (B, H·W, C)
         for block in self.blocks:
             tokens = block(tokens, height, width)

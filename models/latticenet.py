@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
-from models.layers import MeanShift
+from models.layers import MeanShift, require_size
 
 WIDTH = 64
 BLOCKS = 4
@@ -100,11 +100,7 @@ class LatticeNet(nn.Module):
         self.add_mean = MeanShift(1, 255, frozen=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if min(x.shape[-2:]) < INFO.smallest_input:
-            raise ValueError(
-                f"{INFO.title} needs an input of at least {INFO.smallest_input} pixels in height and width, "
-                f"not {x.shape[-2]}x{x.shape[-1]}"
-            )
+        require_size(x, INFO.smallest_input, INFO.title)
         entry = self.second_conv(self.first_conv(self.sub_mean(255 * x)))  # (N, 64, H, W)
         outputs = [entry]
         for block in self.blocks:

@@ -15,6 +15,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MEAN = (0.4488, 0.4371, 0.4040)  # RGB of DIV2K, in [0, 1]
+FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}  # factors by which upsamplers with pixel shuffles enlarge in turn, by scale
+
+
+def require_size(x: Tensor, least: int, title: str) -> tuple[int, int]:
+    """Height and width of x (..., H, W). Raises ValueError where one of them is smaller than `least`."""
+    height, width = x.shape[-2:]
+    if min(height, width) < least:
+        raise ValueError(f"{title} needs an input of at least {least} pixels in height and width, not {height}x{width}")
+    return height, width
 
 
 class MeanShift(nn.Conv2d):

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
-from models.layers import MeanShift
+from models.layers import MeanShift, require_size
 
 WIDTH = 64
 BLOCKS = 5
@@ -182,11 +182,7 @@ class SMSR(nn.Module):
 
         The publication trains with L1 plus up to 0.1 times the mean of these shares.
         """
-        if min(x.shape[-2:]) < INFO.smallest_input:
-            raise ValueError(
-                f"{INFO.title} needs an input of at least {INFO.smallest_input} pixels in height and width, "
-                f"not {x.shape[-2]}x{x.shape[-1]}"
-            )
+        require_size(x, INFO.smallest_input, INFO.title)
         x = self.sub_mean(255 * x)
         head = features = self.head(x)  # (N, 64, H, W)
         outputs, shares = [], []

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from models.attention import fused
 from models.info import Fixed, ModelInfo
-from models.layers import MEAN, kept_per_shape, to_map, to_tokens
+from models.layers import MEAN, kept_per_shape, require_size, to_map, to_tokens
 
 CHANNELS, HIDDEN, HEADS = 60, 120, 6
 STAGES, BLOCKS = 4, 6  # blocks of a stage
@@ -166,12 +166,7 @@ class SwinIR(nn.Module):
         self.upsampler = nn.Sequential(nn.Conv2d(CHANNELS, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        if min(height, width) < SMALLEST_INPUT:
-            raise ValueError(
-                f"SwinIR-light needs an input of at least {SMALLEST_INPUT} pixels in height and width, "
-                f"not {height}x{width}"
-            )
+        height, width = require_size(x, SMALLEST_INPUT, "SwinIR-light")
         x = F.pad(x, (0, -width % WINDOW, 0, -height % WINDOW), mode="reflect")
         padded = x.shape[-2:]
         first = self.first_conv(x - self.mean)

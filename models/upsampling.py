@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.layers import FACTORS
+
 STRIP = 2**21  # most numbers in the widest map of a strip: 8 MiB in float32, which stay in a CPU's cache
 SLOPE = 0.1  # of the LeakyReLU
 
@@ -47,7 +49,7 @@ class Upsampler(nn.Sequential):
     """Convolution, pixel shuffle and LeakyReLU: once at x2 and x3, twice at x4."""
 
     def __init__(self, channels: int, scale: int) -> None:
-        self.factors = {2: [2], 3: [3], 4: [2, 2]}[scale]
+        self.factors = FACTORS[scale]
         layers: list[nn.Module] = []
         for factor in self.factors:
             conv = nn.Conv2d(channels, channels * factor**2, 3, padding=1)

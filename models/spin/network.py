@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers import to_map, to_tokens
+from models.layers import require_size, to_map, to_tokens
 from models.spin import ops
 from models.spin.attention import (
     IntraSuperpixelAttention,
@@ -113,12 +113,7 @@ class SPIN(nn.Module):
         self.last_conv = nn.Conv2d(channels, COLOURS, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        if min(height, width) < self.config.smallest_input:
-            raise ValueError(
-                f"SPIN needs an input of at least {self.config.smallest_input} pixels in height and width, "
-                f"not {height}x{width}"
-            )
+        height, width = require_size(x, self.config.smallest_input, "SPIN")
         tokens = to_tokens(self.first_conv(x)).contiguous()  # (B, N, C)
         with ops.reused_memory(tokens):
             for block, mid_conv in zip(self.blocks, self.mid_convs, strict=True):
