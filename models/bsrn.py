@@ -24,8 +24,8 @@ SMALLEST_INPUT = 15  # leaves 7 pixels to the pooling window of the spatial atte
 class BlueprintConv(nn.Sequential):
     """Unconstrained blueprint separable convolution: 1x1 without bias, then depthwise 3x3 with bias.
 
-    Pointwise first: most of a kernel's redundancy lies within it, along depth, so each output channel is one 3x3
-    blueprint times one weight per input channel. MobileNet's separable convolution has the opposite order.
+    The pointwise convolution comes first: most of a kernel's redundancy lies along its depth, so each output channel is
+    one 3x3 blueprint times one weight per input channel. MobileNet's separable convolution has the opposite order.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, padding: int = 1) -> None:
@@ -35,7 +35,7 @@ class BlueprintConv(nn.Sequential):
 
 
 class SpatialAttention(nn.Module):
-    """ESA of RFDN: a gate per pixel and channel, from a wide view of the map at about a sixth of its size."""
+    """ESA of RFDN: a gate per pixel and channel with a large receptive field, at about a sixth of the size."""
 
     def __init__(self) -> None:
         super().__init__()

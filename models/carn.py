@@ -41,10 +41,10 @@ class ResidualUnit(nn.Module):
 
 
 class Cascade(nn.Module):
-    """Three units, each followed by a fusion that sees the cascade's input and the outputs of all units so far.
+    """Three units, each followed by a fusion of the cascade's input and the outputs of all units so far.
 
     A block is a cascade of residual units, and the network a cascade of blocks. A single unit serves all three
-    steps, each with its own fusion: CARN-M shares it so.
+    steps, each with its own fusion: this is how CARN-M shares parameters.
     """
 
     def __init__(self, units: Sequence[nn.Module]) -> None:
@@ -101,7 +101,7 @@ class CARN(nn.Module):
 
 
 def published_names(model: CARN) -> dict[str, str]:
-    """Published name of every parameter, by our name. A network for one scale has an upsampler without number."""
+    """Published name of every parameter, by our name. The upsampler of a network for one scale has no number."""
     upsampler = r"upsample.up.body." if len(model.upsamplers) == 1 else r"upsample.up\1.body."
 
     def published(name: str) -> str:

@@ -18,7 +18,7 @@ BLOCKS = 16
 
 
 class Block(nn.Module):
-    """Residual block without normalisation and without an activation behind the sum."""
+    """Residual block without normalisation and without an activation after the sum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Upsampler(nn.Sequential):
 class ResidualNetwork(nn.Module):
     """What EDSR and RCAN share, all but the body: (N, 64, H, W) -> (N, 64, H, W), in a long residual.
 
-    RGB in [0, 1], (N, 3, H, W) -> (N, 3, scale·H, scale·W), not clamped. In between, pixels are of 0..255.
+    RGB in [0, 1], (N, 3, H, W) -> (N, 3, scale·H, scale·W), not clamped. Inside, pixels are in [0, 255].
     """
 
     mean: Tensor

@@ -3,8 +3,8 @@
 Li, Zhou, Qi, Jiang, Lu, Jia: LAPAR: Linearly-Assembled Pixel-Adaptive Regression Network for Single Image
 Super-resolution and Beyond, NeurIPS 2020. 547,866 / 594,266 / 659,226 parameters at x2 / x3 / x4.
 
-The interpolated image is filtered at every pixel by its own mixture of 72 fixed 5x5 filters, the dictionary. That is a
-published data file, which is not part of this project: `read_dictionary` reads the copy in the mirror or the cache.
+The interpolated image is filtered at every pixel by its own mixture of 72 fixed 5x5 filters, the dictionary. It is
+a published data file and no part of this project: `read_dictionary` reads the copy in the mirror or the cache.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def _read(file: Path) -> NDArray[np.float64]:
     found = hashlib.sha256(content).hexdigest()
     if found != DICTIONARY_SHA256:
         raise WeightsError(
-            f"{file}: not LAPAR-A's dictionary: SHA-256 is {found}, expected {DICTIONARY_SHA256}; this path must hold {_ORIGIN}"
+            f"{file}: not LAPAR-A's dictionary: SHA-256 is {found}, expected {DICTIONARY_SHA256}; "
+            f"this path must hold {_ORIGIN}"
         )
     return np.asarray(ArrayUnpickler(io.BytesIO(content)).load()).reshape(FILTERS, 1, TAPS, TAPS)
 
@@ -71,7 +72,7 @@ _PARTS_OF_AN_ARRAY = {
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Reads a pickled NumPy array. Raises pickle.UnpicklingError for whatever such an array does not need."""
+    """Reads a pickled NumPy array. Raises pickle.UnpicklingError for any other content."""
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in _PARTS_OF_AN_ARRAY:
@@ -96,7 +97,7 @@ class LAPAR(nn.Module):
     """RGB in [0, 1], (N, 3, H, W) -> (N, 3, scale·H, scale·W), not clamped.
 
     Without the dictionary's file the network can be built, counted and loaded. Running it then raises WeightsError,
-    unless its state brought the dictionary. Raises ValueError for a side of one pixel.
+    unless its state dict contained the dictionary. Raises ValueError for a side of one pixel.
     """
 
     dictionary: Tensor
@@ -137,7 +138,7 @@ class LAPAR(nn.Module):
         """Filter image (N, 3, H, W) by the dictionary mixed at every pixel with coefficients (N, 72, H, W).
 
         The filters are mixed first and applied tap by tap: the published order, 72 filtered images and then their
-        mixture, needs 216 values per pixel instead of 25, and many times as long.
+        mixture, needs 216 values per pixel instead of 25 and takes many times as long.
         """
         height, width = image.shape[-2:]
         filters = F.conv2d(coefficients, self.dictionary.flatten(1).t()[..., None, None])  # (N, 25, H, W)

@@ -57,7 +57,7 @@ class Coefficient(nn.Module):
 
 
 class LatticeBlock(nn.Module):
-    """Two butterflies in sequence: each adds its two signals crosswise, weighted by coefficients of the other one."""
+    """Two butterflies in sequence: each adds its two signals crosswise, weighted by coefficients of the other."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class LatticeNet(nn.Module):
         self.first_conv = nn.Conv2d(3, WIDTH, 3, padding=1)
         self.second_conv = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
         self.blocks = nn.ModuleList(LatticeBlock() for _ in range(BLOCKS))
-        # Backward fusion: every step halves what came from the later blocks and the output of an earlier one.
+        # Backward fusion: every step halves the channels of the later blocks' result and of an earlier block's output.
         self.later = nn.ModuleList(nn.Conv2d(WIDTH, WIDTH // 2, 1) for _ in range(BLOCKS - 1))
         self.earlier = nn.ModuleList(nn.Conv2d(WIDTH, WIDTH // 2, 1) for _ in range(BLOCKS - 1))
         self.upsampler = nn.Sequential(

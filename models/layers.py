@@ -1,4 +1,4 @@
-"""What several networks share. Token layout is (batch, tokens, channels)."""
+"""Layers and helpers that several networks share. Tokens are (batch, tokens, channels)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def require_size(x: Tensor, least: int, title: str) -> tuple[int, int]:
 class MeanShift(nn.Conv2d):
     """Adds `sign` times the mean colour, in units of `value_range`.
 
-    A full 1x1 convolution, since checkpoints store it as one, and some have trained it.
+    It is a full 1x1 convolution, since checkpoints store it as one and some contain a trained one.
     """
 
     def __init__(self, sign: int, value_range: float, frozen: bool) -> None:
@@ -56,7 +56,7 @@ class ContrastAwareAttention(nn.Module):
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """A context in which operators keep the precision of their inputs, also where there is no autocast (meta)."""
+    """A context in which operators keep the precision of their inputs, also on devices without autocast (meta)."""
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
@@ -75,8 +75,8 @@ def to_tokens(features: Tensor) -> Tensor:
 def kept_per_shape(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Keep the `most` latest results of a function of shapes and devices, such as index tensors.
 
-    Not while a network is compiled or exported: there every tensor is a fake one, of no use afterwards, and what makes
-    them becomes a part of the graph.
+    Nothing is kept while a network is compiled or exported: tensors are fake then and useless afterwards, and the
+    operators that compute them become part of the graph.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -84,7 +84,7 @@ def kept_per_shape(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @lru_cache(maxsize=most)
         def keeping(*arguments: Any) -> R:
-            with torch.inference_mode(False):  # what is kept serves training too
+            with torch.inference_mode(False):  # kept tensors are used in training too
                 return making(*arguments)
 
         @wraps(function)

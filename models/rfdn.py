@@ -44,7 +44,7 @@ class EnhancedSpatialAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """RFDB: three times, half the width is distilled and the full width refined; then all is fused."""
+    """RFDB: three times, half the width is distilled and the full width refined; then all results are fused."""
 
     def __init__(self, channels: int, attention: Callable[[int], nn.Module], residual: bool) -> None:
         super().__init__()

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from models.layers import FACTORS
 
-STRIP = 2**21  # most numbers in the widest map of a strip: 8 MiB in float32, which stay in a CPU's cache
+STRIP = 2**21  # most elements in the widest map of a strip: 8 MiB in float32, which stay in a CPU's cache
 SLOPE = 0.1  # of the LeakyReLU
 
 
 class Stage(NamedTuple):
-    """A 3x3 convolution, of whose output `factor`² channels become a square of pixels; LeakyReLU if that is not 1."""
+    """A 3x3 convolution; if `factor` is not 1, a shuffle of `factor`² channels to a square of pixels and LeakyReLU."""
 
     conv: nn.Conv2d
     factor: int
@@ -64,7 +64,7 @@ class Upsampler(nn.Sequential):
 def upsample(x: Tensor, upsampler: Upsampler, last_conv: nn.Conv2d, apply: Apply = Stage.apply) -> Tensor:
     """last_conv(upsampler(x)): (B, C, H, W) -> (B, 3, scale·H, scale·W), by `apply`, stage after stage.
 
-    On a CPU, where no gradient is wanted, in strips of rows: the maps of high resolution never exist as a whole.
+    On a CPU without gradient it works in strips of rows, so that maps of high resolution never exist as a whole.
     """
     stages = [*upsampler.stages(), Stage(last_conv, 1)]
     if not _in_strips(x):
@@ -84,14 +84,14 @@ def upsample(x: Tensor, upsampler: Upsampler, last_conv: nn.Conv2d, apply: Apply
 
 
 def _in_strips(x: Tensor) -> bool:
-    """On a GPU strips would only be more kernels, and so they would on the meta device, where MACs are counted."""
+    """Whether to work in strips: on a GPU, and on the meta device for counting MACs, they would only add operators."""
     if x.device.type != "cpu" or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
         return False
     return not torch.compiler.is_compiling()
 
 
 def _rows(stages: Sequence[Stage], x: Tensor, first: int, last: int, apply: Apply) -> Tensor:
-    """Rows `first` to `last` of what the stages make of x, computed from the rows of x that they need."""
+    """Rows `first` to `last` of the stages' output, computed from the rows of x that they need."""
     *earlier, stage = stages
     height = x.shape[2]
     for each in earlier:

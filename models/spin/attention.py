@@ -14,7 +14,7 @@ from models.spin.superpixels import Sight
 
 
 class Superpixels(Protocol):
-    """What the modules need of an association, local or global."""
+    """The interface of an association, local or global."""
 
     def mean(self, tokens: Tensor) -> Tensor: ...
 
@@ -34,7 +34,7 @@ class Projections(nn.Module):
         self.scale = width**-0.5
 
     def split(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What lies side by side in (..., D + D + C)."""
+        """Query, key and value, which lie side by side in (..., D + D + C)."""
         layers = self.query, self.key, self.value
         query, key, value = projected.split([layer.out_features for layer in layers], dim=-1)
         return query, key, value
@@ -70,7 +70,7 @@ class SuperpixelCrossAttention(nn.Module):
 class IntraSuperpixelAttention(nn.Module):
     """ISPA (Section 3.3), in a residual: the pixels that a superpixel selects attend to each other.
 
-    A pixel receives the mean of its own value and of what comes to it from every superpixel that selected it.
+    A pixel receives the mean of its own value and of the outputs for it in every superpixel that selected it.
     """
 
     def __init__(self, channels: int, width: int) -> None:

@@ -49,8 +49,8 @@ def grid(height: int, width: int, size: int, device: torch.device) -> Grid:
         raise ValueError(f"an image of {height}x{width} is smaller than the superpixel size {size}")
     rows, columns = height // size, width // size
     (tops, heights), (lefts, widths) = _cut(height, rows, device), _cut(width, columns, device)
-    y = torch.arange(-(-height // rows), device=device)[:, None]  # within the highest cell
-    x = torch.arange(-(-width // columns), device=device)  # and the widest
+    y = torch.arange(-(-height // rows), device=device)[:, None]  # within the tallest cell
+    x = torch.arange(-(-width // columns), device=device)  # within the widest cell
     inside = (y < heights[:, None, None, None]) & (x < widths[:, None, None])  # (rows, columns, h, w)
     place = (tops[:, None, None, None] + y) * width + (lefts[:, None, None] + x)
     pixels = torch.where(inside, place, 0).reshape(rows * columns, -1)  # (M, P)

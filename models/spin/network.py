@@ -49,7 +49,7 @@ class FeedForward(nn.Module):
 
 
 class Aggregation(nn.Module):
-    """SPA (Section 3.1): superpixels of a block's input. It has no parameters; as a module it can be watched."""
+    """SPA (Section 3.1): superpixels of a block's input. It has no parameters; as a module it can have hooks."""
 
     def __init__(self, config: Configuration, size: int) -> None:
         super().__init__()

@@ -55,7 +55,7 @@ def top_pixels(scores: Tensor, grid: Grid, count: int) -> Tensor:
 
 
 def normalise_and_project(x: Tensor, norm: nn.LayerNorm, to: Projections, keep: bool = False) -> tuple[Tensor, Tensor]:
-    """Query, key and value of norm(x) side by side, and norm(x), of use only if `keep` says so.
+    """Query, key and value of norm(x) side by side, and norm(x), which is valid only if `keep`.
 
     x (..., C) -> (..., D + D + C) and (..., C).
     """
@@ -81,10 +81,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
 
 
 def attend_groups(groups: Tensor, x: Tensor, norm: nn.LayerNorm, to: Projections, shares: Tensor, own: bool) -> Tensor:
-    """x (B, N, C) plus what every pixel receives by attention within groups of them, and if `own` its own value.
+    """x (B, N, C) plus the output of attention within groups of pixels, and the pixel's own value if `own`.
 
-    `groups` (G, n) are indices of rows of the flattened x, which is normalised and projected; what a row receives
-    counts by its share (B·N).
+    `groups` (G, n) are indices of rows of the flattened x, which is normalised and projected. Outputs for the same row
+    are added up and multiplied by its share (B·N).
     """
     rows = x.flatten(0, 1)
     projected, _ = normalise_and_project(rows, norm, to)  # (B·N, D + D + C)
@@ -139,9 +139,9 @@ def _stage(stage: Stage, x: Tensor, rows_padded: int) -> Tensor:
 
 
 def reused_memory(x: Tensor) -> AbstractContextManager[None]:
-    """A context in which kernels and `add` use memory that is no longer needed, where no gradient is wanted.
+    """A context in which, without gradient, kernels and `add` use memory that is no longer needed.
 
-    A compiler has memory of its own, and no kernels.
+    torch.compile manages its own memory and uses no kernels.
     """
     if torch.is_grad_enabled() or not _kernels(x, channels=x.shape[-1]):
         return nullcontext()

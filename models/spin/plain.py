@@ -109,7 +109,7 @@ def top_pixels(scores: Tensor, pixels: Tensor, count: int) -> Tensor:
 
 
 def received(groups: Tensor, projected: Tensor, of: Projections, shares: Tensor, own: bool) -> Tensor:
-    """What rows receive by attention within groups (G, n), plus their own value if `own`, times their shares (R).
+    """The outputs of attention within groups (G, n) of rows, plus their own values if `own`, times their shares (R).
 
     projected (R, D + D + C) -> (R, C).
     """

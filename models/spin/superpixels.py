@@ -1,6 +1,6 @@
 """Superpixel association of SPIN (paper Section 3.1, Eq. 3 and 4): soft k-means on a grid of cells.
 
-Every pixel sees the 3x3 cells around its home cell only, so pixels are laid out cell by cell,
+Every pixel is associated with the 3x3 cells around its home cell only, so pixels are laid out cell by cell,
 (batch, M cells, P pixels of a cell, channels), and the nine associations of a pixel are (batch, M, 9, P):
 the dense pixel-by-superpixel matrix never exists.
 """
@@ -22,7 +22,7 @@ from models.spin.grid import Grid
 
 
 class Sight(NamedTuple):
-    """What a run of n pixels, in raster order, sees of the superpixels: K of them per pixel, in rising order."""
+    """The K superpixels in reach of each of n pixels in raster order, superpixels in rising order."""
 
     superpixels: Tensor  # (n, K) long, -1 where there is none
     weights: Tensor  # (B, n, K), the association; 0 where there is none
@@ -31,7 +31,7 @@ class Sight(NamedTuple):
 
 @dataclass(frozen=True)
 class Association:
-    """How strongly each pixel belongs to the nine superpixels it sees."""
+    """How strongly each pixel belongs to the nine superpixels in its reach."""
 
     grid: Grid
     weights: Tensor  # (B, M, 9, P): pixel p of cell m to neighbour j of that cell; 0 where there is none
@@ -49,7 +49,7 @@ class Association:
         return ops.top_pixels(self.scores, self.grid, count)
 
     def by_pixel(self) -> Iterator[Sight]:
-        """The association pixel by pixel, for who wants to look at it: all pixels at once, K = 9."""
+        """The association pixel by pixel, for inspection: all pixels at once, K = 9."""
         grid = self.grid
         inside = torch.ones_like(grid.pixels, dtype=torch.bool) if grid.inside is None else grid.inside
         order = grid.pixels[inside].argsort()  # raster order among the pixels as they lie in the cells

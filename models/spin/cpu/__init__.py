@@ -1,4 +1,4 @@
-"""C++ kernels for what SPIN spends its time on with a CPU, compiled at first use and kept.
+"""C++ kernels for the operations that take most of SPIN's time on a CPU, compiled at first use and kept.
 
 Why they exist: PyTorch's operators pass whole tensors of 40 channels through memory again and again. The kernels do the
 arithmetic tile by tile in the cache, forward and backward, and 3x3 convolutions with fewer products. Compiled PyTorch
@@ -12,7 +12,7 @@ Medians of 5 repetitions in turn; AMD EPYC with AVX-512, 2 cores, torch 2.13:
 
 They serve float32 tensors on a CPU without autocast, and the widths that `widths.Widths` allows, for which they are
 compiled. Elsewhere, without a compiler, and with SPINBENCH_NATIVE=0 the network runs in PyTorch alone; results differ
-in their last bits. `models.spin.ops` decides. A library is kept in a private folder of the cache, and checked before it
+in their last bits. `models.spin.ops` decides. A library is kept in a private folder of the cache and checked before it
 is loaded.
 """
 

@@ -1,4 +1,4 @@
-"""The kernels as differentiable functions. Where something can be computed again for the gradient, it is not kept."""
+"""The kernels as differentiable functions. What the gradient can compute again is not kept."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ def attend(kernels: Kernels, query: Tensor, key: Tensor, value: Tensor, scale: f
 def attend_groups(
     kernels: Kernels, groups: Tensor, x: Tensor, projected: Tensor, shares: Tensor, scale: float, own: bool
 ) -> Tensor | None:
-    """x (R, C) plus what every row receives by attention within groups (G, n) of rows, and if `own` its own value.
+    """x (R, C) plus the outputs of attention within groups (G, n) of its rows, and if `own` their own values.
 
-    projected (R, D + D + C), shares (R) by which what is received counts -> (R, C); None if sums are not usable.
+    projected (R, D + D + C), shares (R) by which all that is added to x is multiplied -> (R, C); None if sums are not
+    usable.
     """
     keep = torch.is_grad_enabled()
     with torch.no_grad():
@@ -72,7 +73,7 @@ def convolution(kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor, paddi
 def enlarge(
     kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor, factor: int, padding: int, slope: float
 ) -> Tensor:
-    """Leaky ReLU of a 3x3 convolution, of whose output channels each group of C becomes one of factor² pixels.
+    """Leaky ReLU of a 3x3 convolution; each group of C output channels becomes one of factor² pixels.
 
     x (B, C, H, W), `padding` zeros above and below, and always one at the sides
     -> (B, C, factor·(H - 2 + 2·padding), factor·W). There is a gradient if the padding is 1.
@@ -174,7 +175,7 @@ class _Enlarge(Function):
         x, weight, output = ctx.saved_tensors
         of_x, of_weight, of_bias = torch.empty_like(x), torch.zeros_like(weight), weight.new_zeros(len(weight))
         for image in zip(x.split(1), output.split(1), of_output.split(1), of_x.split(1), strict=True):
-            # One at a time, so that the gradient of the convolution itself stays in the cache
+            # One image at a time, so that the gradient of the convolution's output stays in the cache
             of_conv = ctx.kernels.enlarge_gradient(image[1], image[2], ctx.factor, ctx.slope)
             of_image, of_weight_here, of_bias_here = _convolution_gradient(ctx.kernels, image[0], weight, of_conv)
             image[3].copy_(of_image)

@@ -1,7 +1,7 @@
 """The kernels by name, on tensors, for one set of widths.
 
-All want float32 on a CPU and rows of numbers that lie side by side in memory; `models.spin.ops` sees to it. Names
-begin with of_ where something is the gradient of a loss.
+All take float32 tensors on a CPU with contiguous rows, which `models.spin.ops` ensures. A name that begins with of_ is
+the gradient of a loss with respect to the rest of the name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Argument = Tensor | Sequence[Tensor] | int | float | None
 
 
 class Cells(NamedTuple):
-    """Which pixels lie in each of M cells of an image, and which cells around it: `models.spin.grid.Grid`."""
+    """The pixels of each of the M cells of an image, and the cells around it: `models.spin.grid.Grid`."""
 
     pixels: Tensor  # (M, P) long
     inside: Tensor | None  # (M, P) bool
@@ -53,7 +53,7 @@ class Kernels:
     def attend_gradient(
         self, query: Tensor, key: Tensor, value: Tensor, scale: float, mixed: Tensor, sums: Tensor, of_mixed: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of query, key and value, of `attend` and its results."""
+        """Gradients of query, key and value, from the results of `attend`."""
         of_query, of_key, of_value = (torch.empty(part.shape) for part in (query, key, value))
         sizes = *query.shape[:2], key.shape[1]
         self._call(
@@ -65,10 +65,10 @@ class Kernels:
     def attend_groups(
         self, groups: Tensor, x: Tensor, projected: Tensor, shares: Tensor, scale: float, own: bool, keep: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """x (R, C) plus what its rows receive by attention within groups (G, n) of them, and if `own` their own value.
+        """x (R, C) plus the outputs of attention within groups (G, n) of its rows, and if `own` their own values.
 
-        projected (R, P), shares (R) by which what is received counts -> total (R, C); mixed (G, n, C), empty unless
-        it is to be kept, and sums of weights (G, n, 1), as from `attend`.
+        projected (R, P), shares (R) by which all that is added to x is multiplied -> total (R, C); the groups' outputs
+        (G, n, C), empty unless `keep`, and the sums of their weights (G, n, 1), as from `attend`.
         """
         count, size = groups.shape
         mixed, sums = projected.new_empty(count * keep, size, self.widths.channels), projected.new_empty(count, size, 1)
@@ -83,7 +83,7 @@ class Kernels:
         self, groups: Tensor, projected: Tensor, shares: Tensor, scale: float, own: bool, mixed: Tensor, sums: Tensor,
         of_total: Tensor,
     ) -> Tensor:  # fmt: skip
-        """Gradient of projected, of `attend_groups` and what it kept."""
+        """Gradient of `projected`, from what `attend_groups` kept."""
         of_projected = torch.empty_like(projected)
         self._call(
             "attend_groups_gradient", projected, shares, len(projected), groups, *groups.shape, scale, int(own), mixed,
@@ -132,7 +132,7 @@ class Kernels:
     def feed_forward_gradient(
         self, x: Tensor, weights: Sequence[Tensor], epsilon: float, mean: Tensor, of_output: Tensor
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        """Gradients of x and of the weights, of `feed_forward` and its mean."""
+        """Gradients of x and of the weights, from the mean that `feed_forward` returned."""
         of_x = torch.empty_like(x)
         flat = x.new_zeros(sum(math.prod(shape) for shape in self.widths.feed_forward))
         parts = flat.split([math.prod(shape) for shape in self.widths.feed_forward])
@@ -158,7 +158,7 @@ class Kernels:
         return mean, mass
 
     def superpixel_mean_gradient(self, of_mean: Tensor, pixels: int, weights: Tensor, cells: Cells) -> Tensor:
-        """Gradient of the tokens (B, N, C); of_mean (B, M, C) is that of the mean over the superpixels' weights."""
+        """Gradient of the tokens (B, N, C); of_mean (B, M, C) is already divided by the superpixels' weights."""
         of_tokens = of_mean.new_empty(len(of_mean), pixels, self.widths.channels)
         sizes = cells.pixels.shape
         self._call(
@@ -185,7 +185,7 @@ class Kernels:
     def convolve(
         self, x: Tensor, weight: Tensor, bias: Tensor, padding: int, factor: int = 1, slope: float = 1.0
     ) -> Tensor:
-        """Leaky ReLU of a 3x3 convolution, of whose output channels each group of C becomes one of factor² pixels.
+        """Leaky ReLU of a 3x3 convolution; each group of C output channels becomes one of factor² pixels.
 
         x (B, C, H, W), weight (factor²·C, C, 3, 3), bias (factor²·C); `padding` zeros above and below, and always one
         at the sides -> (B, C, factor·(H - 2 + 2·padding), factor·W).
@@ -207,7 +207,7 @@ class Kernels:
         return output
 
     def enlarge_gradient(self, output: Tensor, of_output: Tensor, factor: int, slope: float) -> Tensor:
-        """Gradient of the convolution itself, (B, factor²·C, H, W), of `convolve` and its output."""
+        """Gradient of what enters the LeakyReLU of `convolve`, (B, factor²·C, H, W), from its output."""
         batch, _, height, width = output.shape
         height, width = height // factor, width // factor
         of_conv = output.new_empty(batch, height, width, factor**2 * self.widths.channels)

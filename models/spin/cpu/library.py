@@ -42,7 +42,7 @@ def ready(*tensors: Tensor) -> bool:
 
 @contextmanager
 def off() -> Iterator[None]:
-    """A context in which PyTorch does all, as on a machine without a compiler."""
+    """A context in which PyTorch computes everything, as on a machine without a compiler."""
     before = _off.set(True)
     try:
         yield
@@ -62,7 +62,7 @@ def kernels(widths: Widths = PUBLISHED) -> Kernels | None:
 
 
 def loaded() -> Kernels | None:
-    """Kernels that this process has already, of whatever widths."""
+    """Kernels of any widths that this process has already loaded, or None."""
     return next((found for found in _asked.values() if found), None)
 
 
@@ -174,7 +174,7 @@ def _run(command: list[str]) -> None:
 
 
 def _cpu() -> str:
-    """What -march=native depends on: a home folder may be shared by different machines."""
+    """The properties that -march=native depends on: machines that differ in them may share a home folder."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text("utf-8", "replace").partition("\n\n")[0].splitlines() if cpuinfo.is_file() else []
     return "\n".join([platform.machine(), *(line for line in lines if line.startswith(("model name", "flags")))])
