@@ -148,7 +148,12 @@ def lint(session: nox.Session) -> None:
     for command in (
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
-        ("clang-format", "--dry-run", "--Werror", *map(str, sorted((HERE / "models" / "native").glob("*.[ch]*")))),
+        (
+            "clang-format",
+            "--dry-run",
+            "--Werror",
+            *map(str, sorted((HERE / "models" / "spin" / "cpu").glob("*.[ch]*"))),
+        ),
         ("mypy",),
         ("lint-imports",),
     ):

@@ -1,12 +1,12 @@
 """The networks: built by name, described, and loaded from published weights.
 
 A network takes RGB in [0, 1], (N, 3, H, W), and gives (N, 3, scale·H, scale·W), not clamped. It never changes its
-input. Registering one is one line in `_REGISTRY`.
+input. A new network is registered by one line in `_REGISTRY`.
 
-A network never turns NaN into numbers unnoticed: where a pixel is NaN, its square in the output is, and if a weight
-that takes part is NaN, so is some of the output. That holds on every CPU, with kernels and without, in any precision,
-in training and in evaluation, compiled or not. A layer that chooses (a mask, the best match, the library's attention
-with few keys) must see to it that NaN is not taken for "not chosen"; the contract tests ask every network.
+A network propagates NaN: where an input pixel is NaN, its scale x scale pixels of the output are NaN, and if a weight
+that is used is NaN, part of the output is NaN. This holds on every CPU, with and without kernels, in any precision, in
+training and in evaluation, compiled or not. A layer that selects (a mask, the best match, PyTorch's attention with few
+keys) must not treat NaN as "not selected". The contract tests check every network.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ _REGISTRY: dict[str, ModelInfo] = {
         rcan.INFO,
     ]
 }
-# can be built and loaded, but are no rows of a table
+# Networks that can be built and loaded, but appear in no table.
 _RELATIVES: dict[str, ModelInfo] = {info.name: info for info in [carn.CARN_SINGLE, rfdn.RFDN_AIM]}
 
 
@@ -95,7 +95,7 @@ def names() -> list[str]:
 
 
 def describe(name: str) -> ModelInfo:
-    """Paper, venue, repository, published parameter counts, smallest input. Raises ValueError: unknown name."""
+    """Paper, venue, repository, published parameter counts, smallest input. Raises ValueError for an unknown name."""
     known = _REGISTRY | _RELATIVES
     if name not in known:
         raise ValueError(f"unknown network {name!r}; {nearest(name, known)}")
@@ -105,7 +105,7 @@ def describe(name: str) -> ModelInfo:
 def configuration(name: str, **config: Any) -> dict[str, Any]:
     """A network's full configuration: its defaults and what is overridden.
 
-    Raises ValueError naming the key: one that the network does not have, or a value that it cannot take.
+    Raises ValueError naming a key that the network does not have, or whose value it does not accept.
     """
     return dataclasses.asdict(_configure(name, config))
 
@@ -113,7 +113,7 @@ def configuration(name: str, **config: Any) -> dict[str, Any]:
 def build(name: str, scale: int, **config: Any) -> nn.Module:
     """A network with PyTorch's default initialisation, on the CPU, in training mode.
 
-    `config` overrides fields of its configuration. Raises ValueError: unknown name, scale or key.
+    `config` overrides fields of its configuration. Raises ValueError for an unknown name, scale or key.
     """
     info = describe(name)
     if scale not in info.scales:
@@ -124,9 +124,8 @@ def build(name: str, scale: int, **config: Any) -> nn.Module:
 def load_published(name: str, scale: int, source: str | Path | Mapping[str, Any]) -> nn.Module:
     """A network with published weights, in evaluation mode.
 
-    `source` is a checkpoint's path, or a mapping of published names to tensors or arrays. Every parameter must be
-    there and none more; buffers may be missing. Raises WeightsError naming what differs; nothing in a
-    file is ever executed.
+    `source` is a checkpoint's path, or a mapping of published names to tensors or arrays. It must hold every parameter
+    and no others; buffers may be missing. Raises WeightsError naming what differs. Nothing in a file is executed.
     """
     model = build(name, scale)
     state = read_weights(source) if isinstance(source, str | Path) else dict(source)
@@ -141,7 +140,8 @@ def load_published(name: str, scale: int, source: str | Path | Mapping[str, Any]
 def published_state(name: str, model: nn.Module) -> dict[str, Tensor]:
     """A network's parameters under their published names and in their published shapes: the inverse of loading.
 
-    Copies on the CPU. Buffers that the published code makes itself are not among them. Raises ValueError: unknown name.
+    The values are copies on the CPU. Buffers that the published code computes itself are left out. Raises ValueError
+    for an unknown name.
     """
     info = describe(name)
     return under_published_names(model, info.published_names(model), info.published_convolutions)

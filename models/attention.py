@@ -1,7 +1,7 @@
-"""softmax(Q Kᵀ) V: the library's fused kernel, and on a CPU tiles that stay in the cache, or our own kernel.
+"""softmax(Q Kᵀ) V: PyTorch's fused attention, and on a CPU tiles of matrix products that stay in the cache.
 
-Heads of SPIN's size, 24 and 40 channels wide, gain little from the library's CPU kernel, which takes equal widths only:
-tiles of plain matrix products at the true widths are faster in both directions. `models.native` is faster still.
+Heads of a few dozen channels gain little from PyTorch's fused kernel for a CPU, which takes equal widths of key and
+value only: tiles of plain matrix products at the true widths are faster in both directions.
 """
 
 from __future__ import annotations
@@ -14,12 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.native import kernels
-from models.native.functions import attention_fits, usable
-
 LOG2_E = 1.4426950408889634
-PIECE = 2**21  # numbers of a piece: 8 MiB in float32, which stay in a CPU's cache
-LANES = 64  # numbers in the widest vector of any CPU
+PIECE = 2**21  # elements of a tile: 8 MiB in float32, which stay in a CPU's cache
+LANES = 64  # float32 values in the widest vector of any CPU
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -29,33 +26,43 @@ def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor
     """
     if _tiled(query):
         queries, keys, values = (part.flatten(0, -3) for part in (query, key, value))
-        attend = kernels.attend if attention_fits(queries, keys, values) else _attend
         with torch.no_grad():
-            mixed, sums = attend(queries, keys, values, scale)
+            mixed, sums = _attend(queries, keys, values, scale)
         if usable(sums):
             if torch.is_grad_enabled():
                 mixed = _WithGradient.apply(queries, keys, values, mixed, sums, scale)
             return mixed.unflatten(0, query.shape[:-2])
+    return untiled(query, key, value, scale)
+
+
+def untiled(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Attention by `fused`, for any widths."""
     width, depth = query.shape[-1], value.shape[-1]
-    if query.device.type == "cpu":  # whose fused kernel needs equal widths; zeros change no product
+    if query.device.type == "cpu":  # the fused kernel for a CPU needs equal widths; zeros change no product
         query, key = (F.pad(part, (0, max(0, depth - width))) for part in (query, key))
         value = F.pad(value, (0, max(0, width - depth)))
     return fused(query, key, value, scale=scale)[..., :depth]
 
 
 def fused(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None, scale: float | None = None) -> Tensor:
-    """The library's attention, of equal widths; `bias` is added to the scores. NaN stays NaN.
+    """PyTorch's attention, for equal widths of key and value; `bias` is added to the scores. NaN stays NaN.
 
-    On a CPU the library takes a row of scores that are all NaN for one that is masked out, and gives 0, where there are
-    fewer keys than lanes of a vector; and its exponential in half precision gives numbers where infinite scores make
-    NaN. There a query that is not finite gives NaN here, and a key that is not makes all of its queries NaN.
+    On a CPU, with fewer keys than lanes of a vector, PyTorch treats a row of scores that are all NaN as masked out and
+    returns 0; and in half precision its exponential returns numbers where infinite scores should give NaN. In these
+    cases a query that is not finite gives NaN here, and a key that is not finite gives NaN for all of its queries.
     """
     mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
     if query.device.type != "cpu" or (key.shape[-2] >= LANES and mixed.dtype in (torch.float32, torch.float64)):
         return mixed
-    with torch.no_grad():  # 0, or NaN
+    with torch.no_grad():  # `lost` is 0 or NaN
         lost = (query * 0).sum(-1, keepdim=True) + (key * 0).sum((-2, -1), keepdim=True)
     return mixed + lost.to(mixed.dtype)
+
+
+def usable(sums: Tensor) -> bool:
+    """Whether sums of weights, computed without subtracting a maximum, are well within the range of float32."""
+    least, most = (extreme.item() for extreme in sums.aminmax())
+    return 2**-60 < least <= most < 2**100  # False if there is a NaN
 
 
 def _tiled(query: Tensor) -> bool:
@@ -65,7 +72,7 @@ def _tiled(query: Tensor) -> bool:
 
 
 class _Tile(NamedTuple):
-    """Some groups, some of their queries, and some of the keys; `scores` is where products of the two may lie."""
+    """Some groups, some of their queries and some of their keys; `scores` is memory for their products."""
 
     rows: tuple[slice, slice]  # of (G, L, ...)
     columns: tuple[slice, slice]  # of (G, S, ...)
@@ -74,12 +81,12 @@ class _Tile(NamedTuple):
 
 
 def _tiles(query: Tensor, key: Tensor) -> Iterator[_Tile]:
-    """Tiles of query (G, L, D) and key (G, S, D), all in the same memory, those of the same rows one after another."""
+    """Tiles of query (G, L, D) and key (G, S, D), which share their memory; those of the same rows are consecutive."""
     (groups, length, _), sources = query.shape, key.shape[1]
     rows = min(length, max(PIECE // sources, 512))
     columns = min(sources, max(PIECE // rows, 512))
     several = PIECE // (length * sources)
-    together = min(groups, max(1, several - several % 2))  # even, for two cores and more
+    together = min(groups, max(1, several - several % 2))  # even, so that two cores share the work
     memory = query.new_empty(together, rows, columns)
     for group in range(0, groups, together):
         some = slice(group, group + together)
@@ -93,8 +100,8 @@ def _tiles(query: Tensor, key: Tensor) -> Iterator[_Tile]:
 def _weights(tile: _Tile, query: Tensor, key: Tensor, scale: float) -> Tensor:
     """exp(scale · query keyᵀ) of a tile. 2^x is twice as fast as the exponential.
 
-    No maximum is subtracted, which saves two passes and lets tiles be added up; that the sums of the weights stay far
-    within the range of float32 is asked afterwards.
+    No maximum is subtracted, which saves two passes and allows tiles to be added up. `usable` then checks that the sums
+    of the weights are well within the range of float32.
     """
     keys = key[tile.columns].transpose(1, 2)
     scores = tile.scores
@@ -117,7 +124,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Te
 
 
 class _WithGradient(torch.autograd.Function):
-    """The gradient of `_attend`, whose results it is given. Weights are computed again, tile by tile."""
+    """The results of `_attend` with their gradient, for which the weights are computed again, tile by tile."""
 
     @staticmethod
     def forward(
@@ -131,9 +138,7 @@ class _WithGradient(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, mixed, sums = ctx.saved_tensors
-        if attention_fits(query, key, value):
-            return *kernels.attend_gradient(query, key, value, ctx.scale, mixed, sums, gradient), None, None, None
-        # For weights w, their sum s and output y: dv = wᵀ (dy / s), of the scores w ((dy / s) vᵀ - (dy / s)·y).
+        # For weights w, their sum s and output y: dv = wᵀ (dy / s); the scores' is w ((dy / s) vᵀ - (dy / s)·y).
         gradient = gradient / sums
         inner = -(gradient * mixed).sum(-1, keepdim=True)  # (G, L, 1)
         of_query, of_key, of_value = (torch.zeros(part.shape, dtype=part.dtype) for part in (query, key, value))

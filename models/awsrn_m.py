@@ -56,7 +56,7 @@ class Unit(nn.Module):
 
 
 class Block(nn.Module):
-    """Local fusion block (LFB): units in sequence, of which all outputs are fused."""
+    """Local fusion block (LFB): units in sequence whose outputs are all fused."""
 
     def __init__(self, unit: Callable[[], nn.Module]) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class AWSRN(nn.Module):
         image = self.skip(x)  # (N, 3·scale², H, W)
         for branch in self.branches.values():
             image = image + branch(features)
-        # One pixel shuffle of the sum, in place of one for the skip and each branch: it only moves elements.
+        # One pixel shuffle of the sum instead of one for the skip and each branch: a shuffle only moves elements.
         return self.shuffle(image) / 2 + self.mean
 
 

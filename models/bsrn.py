@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import ModelInfo
-from models.layers import ContrastAwareAttention
+from models.layers import ContrastAwareAttention, require_size
 
 CHANNELS, DISTILLED, BLOCKS = 64, 32, 8
 SPATIAL = 16  # channels inside the spatial attention
@@ -24,8 +24,8 @@ SMALLEST_INPUT = 15  # leaves 7 pixels to the pooling window of the spatial atte
 class BlueprintConv(nn.Sequential):
     """Unconstrained blueprint separable convolution: 1x1 without bias, then depthwise 3x3 with bias.
 
-    Pointwise first: most of a kernel's redundancy lies within it, along depth, so each output channel is one 3x3
-    blueprint times one weight per input channel. MobileNet's separable convolution has the opposite order.
+    The pointwise convolution comes first: most of a kernel's redundancy lies along its depth, so each output channel is
+    one 3x3 blueprint times one weight per input channel. MobileNet's separable convolution has the opposite order.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, padding: int = 1) -> None:
@@ -35,7 +35,7 @@ class BlueprintConv(nn.Sequential):
 
 
 class SpatialAttention(nn.Module):
-    """ESA of RFDN: a gate per pixel and channel, from a wide view of the map at about a sixth of its size."""
+    """ESA of RFDN: a gate per pixel and channel with a large receptive field, at about a sixth of the size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,11 +96,7 @@ class BSRN(nn.Module):
         self.upsampler = nn.Sequential(nn.Conv2d(CHANNELS, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        if min(height, width) < SMALLEST_INPUT:
-            raise ValueError(
-                f"BSRN needs an input of at least {SMALLEST_INPUT} pixels in height and width, not {height}x{width}"
-            )
+        require_size(x, SMALLEST_INPUT, "BSRN")
         # A depthwise kernel sees one channel only, so the paper gives the image several times.
         shallow = self.first(x.repeat(1, COPIES, 1, 1))  # (B, 64, H, W)
         outputs, features = [], shallow

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
-from models.layers import MeanShift
+from models.layers import FACTORS, MeanShift
 
 WIDTH = 64
 STEPS = 3  # of every cascade
@@ -41,10 +41,10 @@ class ResidualUnit(nn.Module):
 
 
 class Cascade(nn.Module):
-    """Three units, each followed by a fusion that sees the cascade's input and the outputs of all units so far.
+    """Three units, each followed by a fusion of the cascade's input and the outputs of all units so far.
 
     A block is a cascade of residual units, and the network a cascade of blocks. A single unit serves all three
-    steps, each with its own fusion: CARN-M shares it so.
+    steps, each with its own fusion: this is how CARN-M shares parameters.
     """
 
     def __init__(self, units: Sequence[nn.Module]) -> None:
@@ -67,7 +67,7 @@ class Upsampler(nn.Sequential):
 
     def __init__(self, scale: int, groups: int) -> None:
         layers: list[nn.Module] = []
-        for step in {2: [2], 3: [3], 4: [2, 2]}[scale]:
+        for step in FACTORS[scale]:
             layers += [
                 nn.Conv2d(WIDTH, WIDTH * step**2, 3, padding=1, groups=groups),
                 nn.ReLU(inplace=True),
@@ -101,7 +101,7 @@ class CARN(nn.Module):
 
 
 def published_names(model: CARN) -> dict[str, str]:
-    """Published name of every parameter, by our name. A network for one scale has an upsampler without number."""
+    """Published name of every parameter, by our name. The upsampler of a network for one scale has no number."""
     upsampler = r"upsample.up.body." if len(model.upsamplers) == 1 else r"upsample.up\1.body."
 
     def published(name: str) -> str:

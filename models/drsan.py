@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
+from models.layers import FACTORS
 
 WIDTH = 32
 SQUEEZED = 16
@@ -21,7 +22,7 @@ SHORTCUTS = BLOCKS * (BLOCKS + 1) // 2  # one from every earlier output of the g
 class DepthToSpace(nn.Module):
     """TensorFlow's pixel shuffle: (N, step²·C, H, W) -> (N, C, step·H, step·W).
 
-    The place of the pixel comes before the channel, not behind it as in PyTorch's.
+    The position within the step x step square precedes the channel; in PyTorch's pixel shuffle it follows.
     """
 
     def __init__(self, step: int) -> None:
@@ -61,7 +62,7 @@ class Group(nn.Module):
             mixed = residual
             for output in outputs:
                 mixed = mixed + next(weights) * output
-            # The attention sees the residual alone, and acts on the shortcuts too.
+            # The attention is computed from the residual alone and is applied to the shortcuts too.
             outputs.append(mixed * residual.sigmoid())
         return self.fuse(torch.cat(outputs, dim=1))
 
@@ -74,9 +75,11 @@ class DRSAN(nn.Module):
         self.first_conv = nn.Conv2d(3, WIDTH, 3, padding=1)
         self.groups = nn.Sequential(*(Group() for _ in range(GROUPS)))
         self.mid_conv = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
-        steps = {2: [2], 3: [3], 4: [2, 2]}[scale]
         self.upsampler = nn.Sequential(
-            *(nn.Sequential(nn.Conv2d(WIDTH, WIDTH * step**2, 3, padding=1), DepthToSpace(step)) for step in steps)
+            *(
+                nn.Sequential(nn.Conv2d(WIDTH, WIDTH * step**2, 3, padding=1), DepthToSpace(step))
+                for step in FACTORS[scale]
+            )
         )
         self.last_conv = nn.Conv2d(WIDTH, 3, 3, padding=1)
 
@@ -86,7 +89,7 @@ class DRSAN(nn.Module):
 
 
 def published_names(model: DRSAN) -> dict[str, str]:
-    """TensorFlow's name of every parameter, by ours. Kernels are meant in PyTorch's layout, (out, in, kh, kw).
+    """TensorFlow's name of every parameter, by ours. Kernels have PyTorch's layout, (out, in, kh, kw).
 
     TensorFlow numbers convolutions, and the slopes of a group, in order of creation, which is ours.
     """

@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo, same_names
-from models.layers import MEAN
+from models.layers import FACTORS, MEAN
 
 WIDTH = 64
 BLOCKS = 16
 
 
 class Block(nn.Module):
-    """Residual block without normalisation and without an activation behind the sum."""
+    """Residual block without normalisation and without an activation after the sum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Upsampler(nn.Sequential):
 
     def __init__(self, scale: int) -> None:
         layers: list[nn.Module] = []
-        for step in {2: [2], 3: [3], 4: [2, 2]}[scale]:
+        for step in FACTORS[scale]:
             layers += [nn.Conv2d(WIDTH, WIDTH * step**2, 3, padding=1), nn.PixelShuffle(step)]
         super().__init__(*layers)
 
@@ -42,7 +42,7 @@ class Upsampler(nn.Sequential):
 class ResidualNetwork(nn.Module):
     """What EDSR and RCAN share, all but the body: (N, 64, H, W) -> (N, 64, H, W), in a long residual.
 
-    RGB in [0, 1], (N, 3, H, W) -> (N, 3, scale·H, scale·W), not clamped. In between, pixels are of 0..255.
+    RGB in [0, 1], (N, 3, H, W) -> (N, 3, scale·H, scale·W), not clamped. Inside, pixels are in [0, 255].
     """
 
     mean: Tensor

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import ModelInfo
-from models.layers import MEAN, without_autocast
+from models.layers import MEAN, require_size, without_autocast
 
 CHANNELS, HIDDEN, BLOCKS = 60, 120, 12
 WINDOWS = (4, 8, 16)
@@ -24,7 +24,7 @@ SMALLEST_INPUT = 9  # reflection needs more pixels than it adds
 def shift(x: Tensor) -> Tensor:
     """A fifth of the channels each one pixel to the left, right, up and down; the rest stays. Zeros move in.
 
-    The publication convolves with kernels of a single 1; moving gives the same numbers without any product.
+    The publication convolves with kernels that hold a single 1; moving pixels gives the same numbers without products.
     """
     fifth = x.shape[1] // 5
     left, right, up, down, rest = x.split([fifth] * 4 + [x.shape[1] - 4 * fifth], dim=1)
@@ -33,7 +33,7 @@ def shift(x: Tensor) -> Tensor:
 
 
 class LocalFeatures(nn.Module):
-    """Two 1x1 convolutions, each after a shift, which gives them the reach of a 3x3 convolution."""
+    """Two 1x1 convolutions, each after a shift, which gives them the receptive field of a 3x3 convolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Projections(nn.Module):
 
 
 class Block(nn.Module):
-    """Two rounds of local features and window attention; the second round attends as the first did.
+    """Two rounds of local features and window attention; the second round uses the attention weights of the first.
 
     Sharing the attention, and one projection as both query and key, is what makes windows of 16 affordable. Logits
     are neither scaled nor given a position. In every other block the windows are moved by half their size; they
@@ -125,12 +125,7 @@ class ELAN(nn.Module):
         self.tail = nn.Sequential(nn.Conv2d(CHANNELS, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        if min(height, width) < SMALLEST_INPUT:
-            raise ValueError(
-                f"ELAN-light needs an input of at least {SMALLEST_INPUT} pixels in height and width, "
-                f"not {height}x{width}"
-            )
+        height, width = require_size(x, SMALLEST_INPUT, "ELAN-light")
         padded = F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="reflect")
         shallow = self.head(255 * padded - self.mean)  # (B, 60, H', W')
         features = shallow

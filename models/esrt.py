@@ -2,7 +2,7 @@
 
 Lu, Li, Liu, Huang, Zhang, Zeng: Transformer for Single Image Super-Resolution, CVPR Workshops (NTIRE) 2022.
 677,783 / 770,263 / 751,767 parameters at x2 / x3 / x4. The published results come from four overlapping
-quadrants of each image, the network here takes whole images.
+quadrants of each image; the network here takes whole images.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.attention import attention
 from models.info import Fixed, ModelInfo
+from models.layers import FACTORS, require_size
 
 WIDTH = 32
 TOKEN = 9 * WIDTH  # a 3x3 patch
@@ -24,12 +25,12 @@ ROUNDS = 5  # of the low frequencies through the same weights
 
 
 def factor() -> nn.Parameter:
-    """A learned number."""
+    """A learned scalar, 1 at first."""
     return nn.Parameter(torch.ones(1))
 
 
 class ChannelAttention(nn.Sequential):
-    """Every channel times its own weight in 0..1, which depends on all channels' means."""
+    """Every channel times its own weight in (0, 1), which depends on the means of all channels."""
 
     def __init__(self) -> None:
         super().__init__(nn.Conv2d(WIDTH, WIDTH // 16, 1), nn.ReLU(), nn.Conv2d(WIDTH // 16, WIDTH, 1))
@@ -61,7 +62,7 @@ class ResidualFeatures(nn.Module):
         self.fuse = nn.Conv2d(2 * WIDTH, WIDTH, 1, bias=False)
         self.gate = ChannelAttention()
         self.last_conv = nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False)
-        # The publication has, and counts, a number that it never uses.
+        # The publication has, and counts, a scalar that it never uses.
         self.unused = factor().requires_grad_(False)
         self.unit2_by, self.unit1_by = factor(), factor()
         self.input_by, self.fused_by = factor(), factor()
@@ -75,7 +76,7 @@ class ResidualFeatures(nn.Module):
 
 
 class HighPreservingBlock(nn.Module):
-    """HPB: low frequencies (the mean of 2x2 pixels) and high ones (the rest) go separate ways."""
+    """HPB: low frequencies (the mean of 2x2 pixels) and high ones (the rest) are processed separately."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,9 +101,9 @@ def enlarge(x: Tensor, like: Tensor) -> Tensor:
 
 
 class GroupedAttention(nn.Module):
-    """Efficient multi-head attention: half the channels, and only within a quarter of the tokens in raster order.
+    """Efficient multi-head attention: half the channels, and only within each quarter of the tokens in raster order.
 
-    Where the tokens are no multiple of four, the last one to three are a group of their own.
+    If the number of tokens is not a multiple of four, the last one to three form a group of their own.
     """
 
     def __init__(self) -> None:
@@ -125,7 +126,9 @@ class GroupedAttention(nn.Module):
         """(B, N, 432) -> (B, N, 144)."""
         depth = INNER // HEADS
         qkv = qkv.unflatten(-1, (3, HEADS, depth))
-        if qkv.device.type == "cuda":  # the fused kernels, without which an image does not fit, take multiples of 8
+        if (
+            qkv.device.type == "cuda"
+        ):  # the fused kernels take multiples of 8; without them an image does not fit into memory
             qkv = F.pad(qkv, (0, -depth % 8))
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, N, depth)
         # The scale is that of the 36 channels a head would have without `shrink`.
@@ -134,7 +137,7 @@ class GroupedAttention(nn.Module):
 
 
 class Transformer(nn.Module):
-    """On tokens that are overlapping 3x3 patches, which sum up where they overlap."""
+    """Attention and an MLP on tokens that are overlapping 3x3 patches; overlapping outputs are added."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,7 +178,7 @@ class Body(nn.Module):
 def upsampler(scale: int, bias: bool) -> nn.Sequential:
     """Convolution and pixel shuffle, once at x2 and x3, twice at x4; then a convolution to RGB."""
     layers: list[nn.Module] = []
-    for step in {2: [2], 3: [3], 4: [2, 2]}[scale]:
+    for step in FACTORS[scale]:
         layers += [nn.Conv2d(WIDTH, WIDTH * step**2, 3, padding=1), nn.PixelShuffle(step)]
     return nn.Sequential(nn.Sequential(*layers), nn.Conv2d(WIDTH, 3, 3, padding=1, bias=bias))
 
@@ -195,13 +198,9 @@ class ESRT(nn.Module):
         self.shallow = upsampler(scale, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        if min(height, width) < SMALLEST_INPUT:
-            raise ValueError(
-                f"ESRT needs an input of at least {SMALLEST_INPUT} pixels in height and width, not {height}x{width}"
-            )
+        require_size(x, SMALLEST_INPUT, "ESRT")
         first = self.first_conv(x)
-        # The shallow branch can only brighten.
+        # The shallow branch can only add brightness.
         return self.deep(self.reduce(self.body(first))) + F.relu(self.shallow(first))
 
 

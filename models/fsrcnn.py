@@ -31,7 +31,7 @@ class FSRCNN(nn.Module):
         self.shrink = nn.Sequential(*layer(WIDTH, SHRUNK, 1))
         self.map = nn.Sequential(*(part for _ in range(MAPPINGS) for part in layer(SHRUNK, SHRUNK, 3)))
         self.expand = nn.Sequential(*layer(SHRUNK, WIDTH, 1))
-        # This padding gives exactly scale·H x scale·W; the published code crops to it, maybe at another phase.
+        # This padding gives exactly scale·H x scale·W; the published code crops to that size, perhaps at another phase.
         self.deconv = nn.ConvTranspose2d(WIDTH, 1, 9, stride=scale, padding=4, output_padding=scale - 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ Liu, Chen, Tang, Wu: From Coarse to Fine: Hierarchical Pixel Integration for Lig
 2023. 782,539 / 923,939 / 895,659 parameters at x2 / x3 / x4 (x4 upsamples in two steps of x2).
 
 Coarse to fine: a patch finds the most similar other patch of the image, reads it pixel by pixel, then attends to
-itself. SPIN's local attention has the same patches, hence the shared index and upsampler.
+itself. SPIN's local attention has the same patches, so the two networks share their index and upsampler.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from models.attention import attention
 from models.info import ModelInfo
-from models.layers import kept_per_shape, to_map, to_tokens, without_autocast
-from models.spin.attention import windows
+from models.layers import kept_per_shape, require_size, to_map, to_tokens, windows, without_autocast
 from models.upsampling import Upsampler, upsample
 
 CHANNELS, WIDTH, HIDDEN = 56, 32, 100  # of the features, of query and key, of the MLP
@@ -69,10 +68,10 @@ class Block(nn.Module):
         return x + to_tokens(self.conv(to_map(merged, height, width)))
 
     def match(self, patches: Tensor) -> Tensor:
-        """For each patch (B, patches, P², C) the one of the same image with the most similar mean.
+        """For each patch (B, patches, P², C) the patch of the same image with the most similar mean.
 
-        In training mode the choice is drawn (Gumbel softmax, straight-through), so that the scores learn. They are
-        float32 at least, since a coarser rounding would decide near ties.
+        In training mode the choice is drawn (Gumbel softmax, straight-through), so that the scores are trained.
+        They are float32 at least, since a coarser rounding would decide near ties.
         """
         batch, count = patches.shape[:2]
         with without_autocast(patches.device):
@@ -86,16 +85,16 @@ class Block(nn.Module):
         best = scores.argmax(-1, keepdim=True)  # (B, patches, 1); the first, if equal
         rows = (best + count * torch.arange(batch, device=scores.device)[:, None, None]).flatten()
         matched = patches.flatten(0, 1).index_select(0, rows).unflatten(0, (batch, count))
-        lost = 0 * scores.detach().gather(-1, best)  # 0, or NaN: then there was no choice
+        lost = 0 * scores.detach().gather(-1, best)  # 0, or NaN where the scores are NaN and nothing was chosen
         return matched.add_(lost[..., None].to(matched.dtype))
 
 
 @kept_per_shape(64)
 def shares(height: int, width: int, size: int, device: torch.device) -> Tensor:
-    """What each pixel's sum over its patches is multiplied by: (H·W, 1).
+    """Factors by which each pixel's sum over its patches is multiplied: (H·W, 1).
 
-    That is 1 / number of patches, but where the last patch, moved back to the border, meets two others along an axis:
-    there the publication halves once per overlap, so that three patches are divided by 4.
+    The factor is 1 / number of patches, except where the last patch, moved back to the border, overlaps two others
+    along an axis: there the publication halves once per overlap, so that the sum of three patches is divided by 4.
     """
     rows, columns = (0.5 ** _overlaps(length, size, device).double() for length in (height, width))
     return (rows[:, None] * columns).reshape(-1, 1)
@@ -103,7 +102,9 @@ def shares(height: int, width: int, size: int, device: torch.device) -> Tensor:
 
 def _overlaps(length: int, size: int, device: torch.device) -> Tensor:
     """Number of overlaps of neighbouring patches that each position of an axis lies in: (length,)."""
-    starts = torch.arange(size - 2, max(size, length) - 2, size - 2, device=device)[:, None]  # but the first, unmoved
+    starts = torch.arange(size - 2, max(size, length) - 2, size - 2, device=device)[
+        :, None
+    ]  # all but the first, before the last is moved back
     position = torch.arange(length, device=device)
     return ((starts.clamp(max=length - size) <= position) & (position < starts + 2)).sum(0)
 
@@ -123,11 +124,7 @@ class HPINet(nn.Module):
         self.last_conv = nn.Conv2d(CHANNELS, 3, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        if min(height, width) < SMALLEST_INPUT:
-            raise ValueError(
-                f"HPINet-M needs an input of at least {SMALLEST_INPUT} pixels in height and width, not {height}x{width}"
-            )
+        height, width = require_size(x, SMALLEST_INPUT, "HPINet-M")
         tokens = to_tokens(self.first_conv(x))  # (B, H·W, C)
         for block in self.blocks:
             tokens = block(tokens, height, width)

@@ -1,4 +1,4 @@
-"""What is known of a network beside its code."""
+"""The descriptor of a network."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Fixed:
-    """The configuration of a network in which nothing is to be chosen."""
+    """The configuration of a network without options."""
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Descriptor of a network: where it comes from, what was published of it, how it is built.
+    """A network's origin, published figures and construction.
 
     `published_parameters` are as printed (rounded), `counted_parameters` exact, both by scale;
     `parameters_note` explains a difference. `smallest_input` is the least LR height and width.
     `network(scale, configuration)` builds it. `published_names(model)` gives the published name of every
-    parameter (and of the buffers that are worth loading) by ours; `published_buffers` are regular expressions
-    of published names that may be in a checkpoint and are rebuilt instead of loaded. `published_convolutions` are
-    those of weights that are published as 1x1 convolutions' and are matrices here.
+    parameter, and of the buffers to load, by ours. `published_buffers` are regular expressions of published names
+    that a checkpoint may hold and that are rebuilt instead of loaded; `published_convolutions` are regular expressions
+    of the weights that are published for 1x1 convolutions and are matrices here.
     """
 
     name: str
@@ -47,5 +47,5 @@ class ModelInfo:
 
 
 def same_names(model: nn.Module) -> dict[str, str]:
-    """`published_names` of a network whose parameters bear their published names."""
+    """`published_names` of a network whose parameters have their published names."""
     return {name: name for name, _ in model.named_parameters()}

@@ -1,7 +1,7 @@
-"""Initial values that belong to a parameter's name, so that variants of a network share what they share.
+"""Initial values that depend on a parameter's name, so that variants of a network start from common values.
 
-PyTorch draws parameters one after the other from one generator: a network with one layer more has other values in all
-that follow. Here each parameter is drawn again by the operators that drew it, from a generator of its own.
+PyTorch draws parameters one after the other from one generator, so an additional layer changes the values of all
+layers after it. Here each parameter is drawn again by the operators that drew it, from a generator of its own.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 def by_name(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """The network that `build` makes, each parameter drawn from a generator seeded by (`seed`, its name).
 
-    Distributions are those of the network. Parameters of the same name and shape have the same values in every network
-    that draws them in the same way. The global generator stays as it is. Raises ValueError for a parameter that was
-    computed from what was drawn, such as the norms of weight normalisation.
+    Distributions are those of the network's own initialisation. Parameters of the same name and shape have the same
+    values in every network that draws them in the same way. The global generator stays as it is. Raises ValueError
+    for a parameter that was computed from drawn values, such as the norms of weight normalisation.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.default_generator.manual_seed(_seed(seed, "another"))
@@ -50,7 +50,7 @@ class _Drawn(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.operators: dict[int, list[tuple[Any, tuple[Any, ...], dict[str, Any]]]] = {}
-        self._alive: list[torch.UntypedStorage] = []  # or another tensor could take the place of one
+        self._alive: list[torch.UntypedStorage] = []  # so that no other tensor takes their addresses
 
     def __torch_dispatch__(
         self, operator: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

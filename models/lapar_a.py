@@ -3,8 +3,8 @@
 Li, Zhou, Qi, Jiang, Lu, Jia: LAPAR: Linearly-Assembled Pixel-Adaptive Regression Network for Single Image
 Super-resolution and Beyond, NeurIPS 2020. 547,866 / 594,266 / 659,226 parameters at x2 / x3 / x4.
 
-The interpolated image is filtered at every pixel by its own mixture of 72 fixed 5x5 filters, the dictionary. That is a
-published data file, which is not part of this project: `read_dictionary` finds the copy in the mirror or the cache.
+The interpolated image is filtered at every pixel by its own mixture of 72 fixed 5x5 filters, the dictionary. It is
+a published data file and no part of this project: `read_dictionary` reads the copy in the mirror or the cache.
 """
 
 from __future__ import annotations
@@ -26,20 +26,22 @@ from torch import Tensor, nn
 
 from models.awsrn_m import Block, WeightedSum, conv
 from models.info import Fixed, ModelInfo
-from models.layers import MEAN
+from models.layers import MEAN, require_size
 from models.weights import WeightsError
 
 WIDTH = 32
 FILTERS = 72  # of the dictionary
 TAPS = 5  # per side of a filter
 DICTIONARY = "dvlab-research/Simple-SR/08c71e9e46ba781df50893f0476ecd0fc004aa45/kernel/kernel_72_k5.pkl"
+_ORIGIN = f"https://raw.githubusercontent.com/{DICTIONARY}"
 DICTIONARY_SHA256 = "d5522aec24943b07f2bf37b12c0fe31ca321ab7e120ebd73ba1ed0286b991b5b"
 
 
 def read_dictionary() -> NDArray[np.float64]:
     """The 72 filters (72, 1, 5, 5), each with sum 1, from `DICTIONARY` in the mirror folder or else the cache folder.
 
-    The folders are SPINBENCH_MIRROR and SPINBENCH_DATA. Raises WeightsError: not there, or not the published file.
+    The folders are SPINBENCH_MIRROR and SPINBENCH_DATA. Raises WeightsError where the file is missing or differs from
+    the published one.
     """
     mirror = os.environ.get("SPINBENCH_MIRROR")
     cached = os.environ.get("SPINBENCH_DATA") or pooch.os_cache("spin-bench")
@@ -49,13 +51,13 @@ def read_dictionary() -> NDArray[np.float64]:
 @cache
 def _read(file: Path) -> NDArray[np.float64]:
     if not file.is_file():
-        raise WeightsError(f"{file}: LAPAR-A's dictionary is not there; get it with `spinbench fetch weights`")
+        raise WeightsError(f"{file}: LAPAR-A's dictionary is missing; this path must hold {_ORIGIN}")
     content = file.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != DICTIONARY_SHA256:
         raise WeightsError(
             f"{file}: not LAPAR-A's dictionary: SHA-256 is {found}, expected {DICTIONARY_SHA256}; "
-            "delete or move it, and get it with `spinbench fetch weights`"
+            f"this path must hold {_ORIGIN}"
         )
     return np.asarray(ArrayUnpickler(io.BytesIO(content)).load()).reshape(FILTERS, 1, TAPS, TAPS)
 
@@ -70,7 +72,7 @@ _PARTS_OF_AN_ARRAY = {
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Reads a pickled NumPy array. Raises pickle.UnpicklingError for whatever such an array does not need."""
+    """Reads a pickled NumPy array. Raises pickle.UnpicklingError for any other content."""
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in _PARTS_OF_AN_ARRAY:
@@ -95,7 +97,7 @@ class LAPAR(nn.Module):
     """RGB in [0, 1], (N, 3, H, W) -> (N, 3, scale·H, scale·W), not clamped.
 
     Without the dictionary's file the network can be built, counted and loaded. Running it then raises WeightsError,
-    unless its state brought the dictionary. Raises ValueError for a side of one pixel.
+    unless its state dict contained the dictionary. Raises ValueError for a side of one pixel.
     """
 
     dictionary: Tensor
@@ -122,11 +124,7 @@ class LAPAR(nn.Module):
             self.no_dictionary = str(error)
 
     def forward(self, x: Tensor) -> Tensor:
-        if min(x.shape[-2:]) < INFO.smallest_input:
-            raise ValueError(
-                f"{INFO.title} needs an input of at least {INFO.smallest_input} pixels in height and width, "
-                f"not {x.shape[-2]}x{x.shape[-1]}"
-            )
+        require_size(x, INFO.smallest_input, INFO.title)
         if self.no_dictionary and not (x.is_meta or torch.compiler.is_exporting()) and self.dictionary.isnan().any():
             raise WeightsError(self.no_dictionary)
         features = self.blocks(F.relu(self.head(x - self.mean), inplace=True))  # (N, 32, H, W)
@@ -140,7 +138,7 @@ class LAPAR(nn.Module):
         """Filter image (N, 3, H, W) by the dictionary mixed at every pixel with coefficients (N, 72, H, W).
 
         The filters are mixed first and applied tap by tap: the published order, 72 filtered images and then their
-        mixture, needs 216 values per pixel instead of 25, and many times as long.
+        mixture, needs 216 values per pixel instead of 25 and takes many times as long.
         """
         height, width = image.shape[-2:]
         filters = F.conv2d(coefficients, self.dictionary.flatten(1).t()[..., None, None])  # (N, 25, H, W)

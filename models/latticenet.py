@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
-from models.layers import MeanShift
+from models.layers import MeanShift, require_size
 
 WIDTH = 64
 BLOCKS = 4
@@ -57,7 +57,7 @@ class Coefficient(nn.Module):
 
 
 class LatticeBlock(nn.Module):
-    """Two butterflies in sequence: each adds its two signals crosswise, weighted by coefficients of the other one."""
+    """Two butterflies in sequence: each adds its two signals crosswise, weighted by coefficients of the other."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class LatticeNet(nn.Module):
         self.first_conv = nn.Conv2d(3, WIDTH, 3, padding=1)
         self.second_conv = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
         self.blocks = nn.ModuleList(LatticeBlock() for _ in range(BLOCKS))
-        # Backward fusion: every step halves what came from the later blocks and the output of an earlier one.
+        # Backward fusion: every step halves the channels of the later blocks' result and of an earlier block's output.
         self.later = nn.ModuleList(nn.Conv2d(WIDTH, WIDTH // 2, 1) for _ in range(BLOCKS - 1))
         self.earlier = nn.ModuleList(nn.Conv2d(WIDTH, WIDTH // 2, 1) for _ in range(BLOCKS - 1))
         self.upsampler = nn.Sequential(
@@ -100,11 +100,7 @@ class LatticeNet(nn.Module):
         self.add_mean = MeanShift(1, 255, frozen=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if min(x.shape[-2:]) < INFO.smallest_input:
-            raise ValueError(
-                f"{INFO.title} needs an input of at least {INFO.smallest_input} pixels in height and width, "
-                f"not {x.shape[-2]}x{x.shape[-1]}"
-            )
+        require_size(x, INFO.smallest_input, INFO.title)
         entry = self.second_conv(self.first_conv(self.sub_mean(255 * x)))  # (N, 64, H, W)
         outputs = [entry]
         for block in self.blocks:

@@ -1,4 +1,4 @@
-"""What several networks share. Token layout is (batch, tokens, channels)."""
+"""Layers and helpers that several networks share. Tokens are (batch, tokens, channels)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,21 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MEAN = (0.4488, 0.4371, 0.4040)  # RGB of DIV2K, in [0, 1]
+FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}  # factors by which upsamplers with pixel shuffles enlarge in turn, by scale
+
+
+def require_size(x: Tensor, least: int, title: str) -> tuple[int, int]:
+    """Height and width of x (..., H, W). Raises ValueError where one of them is smaller than `least`."""
+    height, width = x.shape[-2:]
+    if min(height, width) < least:
+        raise ValueError(f"{title} needs an input of at least {least} pixels in height and width, not {height}x{width}")
+    return height, width
 
 
 class MeanShift(nn.Conv2d):
     """Adds `sign` times the mean colour, in units of `value_range`.
 
-    A full 1x1 convolution, since checkpoints store it as one, and some have trained it.
+    It is a full 1x1 convolution, since checkpoints store it as one and some contain a trained one.
     """
 
     def __init__(self, sign: int, value_range: float, frozen: bool) -> None:
@@ -47,7 +56,7 @@ class ContrastAwareAttention(nn.Module):
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """A context in which operators keep the precision of their inputs, also where there is no autocast (meta)."""
+    """A context in which operators keep the precision of their inputs, also on devices without autocast (meta)."""
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
@@ -66,8 +75,8 @@ def to_tokens(features: Tensor) -> Tensor:
 def kept_per_shape(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Keep the `most` latest results of a function of shapes and devices, such as index tensors.
 
-    Not while a network is compiled or exported: there every tensor is a fake one, of no use afterwards, and what makes
-    them becomes a part of the graph.
+    Nothing is kept while a network is compiled or exported: tensors are fake then and useless afterwards, and the
+    operators that compute them become part of the graph.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -75,7 +84,7 @@ def kept_per_shape(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @lru_cache(maxsize=most)
         def keeping(*arguments: Any) -> R:
-            with torch.inference_mode(False):  # what is kept serves training too
+            with torch.inference_mode(False):  # kept tensors are used in training too
                 return making(*arguments)
 
         @wraps(function)
@@ -85,3 +94,23 @@ def kept_per_shape(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return cast(Callable[P, R], kept)
 
     return decorate
+
+
+@kept_per_shape(64)
+def windows(height: int, width: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Pixel indices of each window, (windows, size²) long, and per pixel 1 / number of windows, (H·W).
+
+    The last window of a row or column is moved back so that it ends at the border.
+    """
+    tops, down = _starts(height, size, device)
+    lefts, across = _starts(width, size, device)
+    span = torch.arange(size, device=device)
+    index = (tops + span)[:, None, :, None] * width + (lefts + span)[:, None]  # (windows down, across, size, size)
+    return index.reshape(-1, size**2), 1 / (down[:, None] * across).flatten().double()
+
+
+def _starts(length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where the windows along an axis begin, (windows, 1), and how many of them each position lies in, (length)."""
+    starts = torch.arange(0, length - 2, size - 2, device=device).clamp(max=length - size)[:, None]
+    position = torch.arange(length, device=device)
+    return starts, ((starts <= position) & (position < starts + size)).sum(0)

@@ -1,4 +1,4 @@
-"""What the networks of 2014 to 2016 share: they enlarge luma alone, and bicubic interpolation enlarges the colours.
+"""Common parts of the networks of 2014 to 2016, which enlarge luma only; bicubic interpolation enlarges the colours.
 
 Luma is Y of ITU-R BT.601 in studio range, MATLAB's, in which those networks were trained and the tables are measured.
 """
@@ -29,6 +29,6 @@ def bicubic(x: Tensor, scale: int) -> Tensor:
     Beyond the border the edge pixel is repeated, as in the MATLAB of those years.
     """
     x = F.pad(x, (2, 2, 2, 2), mode="replicate")
-    # `antialias` chooses MATLAB's cubic (a = -0.5, else -0.75); there is nothing else to it when enlarging.
+    # `antialias` selects MATLAB's cubic (a = -0.5 instead of -0.75); it has no other effect when enlarging.
     x = F.interpolate(x, scale_factor=scale, mode="bicubic", antialias=True)
     return x[..., 2 * scale : -2 * scale, 2 * scale : -2 * scale]

@@ -18,7 +18,7 @@ SQUEEZED = 4
 
 
 class ChannelAttention(nn.Module):
-    """Scales each channel by a gate that sees the means of all channels."""
+    """Scales each channel by a gate computed from the means of all channels."""
 
     def __init__(self) -> None:
         super().__init__()

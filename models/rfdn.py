@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
-from models.layers import ContrastAwareAttention
+from models.layers import ContrastAwareAttention, require_size
 
 SLOPE = 0.05  # of every LeakyReLU
 
@@ -44,7 +44,7 @@ class EnhancedSpatialAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """RFDB: three times, half the width is distilled and the full width refined; then all is fused."""
+    """RFDB: three times, half the width is distilled and the full width refined; then all results are fused."""
 
     def __init__(self, channels: int, attention: Callable[[int], nn.Module], residual: bool) -> None:
         super().__init__()
@@ -103,11 +103,7 @@ class ChallengeRFDN(RFDN):
         super().__init__(scale, channels=50, blocks=4, attention=EnhancedSpatialAttention, residual=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if min(x.shape[-2:]) < RFDN_AIM.smallest_input:
-            raise ValueError(
-                f"{RFDN_AIM.title} needs an input of at least {RFDN_AIM.smallest_input} pixels in height and width, "
-                f"not {x.shape[-2]}x{x.shape[-1]}"
-            )
+        require_size(x, RFDN_AIM.smallest_input, RFDN_AIM.title)
         return super().forward(255 * x) / 255  # published for values of 0..255
 
 

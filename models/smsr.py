@@ -4,8 +4,8 @@ Wang, Dong, Wang, Ying, Lin, An, Guo: Exploring Sparsity in Image Super-Resoluti
 987,330 / 995,985 / 1,008,102 parameters at x2 / x3 / x4, of which 24 are frozen mean shifts and 2,560 are the logits
 of the channel masks.
 
-Masks say where, and in which channels, a convolution may be skipped. Here everything is computed and then masked: the
-published result at the cost of the full network, which MACs and latency show.
+Masks determine where and in which channels a convolution may be skipped. Here everything is computed and then masked,
+which gives the published result at the cost of the full network; MACs and latency are those of the full network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import Fixed, ModelInfo
-from models.layers import MeanShift
+from models.layers import MeanShift, require_size
 
 WIDTH = 64
 BLOCKS = 5
@@ -25,7 +25,7 @@ LAYERS = 4  # masked convolutions in a block
 
 
 class SpatialMask(nn.Module):
-    """Which pixels a block looks at closely: hard in evaluation; soft and random in training."""
+    """The pixels at which a block computes its sparse channels: hard in evaluation; soft and random in training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class SpatialMask(nn.Module):
 
 
 def hard(logit: Tensor) -> Tensor:
-    """1 where a logit is above 0, else 0, but NaN where it is NaN."""
+    """1 where a logit is above 0, 0 elsewhere, and NaN where it is NaN."""
     return (logit > 0).to(logit.dtype).masked_fill(logit != logit, torch.nan)
 
 
@@ -95,7 +95,7 @@ class MaskedConvolutions(nn.Module):
     def _hard(self, x: Tensor, mask: Tensor, dense: Tensor) -> Tensor:
         """The same for masks of 0 and 1: every channel is convolved once, in an order with the dense ones first."""
         order = (dense != 1).int().argsort(dim=0, stable=True)  # (C, layers)
-        # How many are dense changes no number of MACs, and is not known on the meta device.
+        # The number of dense channels does not change the MACs and is unavailable on the meta device.
         counts = [WIDTH] * LAYERS if dense.is_meta else (dense == 1).sum(0).tolist()
         outputs: list[Tensor] = []
         for index, weight in enumerate(self._weights()):
@@ -107,7 +107,7 @@ class MaskedConvolutions(nn.Module):
             y[:, counts[index] :] *= mask  # the sparse outputs
             outputs.append(F.relu_(y))
         columns = (order + WIDTH * torch.arange(LAYERS, device=order.device)).t().flatten()
-        weight = self.collect.weight[:, columns] + 0 * dense.sum()  # NaN if a choice was
+        weight = self.collect.weight[:, columns] + 0 * dense.sum()  # NaN if a choice was NaN
         return F.conv2d(torch.cat(outputs, dim=1), weight, self.collect.bias)
 
     def _weights(self) -> list[Tensor]:
@@ -174,7 +174,7 @@ class SMSR(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             return self.with_share(x)[0]
-        # A hard mask turns a difference of rounding into one of the image, and rounding depends on the batch size.
+        # A hard mask turns rounding differences into visible ones, and rounding depends on the batch size.
         return torch.cat([self.with_share(image)[0] for image in x.split(1)])
 
     def with_share(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -182,11 +182,7 @@ class SMSR(nn.Module):
 
         The publication trains with L1 plus up to 0.1 times the mean of these shares.
         """
-        if min(x.shape[-2:]) < INFO.smallest_input:
-            raise ValueError(
-                f"{INFO.title} needs an input of at least {INFO.smallest_input} pixels in height and width, "
-                f"not {x.shape[-2]}x{x.shape[-1]}"
-            )
+        require_size(x, INFO.smallest_input, INFO.title)
         x = self.sub_mean(255 * x)
         head = features = self.head(x)  # (N, 64, H, W)
         outputs, shares = [], []

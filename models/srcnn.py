@@ -23,7 +23,7 @@ class SRCNN(nn.Module):
         self.conv1 = nn.Conv2d(1, 64, 9, padding=4, padding_mode="replicate")
         self.conv2 = nn.Conv2d(64, 32, 5, padding=2, padding_mode="replicate")
         self.conv3 = nn.Conv2d(32, 1, 5, padding=2, padding_mode="replicate")
-        for name, parameter in self.named_parameters():  # as published
+        for name, parameter in self.named_parameters():  # the published initialisation
             nn.init.normal_(parameter, std=0.001 if name.endswith("weight") else 0)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """SwinIR-light: image restoration with a shifted-window transformer, light configuration.
 
 Liang, Cao, Sun, Zhang, Van Gool, Timofte: SwinIR: Image Restoration Using Swin Transformer, ICCV Workshops (AIM) 2021.
-910,152 / 918,267 / 929,628 parameters at x2 / x3 / x4, of which the published figures leave out 32,400, the tables of
-relative positions. The published results come from images that were mirrored beforehand to a multiple of 8 and 8 more.
+910,152 / 918,267 / 929,628 parameters at x2 / x3 / x4, of which the published figures omit 32,400, the tables of
+relative positions. The published results come from images that were first mirrored to a multiple of 8 plus 8 pixels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from models.attention import fused
 from models.info import Fixed, ModelInfo
-from models.layers import MEAN, kept_per_shape, to_map, to_tokens
+from models.layers import MEAN, kept_per_shape, require_size, to_map, to_tokens
 
 CHANNELS, HIDDEN, HEADS = 60, 120, 6
 STAGES, BLOCKS = 4, 6  # blocks of a stage
@@ -30,8 +30,8 @@ DROP_PATH = 0.1  # of the last block; that of the first is 0
 class Windows:
     """Orders of an image's pixels: raster, window by window, and window by window after a shift.
 
-    All but attention treats each token alone, so tokens stay in windows from one block to the next. Shifted windows
-    are in four runs: whole ones, those that the right border cuts, the lower one, and both.
+    Everything except attention treats each token alone, so tokens stay in windows from one block to the next. Shifted
+    windows come in four runs: whole ones, those cut by the right border, by the lower border, and by both.
     """
 
     runs: tuple[int, ...]  # shifted windows in each run
@@ -63,10 +63,10 @@ def windows(height: int, width: int, device: torch.device) -> Windows:
 
 @kept_per_shape(8)
 def relations(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Of any two tokens of a window: entry of the table, (64, 64) long, and mask for each run, (4, 1, 64, 64)."""
+    """For any two tokens of a window: entry of the table, (64, 64) long, and mask for each run, (4, 1, 64, 64)."""
     row, column = np.divmod(np.arange(WINDOW**2), WINDOW)
     index = (row[:, None] - row + WINDOW - 1) * REACH + (column[:, None] - column + WINDOW - 1)
-    # Behind the border follows the opposite side of the image.
+    # Beyond the border follows the opposite side of the image.
     low, right = row >= WINDOW - SHIFT, column >= WINDOW - SHIFT
     beyond_right, beyond_low = right[:, None] != right, low[:, None] != low
     apart = np.stack([np.zeros_like(beyond_low), beyond_right, beyond_low, beyond_low | beyond_right])
@@ -102,7 +102,7 @@ def attend(qkv: Tensor, bias: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Swin block: window attention, then a multilayer perceptron, each in a residual that training drops at times."""
+    """Swin block: window attention, then a multilayer perceptron, each in a residual that training drops at random."""
 
     def __init__(self, drop: float) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
-    """Residual Swin transformer block (RSTB): blocks of plain and shifted windows in turn, and a convolution."""
+    """Residual Swin transformer block (RSTB): blocks with plain and shifted windows alternate; then a convolution."""
 
     def __init__(self, drops: list[float]) -> None:
         super().__init__()
@@ -166,12 +166,7 @@ class SwinIR(nn.Module):
         self.upsampler = nn.Sequential(nn.Conv2d(CHANNELS, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        if min(height, width) < SMALLEST_INPUT:
-            raise ValueError(
-                f"SwinIR-light needs an input of at least {SMALLEST_INPUT} pixels in height and width, "
-                f"not {height}x{width}"
-            )
+        height, width = require_size(x, SMALLEST_INPUT, "SwinIR-light")
         x = F.pad(x, (0, -width % WINDOW, 0, -height % WINDOW), mode="reflect")
         padded = x.shape[-2:]
         first = self.first_conv(x - self.mean)

@@ -29,7 +29,10 @@ class VDSR(nn.Module):
         self.scale = scale
         widths = [1] + [WIDTH] * (LAYERS - 1) + [1]
         self.body = nn.ModuleList(nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths))
-        for name, parameter in self.named_parameters():  # as published; with PyTorch's the signal would fade on the way
+        for (
+            name,
+            parameter,
+        ) in self.named_parameters():  # the published initialisation; with PyTorch's the signal would vanish
             if name.endswith("weight"):
                 nn.init.kaiming_normal_(parameter, nonlinearity="relu")
             else:

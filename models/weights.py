@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from foundation import SpinbenchError, one_line
 
-ENTRY = "spin-bench"  # of the metadata of our own weights: what they are of, as JSON
+ENTRY = "spin-bench"  # key in the metadata of our own weights: their origin, as JSON
 # Keys under which published checkpoints keep the parameters.
 _WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params")
 
@@ -31,8 +31,8 @@ class WeightsError(SpinbenchError):
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Tensors of a checkpoint (.safetensors, or PyTorch's own format) by their published names, on the CPU.
 
-    Unwraps the usual containers and the `module.` prefix of DataParallel. Raises WeightsError: no such file,
-    damaged, or holding anything but tensors and plain containers.
+    Unwraps the usual containers and the `module.` prefix of DataParallel. Raises WeightsError for a
+    file that is missing, damaged, or holds anything but tensors and plain containers.
     """
     path = Path(path)
     if not path.is_file():
@@ -55,7 +55,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def metadata(path: str | Path) -> dict[str, str]:
-    """What a .safetensors file says of itself; of another file nothing is read. Raises WeightsError if damaged."""
+    """The metadata of a .safetensors file; {} for other files, which are not read. Raises WeightsError if damaged."""
     if Path(path).suffix != ".safetensors":
         return {}
     try:
@@ -75,7 +75,7 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Weights of this suite state the digest of their tensors: a flipped bit is found wherever the file lies."""
+    """Compare the tensors of this suite's weights with the digest that their file states, to find damaged ones."""
     try:
         told = json.loads(metadata(path).get(ENTRY, "{}"))
     except ValueError:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure import devices
-from models import native
+from models.spin import cpu
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _SOURCES = ("foundation", "models", "benchmarks")  # the packages that can affect a result
@@ -47,7 +47,7 @@ class Process:
             "system": f"{platform.system()} {platform.machine()}",
             "threads": torch.get_num_threads(),
             "capability": torch.backends.cpu.get_cpu_capability(),
-            "versions": versions() | {"kernels": native.used() or "not used"},
+            "versions": versions() | {"kernels": cpu.used() or "not used"},
             "commit": commit(),
             "source": source_digest(),
         }
@@ -66,8 +66,8 @@ def flags(record: dict[str, dict[str, Any]]) -> list[str]:
             found.append(f"{stage}: other sources ({made['source'][:8]}, now {source_digest()[:8]})")
         if made["versions"]["torch"] != versions()["torch"]:
             found.append(f"{stage}: other torch ({made['versions']['torch']}, now {versions()['torch']})")
-        if (kernels := made["versions"].get("kernels", "none")) not in ("not used", native.compiler()):
-            found.append(f"{stage}: other kernels ({kernels}, now {native.compiler()})")
+        if (kernels := made["versions"].get("kernels", "none")) not in ("not used", cpu.here(kernels)):
+            found.append(f"{stage}: other kernels ({kernels}, now {cpu.here(kernels)})")
     return found
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from benchmarks.measure.evaluation import network_upscale
 from models.spin.attention import SuperpixelCrossAttention, Superpixels
+from models.spin.grid import grid
 from models.spin.network import SPIN, Block
-from models.spin.superpixels import grid
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from benchmarks.measure.quality import eight_bit
 from benchmarks.networks import Network
 from benchmarks.regression import calibration
 from benchmarks.runs.progress import Advance
-from models import native
+from models.spin import cpu
 from results import BASELINE, plain
 from results.references import QUALITY, SAMPLES, Cost, Measured
 
@@ -84,7 +84,7 @@ def comparable_costs(network: Network, device: torch.device, advance: Advance) -
     advance(0, 2, "latency")
     timing = calibration.timing(model, LR_SIZE, device, REPEATS)
     advance(1, 2, "memory")
-    with native.off():  # to be the same on machines with and without a compiler
+    with cpu.off():  # to be the same on machines with and without a compiler
         held = memory.live_bytes(model, LR_SIZE, device)
     advance(2, 2, "memory")
     return Cost(

@@ -33,7 +33,7 @@ from benchmarks.training import checkpoints
 from benchmarks.training.schedule import learning_rate
 from benchmarks.training.signals import noted_signals
 from foundation import SpinbenchError
-from models import native
+from models.spin import cpu
 from models.weights import ENTRY, WeightsError, metadata, read_weights, tensors_digest
 from results import plain, processes
 
@@ -128,7 +128,8 @@ def train(
         earlier = stored.get("processes", [])
         log.info("%s: resumes after iteration %d of %d", run.name, start, training.iterations)
         now = process.facts()
-        now["versions"] |= {"kernels": native.used() or native.compiler()}  # those that this process will use
+        recorded = earlier[-1].get("versions", {}).get("kernels") if earlier else None
+        now["versions"] |= {"kernels": cpu.used() or cpu.here(recorded or "")}  # those that this process will use
         for change in processes.changes([*earlier[-1:], now]):
             log.warning("%s: resumes with %s; the last bits may differ from those of one process", run.name, change)
     elif initial is not None:

@@ -2,7 +2,8 @@
 
 from models.info import ModelInfo
 from models.spin import published
-from models.spin.network import SPIN, Configuration
+from models.spin.configuration import Configuration
+from models.spin.network import SPIN
 
 INFO = ModelInfo(
     name="spin",

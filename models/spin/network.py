@@ -8,58 +8,25 @@ ledger (ablations/ledger.yaml) says which is followed; its switches are fields o
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers import to_map, to_tokens
-from models.native import functions, memory
+from models.layers import require_size, to_map, to_tokens
+from models.spin import ops
 from models.spin.attention import (
     IntraSuperpixelAttention,
     LocalAttention,
     SuperpixelCrossAttention,
     Superpixels,
 )
+from models.spin.configuration import COLOURS, Configuration, squeezed
+from models.spin.grid import grid
 from models.spin.quantisation import associate_globally
-from models.spin.superpixels import Form, associate, grid
-from models.upsampling import Upsampler, upsample
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """SPIN and its variants. The defaults are the published network."""
-
-    blocks: int = 8
-    spca: bool = True
-    ispa: bool = True
-    arrangement: Literal["sequential", "parallel"] = "sequential"
-    reach: Literal["neighbours", "all"] = "neighbours"  # superpixels that a pixel sees; all: SVQ
-    association: Form = "softmax"
-    association_gradient: bool = False
-    superpixel_sizes: tuple[int, ...] = (12, 16, 20, 24)  # cell edges in pixels, repeated over the blocks
-    channels: int = 40
-    attention_width: int = 24  # of query and key
-    hidden: int = 72  # of the FFN
-
-    def __post_init__(self) -> None:
-        if self.blocks < 1:
-            raise ValueError(f"blocks must be at least 1, not {self.blocks}")
-        if not self.superpixel_sizes or min(self.superpixel_sizes) < 3:
-            raise ValueError(f"superpixel_sizes must be 3 or more each, not {self.superpixel_sizes}")
-        if self.arrangement == "parallel" and not (self.spca and self.ispa):
-            raise ValueError("arrangement 'parallel' needs both spca and ispa")
-
-    @property
-    def smallest_input(self) -> int:
-        """Least height and width of an input: no superpixel or window may exceed the image."""
-        return max(self.size(block) for block in range(self.blocks))
-
-    def size(self, block: int) -> int:
-        """Superpixel and window size of a block."""
-        return self.superpixel_sizes[block % len(self.superpixel_sizes)]
+from models.spin.superpixels import associate
+from models.upsampling import Upsampler
 
 
 class FeedForward(nn.Module):
@@ -67,38 +34,22 @@ class FeedForward(nn.Module):
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        squeezed = channels // 8
+        narrow = squeezed(channels)
         self.norm = nn.LayerNorm(channels, eps=1e-6)
-        self.channel_squeeze = nn.Linear(channels, squeezed)
-        self.channel_excite = nn.Linear(squeezed, channels)
-        self.pixel_squeeze = nn.Linear(channels, squeezed)
-        self.pixel_excite = nn.Linear(squeezed, 1)
+        self.channel_squeeze = nn.Linear(channels, narrow)
+        self.channel_excite = nn.Linear(narrow, channels)
+        self.pixel_squeeze = nn.Linear(channels, narrow)
+        self.pixel_excite = nn.Linear(narrow, 1)
         self.expand = nn.Linear(2 * channels, hidden)
         self.reduce = nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, N, C) -> (B, N, C)."""
-        layers = (
-            self.norm, self.channel_squeeze, self.channel_excite, self.pixel_squeeze, self.pixel_excite, self.expand,
-            self.reduce,
-        )  # fmt: skip
-        weights = [part for layer in layers for part in (layer.weight, layer.bias)]
-        if functions.feed_forward_fits(x, weights):
-            return functions.feed_forward(x, weights, self.norm.eps)
-        normal = self.norm(x)
-        channel_gate = self.channel_excite(F.gelu(self.channel_squeeze(normal.mean(1)))).sigmoid()  # (B, C)
-        # W [g n; p n] = (W₁ diag g) n + W₂ (p n): the channel gate goes into the weights, nothing is concatenated.
-        of_channels, of_pixels = self.expand.weight.split(x.shape[-1], dim=1)  # (hidden, C) each
-        gated = (of_channels * channel_gate[:, None]).transpose(1, 2).to(normal.dtype)  # (B, C, hidden)
-
-        pixel_gate = self.pixel_excite(F.gelu(self.pixel_squeeze(normal))).sigmoid()  # (B, N, 1)
-        wide = torch.baddbmm(self.expand.bias.to(normal.dtype), normal, gated)  # (B, N, hidden)
-        wide = wide + F.linear(normal * pixel_gate, of_pixels)
-        return x + self.reduce(F.gelu(wide))
+        return ops.feed_forward(x, self)
 
 
 class Aggregation(nn.Module):
-    """SPA (Section 3.1): superpixels of a block's input. It has no parameters; as a module it can be watched."""
+    """SPA (Section 3.1): superpixels of a block's input. It has no parameters; as a module it can have hooks."""
 
     def __init__(self, config: Configuration, size: int) -> None:
         super().__init__()
@@ -155,24 +106,19 @@ class SPIN(nn.Module):
         super().__init__()
         self.scale, self.config = scale, config
         channels = config.channels
-        self.first_conv = nn.Conv2d(3, channels, 3, padding=1)
+        self.first_conv = nn.Conv2d(COLOURS, channels, 3, padding=1)
         self.blocks = nn.ModuleList(Block(config, config.size(i)) for i in range(config.blocks))
         self.mid_convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(config.blocks))
         self.upsampler = Upsampler(channels, scale)
-        self.last_conv = nn.Conv2d(channels, 3, 3, padding=1)
+        self.last_conv = nn.Conv2d(channels, COLOURS, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        if min(height, width) < self.config.smallest_input:
-            raise ValueError(
-                f"SPIN needs an input of at least {self.config.smallest_input} pixels in height and width, "
-                f"not {height}x{width}"
-            )
+        height, width = require_size(x, self.config.smallest_input, "SPIN")
         tokens = to_tokens(self.first_conv(x)).contiguous()  # (B, N, C)
-        with memory.reused(tokens):
+        with ops.reused_memory(tokens):
             for block, mid_conv in zip(self.blocks, self.mid_convs, strict=True):
                 mixed = to_map(block(tokens, height, width), height, width)
-                tokens = memory.add(tokens, to_tokens(functions.convolution(mixed, cast(nn.Conv2d, mid_conv))))
+                tokens = ops.add(tokens, to_tokens(ops.convolution(mixed, cast(nn.Conv2d, mid_conv))))
         features = to_map(tokens, height, width)
-        residual = upsample(features, self.upsampler, self.last_conv)
+        residual = ops.upsample(features, self.upsampler, self.last_conv)
         return residual + F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)

@@ -1,7 +1,7 @@
-"""The SVQ variant (paper Section 5, Pixel Aggregation): every pixel sees every superpixel.
+"""The SVQ variant (paper Section 5, Pixel Aggregation): every pixel is associated with every superpixel.
 
-Works in chunks, so the dense matrix of N pixels by M superpixels never lies in memory at once (in training
-the chunks are kept for the backward pass of SPCA).
+The computation is chunked, so the dense matrix of N pixels by M superpixels is never in memory as a whole (in
+training the chunks are kept for the backward pass of SPCA).
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 from models.layers import without_autocast
-from models.spin.superpixels import EPSILON, ITERATIONS, Form, Grid, Sight, starting_centroids, top_pixels
+from models.spin.configuration import EPSILON, ITERATIONS, Form
+from models.spin.grid import Grid
+from models.spin.plain import top_pixels
+from models.spin.superpixels import Sight, starting_centroids
 
 CHUNK = 2**23  # entries of the association that exist at a time
 
@@ -56,8 +59,8 @@ class GlobalAssociation:
     def top(self, count: int) -> Tensor:
         """Pixels of highest log-odds (`exp`: of smallest distance) of each superpixel: (B, M, count) long.
 
-        What the log-odds need of all superpixels is taken once per pixel; then a few superpixels at a time are
-        ranked over all pixels.
+        The terms of the log-odds that involve all superpixels are computed once per pixel; then a few superpixels at a
+        time are ranked over all pixels.
         """
         with torch.no_grad():  # not as a decorator, which torch.compile cannot follow
             batch, pixels, _ = self.tokens.shape
@@ -77,7 +80,7 @@ class GlobalAssociation:
             return torch.cat(chosen, dim=1)
 
     def by_pixel(self) -> Iterator[Sight]:
-        """The association pixel by pixel, for who wants to look at it: a chunk at a time, K = M."""
+        """The association pixel by pixel, for inspection: a chunk at a time, K = M."""
         everyone = torch.arange(self.centroids.shape[1], device=self.tokens.device)
         for part, weights in self.chunks():
             scores = self.logits(self.tokens[:, part], self.centroids)
@@ -102,7 +105,7 @@ def associate_globally(tokens: Tensor, grid: Grid, form: Form = "softmax") -> Gl
     """Soft vector quantisation: soft k-means over all superpixels, (B, N, C) -> GlobalAssociation."""
     with without_autocast(tokens.device):
         tokens = tokens if tokens.dtype == torch.float64 else tokens.float()
-        centre = tokens.mean(1, keepdim=True).detach()  # distances do not change, their rounding does
+        centre = tokens.mean(1, keepdim=True).detach()  # changes the rounding of distances, not the distances
         centroids = starting_centroids(tokens, grid) - centre
         tokens = tokens - centre
         for _ in range(ITERATIONS - 1):

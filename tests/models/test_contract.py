@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import models
-from models import native
+from models.spin import cpu
 from tests.models.shallow import shorten
 
 SCALES = models.SCALES
@@ -96,7 +96,7 @@ def test_a_pixel_that_is_not_a_number_stays_so(name: str, path: str) -> None:
     y, column = (height - 1, width - 1) if path == "with kernels" else (height // 2, width // 3)
     x[1, 1, y, column] = torch.nan
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=path == "in bfloat16")
-    with autocast, native.off() if path == "without kernels" else nullcontext():
+    with autocast, cpu.off() if path == "without kernels" else nullcontext():
         output = model(x)
     assert output[1, :, 2 * y : 2 * y + 2, 2 * column : 2 * column + 2].isnan().all()
     assert output[0].isfinite().all() or path == "in training"  # where statistics are those of the batch
@@ -119,7 +119,7 @@ def test_a_weight_that_is_not_a_number_is_seen(name: str) -> None:
             if not re.fullmatch(UNUSED.get(name, ""), key):
                 middle = ... if isinstance(module, nn.PReLU) else tuple(size // 2 for size in parameter.shape)
                 kinds[re.sub(r"\d+", "#", key)] = parameter[middle]
-    for context in (nullcontext, native.off) if name == "spin" else (nullcontext,):
+    for context in (nullcontext, cpu.off) if name == "spin" else (nullcontext,):
         with context():
             for kind, part in kinds.items():
                 kept = part.clone()

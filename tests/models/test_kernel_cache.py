@@ -6,7 +6,7 @@ import ctypes
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,33 +15,35 @@ from torch import nn
 
 import models
 from foundation import is_sealed
-from models import native
+from models.spin import cpu
+from models.spin.cpu import library, signatures
 
 
 @pytest.fixture
-def kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the kernels, where nothing is compiled yet; kernels are one function, which is compiled at once."""
-    if native.library() is None:
+    if cpu.kernels() is None:
         pytest.skip("needs the kernels (a C++ compiler, and SPINBENCH_NATIVE not 0)")
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources" / "answer.cpp").write_text('extern "C" int answer() { return 42; }\n')
-    monkeypatch.setattr(native, "_HERE", tmp_path / "sources")
+    monkeypatch.setattr(library, "_HERE", tmp_path / "sources")
+    monkeypatch.setattr(library, "_asked", {})
+    monkeypatch.setattr(signatures, "PARAMETERS", {})
     monkeypatch.setenv("SPINBENCH_DATA", str(tmp_path / "data"))
-    native.library.cache_clear()
-    yield tmp_path / "data" / "kernels"
-    native.library.cache_clear()
+    return tmp_path / "data" / "kernels"
 
 
 def load() -> ctypes.CDLL | None:
     """The library as another process would have it."""
-    native.library.cache_clear()
-    return native.library()
+    library._asked.clear()
+    found = cpu.kernels()
+    return found.library if found else None
 
 
 def answer() -> int:
-    library = load()
-    assert library is not None
-    return int(library.answer())
+    found = load()
+    assert found is not None
+    return int(found.answer())
 
 
 def no_compiler(command: list[str]) -> None:
@@ -57,7 +59,7 @@ def test_they_are_compiled_once_and_kept_in_private(kernels: Path, monkeypatch: 
     (kept,) = kernels.iterdir()
     assert kernels.stat().st_mode & 0o777 == 0o700 and kept.stat().st_mode & 0o777 == 0o600
     assert is_sealed(kept)
-    monkeypatch.setattr(native, "_run", no_compiler)
+    monkeypatch.setattr(library, "_run", no_compiler)
     assert answer() == 42
     assert list(kernels.iterdir()) == [kept]
 
@@ -119,7 +121,7 @@ def test_what_others_could_have_written_is_not_loaded(
     assert answer() == 42
     (kept,) = kernels.iterdir()
     spoil(kernels, kept, monkeypatch)
-    monkeypatch.setattr(native, "_run", no_compiler)
+    monkeypatch.setattr(library, "_run", no_compiler)
     monkeypatch.setattr(ctypes, "CDLL", no_compiler)
     with pytest.warns(UserWarning, match=reason) as said:
         assert load() is None
@@ -148,7 +150,7 @@ def test_an_unwritable_cache_is_one_warning(kernels: Path) -> None:
 
 def test_nothing_is_compiled_for_what_has_no_kernels(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another device or precision, by any part of a network."""
-    monkeypatch.setattr(native, "_run", no_compiler)
+    monkeypatch.setattr(library, "_run", no_compiler)
 
     def spin() -> nn.Module:
         return models.build("spin", 2, blocks=1).eval()
@@ -157,18 +159,18 @@ def test_nothing_is_compiled_for_what_has_no_kernels(kernels: Path, monkeypatch:
     with torch.no_grad():
         spin().double()(x.double())
         spin().to("meta")(x.to("meta"))
-        with native.off():
+        with cpu.off():
             spin()(x)
-    assert native.used() is None and not kernels.exists()
+    assert cpu.used() is None and not kernels.exists()
 
 
 def test_the_compiler_is_known_without_compiling(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert native.compiler() != "none" and native.used() is None
+    assert cpu.compiler() != "none" and cpu.used() is None
     assert not kernels.exists()
     assert answer() == 42
-    assert native.used() == native.compiler()
+    assert cpu.used() == cpu.compiler()
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert native.compiler() == "none"
+    assert cpu.compiler() == "none"
 
 
 def compiler(folder: Path, script: str) -> str:
@@ -197,11 +199,11 @@ def test_without_a_compiler_the_network_runs_all_the_same(
     model, x = models.build("spin", 2, blocks=1).eval(), torch.rand(1, 3, 24, 30)
     monkeypatch.setenv("CXX", compiler(kernels.parents[1], script) if script else "no-such-compiler")
     with torch.no_grad():
-        with native.off():
+        with cpu.off():
             expected = model(x)
         with pytest.warns(UserWarning, match=reason):
             assert torch.equal(model(x), expected)
-    assert native.used() == "none"
+    assert cpu.used() == "none"
 
 
 def test_they_can_be_switched_off(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,4 +211,4 @@ def test_they_can_be_switched_off(kernels: Path, monkeypatch: pytest.MonkeyPatch
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load() is None
-    assert (native.used(), native.compiler()) == ("none", "none") and not kernels.exists()
+    assert (cpu.used(), cpu.compiler()) == ("none", "none") and not kernels.exists()

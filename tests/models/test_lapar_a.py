@@ -61,7 +61,7 @@ def test_without_the_file_the_network_is_counted_but_does_not_run(no_dictionary:
     with pytest.raises(models.WeightsError) as caught:
         model(torch.rand(1, 3, 8, 9))
     assert str(no_dictionary) in str(caught.value)
-    assert "spinbench fetch weights" in str(caught.value)
+    assert f"this path must hold https://raw.githubusercontent.com/{DICTIONARY}" in str(caught.value)
 
 
 @torch.no_grad()

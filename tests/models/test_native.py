@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import models
-from models import native
-from models.attention import attention
-from models.native import functions, kernels, memory
-from models.spin.network import Block, Configuration
-from models.spin.superpixels import Association, associate, grid
-from models.upsampling import Upsampler, upsample
+from models.spin import cpu, ops
+from models.spin.configuration import Configuration
+from models.spin.cpu import functions, memory
+from models.spin.cpu.kernels import Kernels
+from models.spin.grid import grid
+from models.spin.network import Block
+from models.spin.superpixels import Association, associate
+from models.upsampling import Upsampler
 
 CPU = torch.device("cpu")
 sizes = st.tuples(st.integers(1, 3), st.integers(12, 40), st.integers(12, 40))  # B, H, W; not multiples of any tile
@@ -26,7 +28,7 @@ sizes = st.tuples(st.integers(1, 3), st.integers(12, 40), st.integers(12, 40))  
 
 @pytest.fixture(autouse=True)
 def there_are_kernels() -> None:
-    if native.library() is None:
+    if cpu.kernels() is None:
         pytest.skip("needs the kernels (a C++ compiler, and SPINBENCH_NATIVE not 0)")
 
 
@@ -34,13 +36,13 @@ def there_are_kernels() -> None:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the kernels that were called."""
     names: list[str] = []
-    call = kernels._call
+    call = Kernels._call
 
-    def noted(name: str, *arguments: Any) -> None:
+    def noted(self: Kernels, name: str, *arguments: Any) -> None:
         names.append(name)
-        call(name, *arguments)
+        call(self, name, *arguments)
 
-    monkeypatch.setattr(kernels, "_call", noted)
+    monkeypatch.setattr(Kernels, "_call", noted)
     return names
 
 
@@ -83,15 +85,14 @@ def block(seed: int = 0, size: int = 12) -> Block:
 @given(st.integers(1, 3), st.integers(1, 130), st.integers(1, 130), st.integers(0, 9))
 def test_attention(batch: int, length: int, sources: int, seed: int) -> None:
     query, key, value = tensor(batch, length, 24), tensor(batch, sources, 24, seed=seed), tensor(batch, sources, 40)
-    assert functions.attention_fits(query, key, value)
-    compare(lambda *parts: attention(*(part[:, None] for part in parts), 24**-0.5), query, key, value)
+    compare(lambda *parts: ops.attend(*parts, 24**-0.5), query, key, value)
 
 
 @pytest.mark.parametrize(("length", "sources"), [(25, 1700), (1700, 25), (513, 512)])
 def test_attention_of_many(length: int, sources: int) -> None:
     """The longer side is cut into parts."""
     query, key, value = tensor(2, length, 24), tensor(2, sources, 24, seed=1), tensor(2, sources, 40, seed=2)
-    compare(lambda *parts: attention(*(part[:, None] for part in parts), 24**-0.5), query, key, value)
+    compare(lambda *parts: ops.attend(*parts, 24**-0.5), query, key, value)
 
 
 @settings(max_examples=15)
@@ -132,7 +133,7 @@ def test_upsampler(scale: int, batch: int, height: int, width: int) -> None:
     for stage in both[0].stages():  # far from the bend of the LeakyReLU, on both sides of it
         stage.conv.bias.data = torch.tensor([6.0, -6.0]).repeat(len(stage.conv.bias) // 2)
     x = tensor(batch, 40, height, width).to(memory_format=torch.channels_last)
-    compare(lambda part, x: upsample(x, part[0], part[1]), x, module=both)
+    compare(lambda part, x: ops.upsample(x, part[0], part[1]), x, module=both)
 
 
 @settings(max_examples=15)
@@ -140,7 +141,7 @@ def test_upsampler(scale: int, batch: int, height: int, width: int) -> None:
 def test_convolution(batch: int, height: int, width: int) -> None:
     torch.manual_seed(0)
     conv = nn.Conv2d(40, 40, 3, padding=1)
-    compare(lambda part, x: functions.convolution(x, part), tensor(batch, 40, height, width), module=conv)
+    compare(lambda part, x: ops.convolution(x, part), tensor(batch, 40, height, width), module=conv)
 
 
 @settings(max_examples=25)
@@ -153,7 +154,7 @@ def test_association(size: tuple[int, int, int], spread: float, seed: int) -> No
     with torch.no_grad():
         found, exact = associate(x, cells), associate(x.double(), cells)
         moved = [associate(x.double() + each, cells) for each in (rounding, -rounding)]
-        with native.off():
+        with cpu.off():
             plain = associate(x, cells)
     finite = exact.scores.isfinite()
     assert torch.equal(found.scores[~finite].double(), exact.scores[~finite])
@@ -199,15 +200,17 @@ def everything() -> list[Tensor]:
     selected = superpixels.top(144)
     features, conv = x.view(2, 45, 50, 40).permute(0, 3, 1, 2), Upsampler(40, 2).stages()[0].conv
     nn.init.constant_(conv.weight, 0.01)
+    kernels = cpu.kernels()
+    assert kernels is not None
     return [
         superpixels.weights,
         superpixels.scores,
         selected,
-        *results(None, lambda *parts: attention(*parts, 0.2), x[..., :24], x[:, :70, :24], x[:, 50:120]),
+        *results(None, lambda *parts: ops.attend(*parts, 0.2), x[..., :24], x[:, :70, :24], x[:, 50:120]),
         *results(made.local, lambda part, x: part(x, 45, 50), x),
         *results(made.ispa, lambda part, x: part(x, selected), x),
         *results(made.spca_ffn, lambda part, x: part(x), x),
-        functions.enlarge(features, conv.weight.detach(), torch.zeros(160), 2, 1, 0.1),
+        functions.enlarge(kernels, features, conv.weight.detach(), torch.zeros(160), 2, 1, 0.1),
         *kernels.convolution_gradient(features, tensor(2, 40, 45, 50)),
         kernels.convolve_to_few(features, tensor(3, 40, 3, 3), tensor(3), 1),
     ]
@@ -249,7 +252,9 @@ def test_what_is_not_a_number_stays_so(bits: int) -> None:
     for output in (made.local(x, 30, 30), made.local_ffn(x)):
         assert output[0, 0].isnan().all()
     assert made.local(x, 30, 30)[0, -1].isfinite().all()
-    upsampled = upsample(x.view(1, 30, 30, 40).permute(0, 3, 1, 2), Upsampler(40, 2), nn.Conv2d(40, 3, 3, padding=1))
+    upsampled = ops.upsample(
+        x.view(1, 30, 30, 40).permute(0, 3, 1, 2), Upsampler(40, 2), nn.Conv2d(40, 3, 3, padding=1)
+    )
     assert upsampled[..., :2, :2].isnan().all() and upsampled[..., 8:, :].isfinite().all()
     superpixels = associate(x.detach(), grid(30, 30, 12, CPU))
     assert superpixels.weights[0, 0, :, 0].isnan().any() and superpixels.mean(x)[0, 0].isnan().all()
@@ -273,8 +278,7 @@ def test_attention_to_what_is_not_a_number(bits: int, sources: int) -> None:
     for place, seen in enumerate([[2], [0, 1, 2, 3], [0, 1, 2, 3]]):
         parts = tensor(2, 4, 24), tensor(2, sources, 24, seed=1), tensor(2, sources, 40, seed=2)
         parts[place][0, 2 if place == 0 else sources // 2, 7] = wrong
-        assert functions.attention_fits(*parts)
-        found = attention(*(part[:, None] for part in parts), 0.2)[:, 0]
+        found = ops.attend(*parts, 0.2)
         assert found[0, seen, 7].isnan().all() and found[1].isfinite().all()
         assert found[0, [row for row in range(4) if row not in seen]].isfinite().all()
 
@@ -290,7 +294,7 @@ def test_no_kernel_where_another_precision_or_a_graph_is_wanted(counted: list[st
 
 def test_memory_is_used_again_when_no_view_of_it_is_left() -> None:
     like = torch.empty(0)
-    with torch.no_grad(), memory.reused(like):
+    with torch.no_grad(), memory.reused():
         first = memory.empty(like, 6, 4)
         address, view = first.data_ptr(), first[2:]
         del first

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import ablations
 import models
-from models.spin.network import Configuration
+from models.spin.configuration import Configuration
 from tests.golden import cases
 from tests.models.spin_features import to_dense
 from tests.oracles import spin_dense as dense

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +15,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.spin import quantisation
-from models.spin.network import SPIN, Block, Configuration
+from models.spin import cpu, quantisation
+from models.spin.configuration import Configuration
+from models.spin.grid import grid
+from models.spin.network import SPIN, Block
+from models.spin.plain import top_pixels
 from models.spin.quantisation import associate_globally
-from models.spin.superpixels import associate, grid, top_pixels
+from models.spin.superpixels import associate
 from tests.models.spin_features import features, shapes, spreads, to_dense, to_tokens
 from tests.oracles import spin_dense as dense
 from tests.oracles.spin_weights import as_published
@@ -173,11 +178,12 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
-def test_the_dense_association_never_exists() -> None:
+@pytest.mark.parametrize("how", [nullcontext, cpu.off])
+def test_the_dense_association_never_exists(how: Callable[[], AbstractContextManager[None]]) -> None:
     height = width = 240
     tokens = torch.randn(1, height * width, 8)
     cells = grid(height, width, 12, tokens.device)
-    with torch.no_grad(), LargestTensor() as largest:
+    with torch.no_grad(), how(), LargestTensor() as largest:
         found = associate(tokens, cells)
         found.mean(tokens)
         found.top(144)

@@ -26,8 +26,7 @@ from torch import Tensor
 import models
 from benchmarks.measure import cost, provenance
 from benchmarks.measure.devices import device_facts, keep_freed_memory
-from models.native import functions
-from models.spin import SPIN, network, superpixels
+from models.spin import SPIN, network, ops, superpixels
 from results import ROOT
 from spinbench.console import console, say
 from tests.speed import images, targets
@@ -182,8 +181,8 @@ def _parts(work: Work, repeats: int = 5) -> list[targets.Part]:
             (network.LocalAttention, "forward", "local attention"),
             (network.FeedForward, "forward", "FFN"),
             (torch.nn.Conv2d, "forward", "convolutions before upsampling"),
-            (functions, "convolution", "convolutions before upsampling"),
-            (network, "upsample", "upsampler and last convolution"),
+            (ops, "convolution", "convolutions before upsampling"),
+            (ops, "upsample", "upsampler and last convolution"),
         ):
             stack.enter_context(watched(owner, attribute, name))
         model(lr)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.native import functions
+from models.spin import ops
 from tests.speed import __main__ as benchmark
 from tests.speed import targets
 from tests.speed.works import WORKS, Work
@@ -53,14 +53,14 @@ def test_the_benchmark_at_small_sizes(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_time_counts_under_the_part_that_took_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each convolution after a block is made 20 ms slower: 160 ms, which no other part may have."""
-    convolution = functions.convolution
+    convolution = ops.convolution
 
     def slow(*arguments: Any) -> Tensor:
         if arguments[1].out_channels > 3:  # the last one, to RGB, is of the upsampler
             sleep(0.02)
         return convolution(*arguments)
 
-    monkeypatch.setattr(functions, "convolution", slow)
+    monkeypatch.setattr(ops, "convolution", slow)
     work = replace(next(iter(WORKS)), lr_size=(24, 24))
     seconds = {part.name: part.seconds for part in benchmark._parts(work, repeats=1)}
     assert seconds["convolutions before upsampling"] >= 0.16  # parts do not overlap

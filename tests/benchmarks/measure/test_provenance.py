@@ -10,16 +10,17 @@ import torch
 import models
 from benchmarks.measure import provenance
 from benchmarks.measure.provenance import Process
-from models import native
+from models.spin import cpu
+from models.spin.cpu import library
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def not_asked_for_yet() -> None:
-    if native.library() is None:
+def not_asked_for_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    if cpu.kernels() is None:
         pytest.skip("needs the kernels (a C++ compiler, and SPINBENCH_NATIVE not 0)")
-    native.library.cache_clear()
+    monkeypatch.setattr(library, "_asked", {})
 
 
 @torch.no_grad()
@@ -28,7 +29,7 @@ def test_kernels_are_recorded_once_they_are_used() -> None:
     models.build("imdn", 2)(x)
     assert Process(CPU).facts()["versions"]["kernels"] == "not used"
     models.build("spin", 2, blocks=1)(x)
-    assert Process(CPU).facts()["versions"]["kernels"] == native.compiler()
+    assert Process(CPU).facts()["versions"]["kernels"] == cpu.compiler()
 
 
 @torch.no_grad()
@@ -36,7 +37,6 @@ def test_a_process_that_did_without_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("SPINBENCH_NATIVE", "0")
     models.build("spin", 2, blocks=1)(torch.rand(1, 3, 24, 24))
     assert Process(CPU).facts()["versions"]["kernels"] == "none"
-    native.library.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ def test_records_are_compared_without_compiling(
 ) -> None:
     monkeypatch.setenv("SPINBENCH_DATA", str(tmp_path))
     made = Process(CPU).facts()
-    made["versions"]["kernels"] = recorded or native.compiler()
+    made["versions"]["kernels"] = recorded or cpu.compiler()
     assert [flag for flag in provenance.flags({"training": made}) if "kernels" in flag] == (
-        [f"training: other kernels ({recorded}, now {native.compiler()})"] if flagged else []
+        [f"training: other kernels ({recorded}, now {cpu.compiler()})"] if flagged else []
     )
-    assert native.used() is None and not (tmp_path / "kernels").exists()
+    assert cpu.used() is None and not (tmp_path / "kernels").exists()

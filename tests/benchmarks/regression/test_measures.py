@@ -13,7 +13,7 @@ from benchmarks.measure import memory
 from benchmarks.measure.cost import Latency
 from benchmarks.regression import calibration, checks
 from benchmarks.regression.references import find
-from models import native
+from models.spin import cpu
 from results.references import Reference
 from tests.benchmarks.regression.planted import CPU, NAME
 
@@ -25,7 +25,7 @@ def test_costs(reference: Reference) -> None:
     assert stored is not None
     assert len(stored.timing.forward_s) == len(stored.timing.calibration_s) == checks.REPEATS
     assert stored.parameters == sum(parameter.numel() for parameter in model.parameters())
-    with native.off():
+    with cpu.off():
         assert stored.memory_bytes == memory.live_bytes(model, checks.LR_SIZE, CPU)
 
 

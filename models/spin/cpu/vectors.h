@@ -9,9 +9,11 @@
 namespace {
 
 constexpr float LOG2_E = 1.44269504f;
-const float ZEROS[PROJECTED] = {};  // where a product starts from nothing
-
 constexpr int LANES = 8;
+static_assert(
+    C % LANES == 0 && D % LANES == 0 && HIDDEN % LANES == 0 && GATE <= LANES, "see models/spin/cpu/widths.py");
+const float ZEROS[LONGEST > PROJECTED ? LONGEST : PROJECTED] = {};  // where a product starts from nothing
+
 typedef float Vector __attribute__((vector_size(4 * LANES)));
 typedef int32_t Integers __attribute__((vector_size(4 * LANES)));
 typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -85,7 +87,7 @@ inline void product(
     Vector sums[R][VECTORS];
 #pragma GCC unroll 6
     for (int r = 0; r < R; ++r)
-#pragma GCC unroll 6
+#pragma GCC unroll 8
         for (int c = 0; c < VECTORS; ++c) sums[r][c] = load(start + r * start_stride + c * LANES);
 #pragma GCC unroll 4
     for (int i = 0; i < depth; ++i) {
@@ -93,13 +95,13 @@ inline void product(
 #pragma GCC unroll 6
         for (int r = 0; r < R; ++r) {
             const Vector each = all(a[r * of_row + i * of_depth]);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
             for (int c = 0; c < VECTORS; ++c) sums[r][c] += each * load(row + c * LANES);
         }
     }
 #pragma GCC unroll 6
     for (int r = 0; r < R; ++r)
-#pragma GCC unroll 6
+#pragma GCC unroll 8
         for (int c = 0; c < VECTORS; ++c) store(to + r * to_stride + c * LANES, sums[r][c]);
 }
 

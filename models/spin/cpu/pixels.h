@@ -1,4 +1,4 @@
-// What the layers of single pixels share: LayerNorm, GELU and sigmoid.
+// Common to the layers of single pixels: LayerNorm, GELU and sigmoid.
 #pragma once
 
 #include <algorithm>

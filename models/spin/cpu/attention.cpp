@@ -1,6 +1,6 @@
 // softmax(scale · Q Kᵀ) V for SPIN's widths, and its gradient: weights live in the first-level cache only.
 //
-// No maximum is subtracted; who calls asks afterwards whether the sums of the weights lie far within float32.
+// No maximum is subtracted; the caller checks that the sums of the weights are well within the range of float32.
 
 #include "attention.h"
 
@@ -64,8 +64,8 @@ void attend(
 }
 
 // Attention within each of G groups of n rows of projected (R, D + D + C): total (R, C) is x, plus by the shares (R)
-// what these rows receive, and if `own` their own values. sums (G, n); mixed (G, n, C) keeps what each receives for the
-// gradient, without it a piece of the groups is at work at a time.
+// the outputs for these rows, and if `own` their own values. sums (G, n); mixed (G, n, C) keeps the outputs for the
+// gradient; without it the groups are processed piece by piece.
 void attend_groups(
     const float* x, const float* projected, const float* shares, int64_t R, const int64_t* groups, int64_t G, int64_t n,
     float scale, int64_t own, float* total, float* mixed, float* sums, int threads) {

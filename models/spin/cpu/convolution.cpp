@@ -12,7 +12,6 @@ constexpr int LINE = (PIXELS + 2) * C;
 constexpr int TILES = PIXELS / 2;
 constexpr int SIZE = 4;         // of a tile of the input; that of the output is 2 x 2
 constexpr int64_t PART = 2048;  // pixels whose sums are added up by one thread
-constexpr int FEW = 3;          // outputs of the last convolution
 
 inline Vector leaky(Vector x, float slope) {
     return larger(Vector{}, x) + all(slope) * smaller(Vector{}, x);  // NaN stays NaN

@@ -1,4 +1,4 @@
-// The FFN of a SPIN block with its residual (Section 3.2): after a look at the mean, one pass, tile by tile.
+// The FFN of a SPIN block with its residual (Section 3.2): one pass for the mean, then one pass, tile by tile.
 
 #include "feed_forward.h"
 

@@ -1,5 +1,5 @@
-// The gradient of the FFN. What was between is computed again; the LayerNorm's comes in a second pass, since the
-// channel gates look at all pixels.
+// The gradient of the FFN. Intermediate values are computed again; the LayerNorm's gradient takes a second pass, since
+// the channel gates depend on all pixels.
 
 #include "feed_forward.h"
 

@@ -1,4 +1,4 @@
-// What attention and its gradient share: rows of matrices, and the weights of some queries and keys.
+// Common to attention and its gradient: rows of matrices, and the weights of some queries and keys.
 #pragma once
 
 #include <algorithm>
@@ -92,8 +92,8 @@ inline void weigh(const float* query, const float* keys, int count, float* weigh
 }
 
 // Add rows (G, n, WIDTH) of groups to those of total that they belong to, by the shares of these if there are any. Runs
-// of 64 rows of total are dealt out to the threads, and each is added to in the order of the groups, however many
-// threads there are. Within a parallel region.
+// of 64 rows of total are distributed among the threads, and each is added to in the order of the groups for any number
+// of threads. Call it within a parallel region.
 template <int WIDTH>
 inline void scatter(
     const float* rows, const int64_t* index, int64_t count, const float* shares, float* total, int threads) {
@@ -107,7 +107,7 @@ inline void scatter(
         }
 }
 
-// How many groups of n rows are at work at a time: rows of `width` numbers that fill a megabyte, for all threads.
+// The number of groups of n rows that are processed at a time: rows of `width` numbers that fill a megabyte.
 inline int64_t groups_together(int64_t groups, int64_t n, int width, int threads) {
     return std::min(groups, std::max<int64_t>(1, (1 << 18) / (n * width) / threads) * threads);
 }

@@ -11,9 +11,9 @@
 namespace {
 
 constexpr int NINE = 9;
-constexpr float EPSILON = 1e-16f, FAR = -1e30f, INF = std::numeric_limits<float>::infinity();
+constexpr float FAR = -1e30f, INF = std::numeric_limits<float>::infinity();
 
-// Which pixels lie in each cell, and which cells around it: neighbour j of a cell sees that as its neighbour 8 - j.
+// The pixels of each cell, and the cells around it: a cell is neighbour 8 - j of its own neighbour j.
 struct Cells {
     const int64_t* pixels;      // (M, P), filled up with some pixel
     const bool* inside;         // (M, P), or null if no cell is filled up
@@ -80,7 +80,7 @@ inline void add_up(const float* weights, int64_t stride, const float* pixels, in
     }
 }
 
-// What a cell receives of the sums (M, 9, C) and masses (M, 9) of the cells around it: their mean (C) and its mass.
+// A superpixel's mean (C) and mass from the sums (M, 9, C) and masses (M, 9) of the cells around it.
 inline float gather(const Cells& cells, int64_t m, const float* sums, const float* masses, float* mean) {
     float mass = 0;
     std::fill_n(mean, C, 0.f);

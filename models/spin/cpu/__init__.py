@@ -1,0 +1,21 @@
+"""C++ kernels for the operations that take most of SPIN's time on a CPU, compiled at first use and kept.
+
+Why they exist: PyTorch's operators pass whole tensors of 40 channels through memory again and again. The kernels do the
+arithmetic tile by tile in the cache, forward and backward, and 3x3 convolutions with fewer products. Compiled PyTorch
+does not replace them; the rule was to delete them if it came within 1.3 times their time in all three works below.
+Medians of 5 repetitions in turn; AMD EPYC with AVX-512, 2 cores, torch 2.13:
+
+    work                              kernels   torch.compile (inductor, one graph)   PyTorch, eager
+    LR 320x180, x4, forward           1.13 s    2.19 s (1.94 times)                   2.01 s (1.78 times)
+    LR 640x360, x2, forward           [not measured yet]
+    LR 64x64, batch 4, x4, training   [not measured yet]
+
+They serve float32 tensors on a CPU without autocast, and the widths that `widths.Widths` allows, for which they are
+compiled. Elsewhere, without a compiler, and with SPINBENCH_NATIVE=0 the network runs in PyTorch alone; results differ
+in their last bits. `models.spin.ops` decides. A library is kept in a private folder of the cache and checked before it
+is loaded.
+"""
+
+from models.spin.cpu.library import compiler, here, kernels, loaded, off, ready, used
+
+__all__ = ["compiler", "here", "kernels", "loaded", "off", "ready", "used"]
