@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 LOG2_E = 1.4426950408889634
 PIECE = 2**21  # elements of a tile: 8 MiB in float32, which stay in a CPU's cache
+BLOCKS = 65_535  # of heads of all groups that one kernel of a GPU can be started for
 LANES = 64  # float32 values in the widest vector of any CPU
 
 
@@ -35,22 +36,37 @@ def attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor
     return untiled(query, key, value, scale)
 
 
-def untiled(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Attention by `fused`, for any widths."""
+def untiled(query: Tensor, key: Tensor, value: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
+    """Attention by `fused`, for any widths, with or without a dimension for heads; `bias` is added to the scores.
+
+    Fused kernels have conditions, without which PyTorch stores all weights of the attention: on a CPU equal widths, on
+    a GPU four dimensions and widths in multiples of 8. Zeros beyond a width change no product.
+    """
+    if query.dim() == 3:
+        return untiled(query[:, None], key[:, None], value[:, None], scale, bias).squeeze(1)
     width, depth = query.shape[-1], value.shape[-1]
-    if query.device.type == "cpu":  # the fused kernel for a CPU needs equal widths; zeros change no product
-        query, key = (F.pad(part, (0, max(0, depth - width))) for part in (query, key))
-        value = F.pad(value, (0, max(0, width - depth)))
-    return fused(query, key, value, scale=scale)[..., :depth]
+    if query.device.type == "cpu":
+        of_keys = of_values = max(width, depth)
+    else:
+        of_keys, of_values = (-(-each // 8) * 8 for each in (width, depth))
+    query, key = (F.pad(part, (0, of_keys - width)) for part in (query, key))
+    value = F.pad(value, (0, of_values - depth))
+    return fused(query, key, value, bias, scale)[..., :depth]
 
 
 def fused(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None, scale: float | None = None) -> Tensor:
-    """PyTorch's attention, for equal widths of key and value; `bias` is added to the scores. NaN stays NaN.
+    """PyTorch's attention (B, heads, L, D), (B, heads, S, D), (B, heads, S, E) -> (B, heads, L, E). NaN stays NaN.
 
     On a CPU, with fewer keys than lanes of a vector, PyTorch treats a row of scores that are all NaN as masked out and
     returns 0; and in half precision its exponential returns numbers where infinite scores should give NaN. In these
     cases a query that is not finite gives NaN here, and a key that is not finite gives NaN for all of its queries.
     """
+    if query.device.type != "cpu" and query.shape[0] * query.shape[1] > BLOCKS:  # a GPU's grid of blocks is limited
+        some = max(1, BLOCKS // query.shape[1])
+        biases = [None] * -(-query.shape[0] // some) if bias is None or bias.shape[0] == 1 else bias.split(some)
+        parts = zip(query.split(some), key.split(some), value.split(some), biases, strict=True)
+        own = None if bias is None or bias.shape[0] != 1 else bias
+        return torch.cat([fused(q, k, v, own if b is None else b, scale) for q, k, v, b in parts])
     mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
     if query.device.type != "cpu" or (key.shape[-2] >= LANES and mixed.dtype in (torch.float32, torch.float64)):
         return mixed

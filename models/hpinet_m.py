@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import attention
+from models.grouping import Occurrences
 from models.info import ModelInfo
-from models.layers import kept_per_shape, require_size, to_map, to_tokens, windows, without_autocast
+from models.layers import kept_per_shape, require_size, to_map, to_tokens, windows, windows_of_a_pixel, without_autocast
 from models.upsampling import Upsampler, upsample
 
 CHANNELS, WIDTH, HIDDEN = 56, 32, 100  # of the features, of query and key, of the MLP
@@ -60,10 +61,12 @@ class Block(nn.Module):
         """x (B, H·W, C) -> (B, H·W, C)."""
         index, _ = windows(height, width, self.size, x.device)  # (patches, P²)
         batch, pixels, _ = x.shape
-        rows = (index + pixels * torch.arange(batch, device=x.device)[:, None, None]).flatten()  # of (B·H·W, C)
-        patches = x.flatten(0, 1).index_select(0, rows).unflatten(0, (batch, *index.shape))  # (B, patches, P², C)
+        rows = (index + pixels * torch.arange(batch, device=x.device)[:, None, None]).flatten(0, 1)  # of (B·H·W, C)
+        most = windows_of_a_pixel(height, self.size) * windows_of_a_pixel(width, self.size)
+        occurrences = Occurrences.of(rows, batch * pixels, most)
+        patches = occurrences.gather(x.flatten(0, 1)).unflatten(0, (batch, -1))  # (B, patches, P², C)
         patches = self.own(self.cross(patches, self.match(patches)))
-        total = patches.new_zeros(batch * pixels, CHANNELS).index_add(0, rows, patches.flatten(0, 2))
+        total = occurrences.sums(patches.flatten(0, 1), patches.new_zeros(batch * pixels, CHANNELS))
         merged = total.unflatten(0, (batch, pixels)) * shares(height, width, self.size, x.device).to(total.dtype)
         return x + to_tokens(self.conv(to_map(merged, height, width)))
 

@@ -109,6 +109,12 @@ def windows(height: int, width: int, size: int, device: torch.device) -> tuple[T
     return index.reshape(-1, size**2), 1 / (down[:, None] * across).flatten().double()
 
 
+def windows_of_a_pixel(length: int, size: int) -> int:
+    """The largest number of windows of `windows` along an axis that a position lies in."""
+    starts = [min(start, length - size) for start in range(0, length - 2, size - 2)]
+    return max(sum(start <= position < start + size for start in starts) for position in starts)
+
+
 def _starts(length: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Where the windows along an axis begin, (windows, 1), and how many of them each position lies in, (length)."""
     starts = torch.arange(0, length - 2, size - 2, device=device).clamp(max=length - size)[:, None]

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import fused
+from models.attention import untiled
 from models.info import Fixed, ModelInfo
 from models.layers import MEAN, kept_per_shape, require_size, to_map, to_tokens
 
@@ -98,7 +98,9 @@ def attend(qkv: Tensor, bias: Tensor) -> Tensor:
     """(B, windows, 64, 3C) -> (B, windows, 64, C)."""
     heads = qkv.flatten(0, 1).unflatten(-1, (3, HEADS, -1))
     query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (B·windows, heads, 64, C / heads)
-    return fused(query, key, value, bias).transpose(1, 2).flatten(2).unflatten(0, qkv.shape[:2])
+    return (
+        untiled(query, key, value, query.shape[-1] ** -0.5, bias).transpose(1, 2).flatten(2).unflatten(0, qkv.shape[:2])
+    )
 
 
 class Block(nn.Module):

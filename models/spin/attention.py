@@ -8,13 +8,17 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from models.layers import windows
+from models.layers import windows, windows_of_a_pixel
 from models.spin import ops
 from models.spin.superpixels import Sight
 
 
 class Superpixels(Protocol):
     """The interface of an association, local or global."""
+
+    @property
+    def reach(self) -> int | None:
+        """How many superpixels can select a pixel; None: all of them."""
 
     def mean(self, tokens: Tensor) -> Tensor: ...
 
@@ -78,12 +82,12 @@ class IntraSuperpixelAttention(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.pixels = Projections(channels, width)
 
-    def forward(self, x: Tensor, selected: Tensor) -> Tensor:
-        """x (B, N, C), selected (B, M, n) pixel indices -> (B, N, C)."""
+    def forward(self, x: Tensor, selected: Tensor, reach: int | None) -> Tensor:
+        """x (B, N, C), selected (B, M, n) pixel indices, each at most `reach` times -> (B, N, C)."""
         batch, pixels, _ = x.shape
         groups = rows_of_batch(selected.flatten(1), batch, pixels).view(-1, selected.shape[2])  # (B·M, n)
         received = x.new_ones(batch * pixels).index_add(0, groups.flatten(), x.new_ones(groups.numel()))
-        return ops.attend_groups(groups, x, self.norm, self.pixels, 1 / received, own=True)
+        return ops.attend_groups(groups, x, self.norm, self.pixels, 1 / received, own=True, most=reach)
 
 
 class LocalAttention(nn.Module):
@@ -99,8 +103,10 @@ class LocalAttention(nn.Module):
         """x (B, H·W, C) -> (B, H·W, C)."""
         batch, pixels, _ = x.shape
         index, shares = windows(height, width, self.size, x.device)
+        most = windows_of_a_pixel(height, self.size) * windows_of_a_pixel(width, self.size)
         groups = rows_of_batch(index.flatten(), batch, pixels).view(-1, index.shape[1])  # (B·windows, size²)
-        return ops.attend_groups(groups, x, self.norm, self.pixels, shares.to(x.dtype).repeat(batch), own=False)
+        shares = shares.to(x.dtype).repeat(batch)
+        return ops.attend_groups(groups, x, self.norm, self.pixels, shares, own=False, most=most)
 
 
 def rows_of_batch(index: Tensor, batch: int, pixels: int) -> Tensor:

@@ -41,6 +41,15 @@ class Grid:
         """(B, N, C) -> (B, M, P, C); padding holds some pixel's features."""
         return tokens.index_select(1, self.pixels.flatten()).unflatten(1, self.pixels.shape)
 
+    def seen(self, values: Tensor) -> Tensor:
+        """What every cell's neighbours hold for it: (B, M, 9, ...) by cell and neighbour -> (B, M, 9, ...).
+
+        Neighbour j of cell m has m as its own neighbour 8 - j. Where there is no neighbour, the entry has no meaning.
+        """
+        opposite = torch.arange(8, -1, -1, device=values.device)
+        entries = (self.neighbours * 9 + opposite).flatten()  # (M·9)
+        return values.flatten(1, 2).index_select(1, entries).unflatten(1, self.neighbours.shape)
+
 
 @kept_per_shape(64)
 def grid(height: int, width: int, size: int, device: torch.device) -> Grid:

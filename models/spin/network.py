@@ -91,7 +91,7 @@ class Block(nn.Module):
             x = of_spca
         else:
             source = x if config.arrangement == "parallel" else of_spca
-            of_ispa = self.ispa_ffn(self.ispa(source, superpixels.top(self.size**2)))
+            of_ispa = self.ispa_ffn(self.ispa(source, superpixels.top(self.size**2), superpixels.reach))
             x = of_ispa if source is of_spca else of_spca + of_ispa - x
         return self.local_ffn(self.local(x, height, width))
 

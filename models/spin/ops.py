@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import attention, upsampling
+from models.grouping import Occurrences
 from models.spin import cpu, plain
 from models.spin.configuration import COLOURS, Form
 from models.spin.cpu import functions, memory
@@ -76,15 +77,17 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         mixed = functions.attend(kernels, query, key, value, scale)
         if mixed is not None:
             return mixed
-        return attention.untiled(query[:, None], key[:, None], value[:, None], scale).squeeze(1)
-    return attention.attention(query[:, None], key[:, None], value[:, None], scale).squeeze(1)
+        return attention.untiled(query, key, value, scale)
+    return attention.attention(query, key, value, scale)
 
 
-def attend_groups(groups: Tensor, x: Tensor, norm: nn.LayerNorm, to: Projections, shares: Tensor, own: bool) -> Tensor:
+def attend_groups(
+    groups: Tensor, x: Tensor, norm: nn.LayerNorm, to: Projections, shares: Tensor, own: bool, most: int | None
+) -> Tensor:
     """x (B, N, C) plus the output of attention within groups of pixels, and the pixel's own value if `own`.
 
     `groups` (G, n) are indices of rows of the flattened x, which is normalised and projected. Outputs for the same row
-    are added up and multiplied by its share (B·N).
+    are added up and multiplied by its share (B·N). No row occurs more than `most` times; None: there is no bound.
     """
     rows = x.flatten(0, 1)
     projected, _ = normalise_and_project(rows, norm, to)  # (B·N, D + D + C)
@@ -94,7 +97,7 @@ def attend_groups(groups: Tensor, x: Tensor, norm: nn.LayerNorm, to: Projections
         total = functions.attend_groups(kernels, groups, rows, projected, shares, to.scale, own)
         if total is not None:
             return total.view(x.shape)
-    return x + plain.received(groups, projected, to, shares, own).view(x.shape)
+    return x + plain.received(Occurrences.of(groups, len(rows), most), projected, to, shares, own).view(x.shape)
 
 
 def feed_forward(x: Tensor, ffn: FeedForward) -> Tensor:

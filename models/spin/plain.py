@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.attention import attention
+from models.grouping import Occurrences
 from models.spin.configuration import EPSILON, ITERATIONS, Form
 from models.spin.grid import Grid
 
@@ -67,14 +68,12 @@ def _sum(grid: Grid, weights: Tensor, pixels: Tensor, offset: Tensor | None = No
 
     `offset` (B, M, C) is what was subtracted from the pixels of each cell.
     """
-    batch, cells = weights.shape[:2]
     partial = weights @ pixels  # (B, M, 9, C)
     weight = weights.sum(-1, keepdim=True)  # (B, M, 9, 1)
     if offset is not None:
         partial = partial + weight * offset[:, :, None]
-    target = grid.neighbours.flatten()
-    total = partial.new_zeros(batch, cells, partial.shape[-1]).index_add(1, target, partial.flatten(1, 2))
-    mass = weight.new_zeros(batch, cells, 1).index_add(1, target, weight.flatten(1, 2))
+    # Gathered, not added by index, which a GPU does in an order that varies.
+    total, mass = (grid.seen(part).masked_fill(~grid.exists[..., None], 0).sum(2) for part in (partial, weight))
     return total, mass
 
 
@@ -86,11 +85,7 @@ def superpixel_mean(tokens: Tensor, weights: Tensor, grid: Grid) -> Tensor:
 
 def top_pixels_of_cells(scores: Tensor, grid: Grid, count: int) -> Tensor:
     """Pixels of highest score of each superpixel: (B, M, 9, P) -> (B, M, count) long, in rising order."""
-    # Neighbour j of cell m sees m as its own neighbour 8 - j.
-    opposite = torch.arange(8, -1, -1, device=scores.device)
-    seen = (grid.neighbours * 9 + opposite).flatten()  # (M·9)
-    scores = scores.flatten(1, 2).index_select(1, seen).unflatten(1, (grid.cells, 9))  # (B, M, 9, P)
-    scores = scores.masked_fill(~grid.exists[..., None], -torch.inf)
+    scores = grid.seen(scores).masked_fill(~grid.exists[..., None], -torch.inf)
     pixels = grid.pixels[grid.neighbours]  # (M, 9, P)
     return top_pixels(scores.flatten(2), pixels.flatten(1), count)
 
@@ -108,16 +103,15 @@ def top_pixels(scores: Tensor, pixels: Tensor, count: int) -> Tensor:
     return (_INDEX_MASK - (best & _INDEX_MASK)).sort(dim=-1).values
 
 
-def received(groups: Tensor, projected: Tensor, of: Projections, shares: Tensor, own: bool) -> Tensor:
+def received(rows: Occurrences, projected: Tensor, of: Projections, shares: Tensor, own: bool) -> Tensor:
     """The outputs of attention within groups (G, n) of rows, plus their own values if `own`, times their shares (R).
 
     projected (R, D + D + C) -> (R, C).
     """
-    rows = groups.flatten()
-    query, key, of_groups = of.split(projected.index_select(0, rows).unflatten(0, groups.shape))
-    mixed = attention(query, key, of_groups, of.scale).flatten(0, 1)  # (G·n, C)
+    query, key, of_groups = of.split(rows.gather(projected))
+    mixed = attention(query, key, of_groups, of.scale)  # (G, n, C)
     value = of.split(projected)[2]
-    total = (value if own else torch.zeros_like(value)).index_add(0, rows, mixed.to(value.dtype))
+    total = rows.sums(mixed.to(value.dtype), value if own else torch.zeros_like(value))
     return total.mul_(shares[:, None].to(total.dtype))
 
 

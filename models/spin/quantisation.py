@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ CHUNK = 2**23  # entries of the association that exist at a time
 @dataclass(frozen=True)
 class GlobalAssociation:
     """Association of all pixels with all superpixels, held as features and centroids, computed on demand."""
+
+    reach: ClassVar[int | None] = None
 
     tokens: Tensor  # (B, N, C), relative to the mean feature
     centroids: Tensor  # (B, M, C), likewise

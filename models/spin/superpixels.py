@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,8 @@ class Sight(NamedTuple):
 @dataclass(frozen=True)
 class Association:
     """How strongly each pixel belongs to the nine superpixels in its reach."""
+
+    reach: ClassVar[int | None] = 9
 
     grid: Grid
     weights: Tensor  # (B, M, 9, P): pixel p of cell m to neighbour j of that cell; 0 where there is none
