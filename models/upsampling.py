@@ -26,9 +26,8 @@ class Stage(NamedTuple):
         conv, factor, padding = self.conv, self.factor, (rows_padded, 1)
         if factor == 1:
             return cast(Tensor, conv(x)) if rows_padded == 1 else F.conv2d(x, conv.weight, conv.bias, padding=padding)
-        wide = F.leaky_relu(
-            F.conv2d(x, *self.by_place(), padding=padding), SLOPE, inplace=True
-        )  # (B, factor²·C', H, W)
+        weight, bias = self.by_place()
+        wide = F.leaky_relu(F.conv2d(x, weight, bias, padding=padding), SLOPE, inplace=True)  # (B, factor²·C', H, W)
         squares = wide.permute(0, 2, 3, 1).unflatten(3, (factor, factor, -1))  # (B, H, W, y, x, C')
         return squares.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
