@@ -66,6 +66,7 @@ def test_weights_of_a_run_can_be_evaluated(finished: Finished, tmp_path: Path) -
     assert [line for line in stored if ",float," not in line] == csv.read_text().splitlines()
 
 
+@pytest.mark.usefixtures("without_report")
 def test_narrowing_takes_nothing_away(tmp_path: Path) -> None:
     """`--data` after a full run dropped the other sets."""
     images, more = tmp_path / "small", tmp_path / "more"
