@@ -26,9 +26,8 @@ class Stage(NamedTuple):
         conv, factor, padding = self.conv, self.factor, (rows_padded, 1)
         if factor == 1:
             return cast(Tensor, conv(x)) if rows_padded == 1 else F.conv2d(x, conv.weight, conv.bias, padding=padding)
-        wide = F.leaky_relu(
-            F.conv2d(x, *self.by_place(), padding=padding), SLOPE, inplace=True
-        )  # (B, factor²·C', H, W)
+        weight, bias = self.by_place()
+        wide = F.leaky_relu(F.conv2d(x, weight, bias, padding=padding), SLOPE, inplace=True)  # (B, factor²·C', H, W)
         squares = wide.permute(0, 2, 3, 1).unflatten(3, (factor, factor, -1))  # (B, H, W, y, x, C')
         return squares.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
@@ -56,21 +55,25 @@ class Upsampler(nn.Sequential):
             layers += [conv, nn.PixelShuffle(factor), nn.LeakyReLU(SLOPE, inplace=True)]
         super().__init__(*layers)
 
+    def forward(self, x: Tensor, apply: Apply = Stage.apply) -> Tensor:
+        """(B, C, H, W) -> (B, C, scale·H, scale·W), by `apply`, stage after stage."""
+        for stage in self.stages():
+            x = apply(stage, x, 1)
+        return x
+
     def stages(self) -> list[Stage]:
         convs = [layer for layer in self if isinstance(layer, nn.Conv2d)]
         return [Stage(conv, factor) for conv, factor in zip(convs, self.factors, strict=True)]
 
 
 def upsample(x: Tensor, upsampler: Upsampler, last_conv: nn.Conv2d, apply: Apply = Stage.apply) -> Tensor:
-    """last_conv(upsampler(x)): (B, C, H, W) -> (B, 3, scale·H, scale·W), by `apply`, stage after stage.
+    """last_conv(upsampler(x)): (B, C, H, W) -> (B, 3, scale·H, scale·W), by `apply`.
 
     On a CPU without gradient it works in strips of rows, so that maps of high resolution never exist as a whole.
     """
-    stages = [*upsampler.stages(), Stage(last_conv, 1)]
     if not _in_strips(x):
-        for stage in stages:
-            x = apply(stage, x, 1)
-        return x
+        return apply(Stage(last_conv, 1), upsampler(x, apply), 1)  # as a module, to which its MACs are attributed
+    stages = [*upsampler.stages(), Stage(last_conv, 1)]
     images, channels, height, width = x.shape
     scale = 1
     for stage in stages:

@@ -6,13 +6,14 @@ is part of their results.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -25,6 +26,7 @@ from torch import nn
 import models
 from benchmarks.measure.devices import device_facts
 from benchmarks.measure.macs import CostError, Macs, example, lr_size_for, macs
+from results import plain
 
 __all__ = [
     "CostError",
@@ -141,7 +143,7 @@ def costs(
     default the input for 1280x720. Raises CostError and the errors of `models.build`.
     """
     model = models.build(name, scale, **config)
-    counted = macs(model, lr_size_for(scale))
+    counted = _counted(name, scale, json.dumps(plain(dict(config)), sort_keys=True))
     height, width = counted.lr_size
     lr_size = latency_lr or counted.lr_size
     return {
@@ -151,13 +153,19 @@ def costs(
             "lr_size": counted.lr_size,
             "output_size": (scale * height, scale * width),
             "by_module": {part: n for part, n in counted.by_module.items() if part and part.count(".") < 3},
-            "by_operator": counted.by_operator,
+            "by_operator": dict(counted.by_operator),
             "zero_operators": counted.zero_operators,
         },
         "activations": counted.activations,
         "latency": asdict(latency(model, lr_size, device, repeats, warmup)),
         "memory": asdict(peak_memory(name, scale, config, lr_size, device)) if memory else None,
     }
+
+
+@lru_cache(maxsize=64)
+def _counted(name: str, scale: int, config: str) -> Macs:
+    """The MACs of a network, counted once a process: runs of one variant differ in their seeds only."""
+    return macs(models.build(name, scale, **json.loads(config)), lr_size_for(scale))
 
 
 @contextmanager

@@ -66,23 +66,26 @@ def test_weights_of_a_run_can_be_evaluated(finished: Finished, tmp_path: Path) -
     assert [line for line in stored if ",float," not in line] == csv.read_text().splitlines()
 
 
+@pytest.mark.usefixtures("without_report")
 def test_narrowing_takes_nothing_away(tmp_path: Path) -> None:
     """`--data` after a full run dropped the other sets."""
-    images = tmp_path / "small"
-    images.mkdir()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)).save(images / "null.png")
-    sets = ["embedded-test", str(images)]
+    images, more = tmp_path / "small", tmp_path / "more"
+    for seed, folder in enumerate((images, more)):
+        folder.mkdir()
+        pixels = np.random.default_rng(seed).integers(0, 255, (128, 128, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / "null.png")
+    sets = [str(more), str(images)]
     protocol = write_protocol(tmp_path / "mine.yaml", evaluation={"datasets": sets, "conventions": ["rcan"]})
     folder = tmp_path / "results"
     whole = run_tiny(folder, "--only", "full", protocol=protocol)
     assert whole.returncode == 0, whole.stdout + whole.stderr
     run = folder / "runs" / "mine" / "full-x4-s0"
     before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
-    narrowed = run_tiny(folder, "--only", "full", "--data", "embedded-test", protocol=protocol)
+    narrowed = run_tiny(folder, "--only", "full", "--data", str(more), protocol=protocol)
     assert "full-x4-s0 already finished" in narrowed.stdout
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
     loaded = results.load("table2", "mine", root=folder)
-    assert set(loaded.dataset) == {"embedded-test", "folder:small"}
+    assert set(loaded.dataset) == {"folder:more", "folder:small"}
     assert "null" in set(loaded.image)
     other = tmp_path / "other"  # the other way round: one set first, then all
     assert run_tiny(other, "--only", "full", "--data", str(images), protocol=protocol).returncode == 0

@@ -14,6 +14,7 @@ from tests.spinbench.commands import spinbench
 from tests.spinbench.tiny import TINY, Finished, run_tiny, write_protocol
 
 
+@pytest.mark.usefixtures("without_report")
 @pytest.mark.parametrize("file", ["provenance.json", "run.yaml", "quality.csv", "cost.json"])
 def test_damage_is_named_and_mended_where_that_is_cheap(finished: Finished, tmp_path: Path, file: str) -> None:
     """One flipped bit in provenance.json set a finished training aside, and others entered the report in silence."""
@@ -43,6 +44,7 @@ def test_a_damaged_protocol_does_not_take_the_other_reports_along(finished: Fini
     assert (tmp_path / "report" / "tiny" / "index.html").is_file()
 
 
+@pytest.mark.usefixtures("without_report")
 def test_a_checkpoint_left_behind_is_removed(finished: Finished, tmp_path: Path) -> None:
     """By a kill right after its training was recorded."""
     shutil.copytree(finished[0] / "runs", tmp_path / "runs")
@@ -52,6 +54,7 @@ def test_a_checkpoint_left_behind_is_removed(finished: Finished, tmp_path: Path)
     assert not left.exists()
 
 
+@pytest.mark.usefixtures("without_report")
 def test_damaged_weights_are_refused_not_trained_anew(finished: Finished, tmp_path: Path) -> None:
     shutil.copytree(finished[0] / "runs", tmp_path / "runs")
     run = tmp_path / "runs" / "tiny" / "full-x4-s0"
@@ -90,6 +93,7 @@ def test_a_training_under_other_settings_is_refused_and_repeated_when_asked(tmp_
     assert (run / "weights.safetensors").read_bytes() != weights
 
 
+@pytest.mark.usefixtures("without_report")
 def test_what_does_not_decide_the_outcome_makes_nothing_stale(finished: Finished, tmp_path: Path) -> None:
     """Each of these set a finished training aside: threads, workers, checkpoints, validation, a slash in a path."""
     folder = tmp_path / "results"
@@ -110,6 +114,7 @@ def test_what_does_not_decide_the_outcome_makes_nothing_stale(finished: Finished
     assert "full-x4-s0" in results.load("table2", str(protocol), root=folder).variant.add("-x4-s0").tolist()
 
 
+@pytest.mark.usefixtures("without_report")
 def test_two_protocols_of_one_name_do_not_share_runs(tmp_path: Path) -> None:
     first = write_protocol(tmp_path / "a" / "mine.yaml")
     second = write_protocol(tmp_path / "b" / "mine.yaml", {"iterations": 5})
