@@ -116,7 +116,7 @@ def test_superpixel_attentions(size: tuple[int, int, int], seed: int) -> None:
         lambda part, x: part(x, superpixels if x.dtype == torch.float32 else exact), x, module=made.spca
     )  # fmt: skip
     selected = superpixels.top(12**2)
-    compare(lambda part, x: part(x, selected), x, module=made.ispa)
+    compare(lambda part, x: part(x, selected, superpixels.reach), x, module=made.ispa)
 
 
 @settings(max_examples=15)
@@ -208,7 +208,7 @@ def everything() -> list[Tensor]:
         selected,
         *results(None, lambda *parts: ops.attend(*parts, 0.2), x[..., :24], x[:, :70, :24], x[:, 50:120]),
         *results(made.local, lambda part, x: part(x, 45, 50), x),
-        *results(made.ispa, lambda part, x: part(x, selected), x),
+        *results(made.ispa, lambda part, x: part(x, selected, superpixels.reach), x),
         *results(made.spca_ffn, lambda part, x: part(x), x),
         functions.enlarge(kernels, features, conv.weight.detach(), torch.zeros(160), 2, 1, 0.1),
         *kernels.convolution_gradient(features, tensor(2, 40, 45, 50)),

@@ -148,7 +148,7 @@ def test_modules_equal_the_dense_ones(shape: tuple[int, int, int], spread: float
     cells = grid(height, width, size, x.device)
     of_spca = dense.spca(x, association, dense.inside(state, "inter_layer.0"))
     close(block.spca(tokens, associate(tokens, cells)), x + of_spca)
-    close(block.ispa(tokens, selection), x + dense.ispa(x, selection, dense.inside(state, "intra_layer.0")))
+    close(block.ispa(tokens, selection, None), x + dense.ispa(x, selection, dense.inside(state, "intra_layer.0")))
     close(block.local(tokens, height, width), x + dense.local(x, size, dense.inside(state, "local_layer.0")))
     close(block.spca_ffn(tokens), x + dense.ffn(x, dense.inside(state, "inter_layer.1")))
 
