@@ -77,8 +77,10 @@ def check(
 ) -> None:
     """Compare networks with stored references: quality, images, parameters, MACs, latency and peak memory.
 
-    Weights without a description are taken for those of the reference, whose results may change by rounding only. Runs
-    trained with another configuration, and weights marked with --retrained, are compared by quality and cost only.
+    Weights without a description are taken for those of the reference,
+    whose results may change by rounding only. Runs trained with another
+    configuration, and weights marked with --retrained, are compared by
+    quality and cost only.
     """
     with _two_for_an_error():
         if update != bool(reason.strip()):

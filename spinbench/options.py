@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.networks import Network
     from results.comparison import Box
 
-DeviceName = Annotated[str, typer.Option(help="The device: auto, cpu or cuda.")]
+DeviceName = Annotated[str, typer.Option(help="The device: auto, cpu, cuda, cuda:1 or a GPU's UUID.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: one per core.")]
 Scale = Annotated[int, typer.Option(help="Upscaling factor: 2, 3 or 4.")]
 ScaleOfWeights = Annotated[

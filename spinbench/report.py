@@ -60,7 +60,8 @@ def tradeoff(
 ) -> None:
     """List quality and cost of the networks of an experiment (Fig. 1), and which ones are Pareto-optimal.
 
-    Published values are compared with published values, and measured values with measured ones.
+    Published values are compared with published values, and measured
+    values with measured ones.
     """
     from reports import study
     from reports.numbers import shown

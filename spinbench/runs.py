@@ -55,8 +55,9 @@ def run(
 ) -> None:
     """Train, evaluate and measure the cost of an experiment's variants, then render the report.
 
-    The same command resumes after an interruption. Finished work is not repeated. A run whose training differs from
-    the protocol is reported and left as it is.
+    The same command resumes after an interruption. Finished work is not
+    repeated. A run whose training differs from the protocol is reported
+    and left as it is.
     """
     from benchmarks.measure import devices
     from benchmarks.runs import orchestrator
