@@ -28,13 +28,7 @@ class Occurrences(NamedTuple):
         """The occurrences of `rows` rows, each at most `most` times in all groups. None: there is no such bound."""
         if groups.device.type == "cpu" or most is None or torch.jit.is_tracing():  # a tracer counts operators only
             return cls(groups, None)
-        flat = groups.flatten()
-        row, element = flat.sort(stable=True)
-        first = torch.searchsorted(row, torch.arange(rows, device=flat.device))
-        turn = torch.arange(len(flat), device=flat.device) - first[row]  # 0 for the first occurrence of a row
-        places = flat.new_full((most, rows), len(flat))
-        places[turn, row] = element  # no two have the same turn and row
-        return cls(groups, places)
+        return cls(groups, inverse(groups, rows, most))
 
     def gather(self, rows: Tensor) -> Tensor:
         """(R, C) -> (G, n, C)."""
@@ -47,6 +41,17 @@ class Occurrences(NamedTuple):
         if self.places is None:
             return onto.index_add(0, self.groups.flatten(), grouped.flatten(0, 1))
         return onto + _Summed.apply(grouped, self.groups, self.places)
+
+
+def inverse(groups: Tensor, rows: int, most: int) -> Tensor:
+    """The `places` (most, R) of groups (G, n) of R rows, none of which occurs more than `most` times."""
+    flat = groups.flatten()
+    row, element = flat.sort(stable=True)
+    first = torch.searchsorted(row, torch.arange(rows, device=flat.device))
+    turn = torch.arange(len(flat), device=flat.device) - first[row]  # 0 for the first occurrence of a row
+    places = flat.new_full((most, rows), len(flat))
+    places[turn, row] = element  # no two have the same turn and row
+    return places
 
 
 def _gathered(rows: Tensor, groups: Tensor) -> Tensor:

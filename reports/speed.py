@@ -1,4 +1,4 @@
-"""How time and memory grow with the image, from the file of `spinbench speed`."""
+"""How time and memory grow with the image, from the file of measured times."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def load_speed(root: Path = ROOT) -> list[Speed]:
         table = table.astype(dict.fromkeys(_NUMBERS, float) | {"scale": int, "threads": int})
         groups = list(table.groupby(_SAME, sort=False))
     except (ValueError, KeyError) as error:  # pandas' and Unicode's own are among these
-        raise ResultsError(f"{path}: not a table of `spinbench speed` ({str(error).splitlines()[0]})") from error
+        raise ResultsError(f"{path}: not a table of measured times ({str(error).splitlines()[0]})") from error
     found = []
     for (scale, device, name, threads, dtype), rows in groups:
         if not (rows[["lr_height", "lr_width", "median_s"]] > 0).all(axis=None):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +56,9 @@ class Facts(Strict):
     """The facts of a picture; each kind has its own class of them."""
 
     @property
+    @abstractmethod
     def files(self) -> list[str]:
         """All its images."""
-        raise NotImplementedError
 
     @classmethod
     def of(cls, picture: Picture) -> Self:

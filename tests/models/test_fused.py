@@ -97,7 +97,7 @@ def test_other_networks_with_attention_are_fused(name: str) -> None:
     with torch.no_grad(), Fused(), Operators() as operators:
         models.build(name, 4).to(META).eval()(torch.empty(1, 3, 48, 48, device=META))
     assert operators.names["_scaled_dot_product_efficient_attention"]
-    assert not operators.names["_softmax"] or name != "swinir_light"
+    assert not operators.names["_softmax"]
 
 
 def test_the_papers_batch_fits_a_card_of_24_gb() -> None:

@@ -1,25 +1,14 @@
-"""Sums by gathering: equal to sums by index, forward and backward, with the same bits in any order of the groups."""
+"""Sums by gathering through a table: equal to sums by index, forward and backward."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from models.grouping import Occurrences, _Gathered, _Summed
+from models.grouping import Occurrences, _Gathered, _Summed, inverse
 from models.layers import windows, windows_of_a_pixel
 
 ROWS, GROUPS, SIZE, CHANNELS = 30, 12, 7, 5
-
-
-def tables(groups: torch.Tensor, rows: int, most: int) -> Occurrences:
-    """With places, as on a GPU."""
-    device = groups.device
-    flat = groups.flatten()
-    row, element = flat.sort(stable=True)
-    turn = torch.arange(len(flat)) - torch.searchsorted(row, torch.arange(rows))[row]
-    places = flat.new_full((most, rows), len(flat), device=device)
-    places[turn, row] = element
-    return Occurrences(groups, places)
 
 
 @pytest.fixture
@@ -31,7 +20,7 @@ def groups() -> torch.Tensor:
 def test_both_forms_agree_with_their_gradients(groups: torch.Tensor) -> None:
     most = int(groups.flatten().bincount(minlength=ROWS).max())
     found = []
-    for occurrences in (Occurrences.of(groups, ROWS, None), tables(groups, ROWS, most)):
+    for occurrences in (Occurrences.of(groups, ROWS, None), Occurrences(groups, inverse(groups, ROWS, most))):
         torch.manual_seed(1)
         rows = torch.randn(ROWS, CHANNELS, dtype=torch.float64, requires_grad=True)
         onto = torch.randn(ROWS, CHANNELS, dtype=torch.float64, requires_grad=True)
@@ -42,8 +31,18 @@ def test_both_forms_agree_with_their_gradients(groups: torch.Tensor) -> None:
         torch.testing.assert_close(one, other)
 
 
+def test_the_table_is_the_inverse(groups: torch.Tensor) -> None:
+    """Every element of the groups stands once, under its own row; elsewhere the table says that there is none."""
+    places = inverse(groups, ROWS, GROUPS)
+    flat = groups.flatten()
+    assert sorted(places[places < len(flat)].tolist()) == list(range(len(flat)))
+    for row in range(ROWS):
+        found = places[:, row][places[:, row] < len(flat)]
+        assert (flat[found] == row).all()
+
+
 def test_gradients_against_differences(groups: torch.Tensor) -> None:
-    occurrences = tables(groups, ROWS, GROUPS)
+    occurrences = Occurrences(groups, inverse(groups, ROWS, GROUPS))
     rows = torch.randn(ROWS, 2, dtype=torch.float64, requires_grad=True)
     grouped = torch.randn(GROUPS, SIZE, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: _Gathered.apply(x, *occurrences), rows)

@@ -1,4 +1,4 @@
-"""The file of `spinbench speed`: by device, with exponents that are known, and refused where it is damaged."""
+"""The file of measured times: by device, with exponents that are known, and refused where it is damaged."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_names_that_pandas_takes_for_missing_are_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "not a table of `spinbench speed`"),
-        ("a,b\n1,2\n", "not a table of `spinbench speed`"),
+        ("", "not a table of measured times"),
+        ("a,b\n1,2\n", "not a table of measured times"),
         (speed_rows(["spin"]).astype({"median_s": str}).assign(median_s="fast").to_csv(index=False), "not a table"),
         (speed_rows(["spin"]).assign(median_s=-1).to_csv(index=False), "expected positive numbers"),
     ],
