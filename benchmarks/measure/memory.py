@@ -1,4 +1,4 @@
-"""An estimate of the memory of a forward pass, and the available memory, so that no process runs out of memory."""
+"""The memory of forward passes and training steps, estimated before they run, and the memory that is available."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.measure.cost import evaluating
+from benchmarks.measure.latency import evaluating
 from benchmarks.measure.macs import example
 
 # The growth of a process relative to its live tensors, due to workspaces of libraries and gaps of the allocator.
@@ -38,7 +38,7 @@ def bytes_per_pixel(model: nn.Module, device: torch.device, least: int = 1) -> f
 def live_bytes(model: nn.Module, lr_size: tuple[int, int], device: torch.device) -> int:
     """Peak memory of the tensors of a pass over an image of `lr_size` (H, W), in bytes, without weights and image.
 
-    The growth of a process (`cost.peak_memory`) is the memory that a user needs, but it varies by a third between runs,
+    The growth of a process (`peak.peak_memory`) is the memory that a user needs, but it varies by a third between runs,
     with the threads and the state of the allocator. This number is the same on every machine. The internal memory of
     operators is not counted.
     """

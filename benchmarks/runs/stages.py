@@ -1,8 +1,7 @@
-"""The stages of a run: train, evaluate, cost. Each executes its pending part and records its results."""
+"""The stages of a run that need it alone: train and evaluate. Each executes its pending part and records its result."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from benchmarks import networks
 from benchmarks.data import datasets
 from benchmarks.data.patches import PatchBatches
 from benchmarks.data.sources import Local
-from benchmarks.measure import cost, evaluation
+from benchmarks.measure import evaluation
 from benchmarks.measure.evaluation import Upscale
 from benchmarks.measure.provenance import Process
 from benchmarks.networks import Network
@@ -182,22 +181,3 @@ def _measure(work: Work, name: str, upscale: Upscale) -> dict[str, str]:
     job.run.path(file).parent.mkdir(exist_ok=True)
     written = job.run.write(file, rows.to_csv(index=False, lineterminator="\n"))
     return {"file": file, "sha256": written, "hash": own}
-
-
-def costing(work: Work) -> None:
-    job, settings = work.job, work.job.protocol.costing
-    work.advance("cost")
-    measured = cost.costs(
-        str(job.variant.model),
-        job.run.scale,
-        job.variant.config,
-        job.device,
-        latency_lr=settings.latency_lr,
-        repeats=settings.repeats,
-        warmup=settings.warmup,
-        memory=settings.memory,
-    )
-    if job.run.path("cost.json").is_file():
-        job.run.put_away("cost.json")
-    files = {"cost.json": job.run.write("cost.json", json.dumps(measured, indent=1))}
-    job.run.record("cost", digest(job.stages["cost"]), work.process.facts(), files)
