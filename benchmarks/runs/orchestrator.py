@@ -14,6 +14,7 @@ from typing import Literal
 from ablations import AblationError, Protocol
 from benchmarks.data import datasets
 from benchmarks.data.images import DataError
+from benchmarks.runs.apart import execute_apart
 from benchmarks.runs.costing import measure_costs
 from benchmarks.runs.executors import ElsewhereRun, RefusedRun, execute
 from benchmarks.runs.plan import Job, without_stages
@@ -136,7 +137,8 @@ def _alone(jobs: Sequence[Job], progress: Progress, rerun: bool) -> dict[Run, Ou
 
 def _attempt(job: Job, progress: Progress, rerun: bool) -> Outcome:
     try:
-        worked = execute(job, progress.stage, progress.line, rerun)
+        apart = job.device.type == "cuda" and job.on_phase is None
+        worked = (execute_apart if apart else execute)(job, progress.stage, progress.line, rerun)
         job.run.path(FAILURE).unlink(missing_ok=True)
         return Outcome(job, "done" if worked else "already finished")
     except ElsewhereRun:
