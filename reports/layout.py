@@ -137,6 +137,7 @@ def layout(
     timed = in_pytorch(timed)
     timed = timed[(timed.scale == scale) & timed.lr_size.isin(counted.lr_size)]
     timed = timed.assign(label=lambda frame: frame.variant.map(labels))
+    trained = bool((table.source.eq("run") & table.protocol.eq(protocol)).any())
     footnotes = Footnotes()
     groups, places = _columns(experiment, table, footnotes)
     shown_costs = _costs(counted, timed, table)
@@ -147,7 +148,8 @@ def layout(
         for name, line in ({protocol: label} | dict(zip(other.protocol, other.label, strict=True))).items():
             own = name == protocol
             start = warm_starts.get((name, variant, scale))
-            flag = footnotes.mark(about_variant(definition, None if own else name, start, summaries.get(name, "")))
+            about = about_variant(definition, None if own else name, start, summaries.get(name, ""), trained)
+            flag = footnotes.mark(about)
             spent = [column.get(variant, NOTHING) if own else "" for column in shown_costs.values()]
             found = [
                 [_cell(cells, footnotes, (variant, name, dataset), kind, own) for kind, dataset in group]

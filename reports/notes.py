@@ -54,15 +54,24 @@ def warm_starts(runs: Iterable[Run]) -> dict[tuple[str, str, int], int]:
 
 
 def about_variant(
-    variant: Variant | None, other_protocol: str | None = None, warm_start: int | None = None, summary: str = ""
+    variant: Variant | None,
+    other_protocol: str | None = None,
+    warm_start: int | None = None,
+    summary: str = "",
+    among_trained: bool = False,
 ) -> str:
-    """How a row differs from its neighbours; with the `summary` of its protocol if that is another one."""
+    """How a row differs from its neighbours; with the `summary` of its protocol if that is another one.
+
+    `among_trained`: the others were trained here.
+    """
     if variant is None:
         return ""
     parts = ["Self-ensemble: mean over the 8 symmetries of the square."] if variant.ensemble else []
     parts += [variant.note] if variant.note else []
     if other_protocol is not None:
         parts.append(f"Trained here under protocol {other_protocol}; not ranked. {summary.strip()}".strip())
+    if among_trained and variant.weights == "published":
+        parts.append("Published weights, trained by the authors and not under this protocol; not ranked.")
     parts += [f"Warm start: trained from the weights of the same network at ×{warm_start}."] if warm_start else []
     return " ".join(parts)
 

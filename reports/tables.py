@@ -99,9 +99,9 @@ def side_by_side(
     a variant has no value at a scale on a set. Columns: scale, variant, label, dataset, metric, published,
     published_mark, measured, sd (over seeds), measured_mark ("best", "second" or ""), difference (measured minus
     published; never for a part of a set), source (as in `results.load`), status (why nothing was measured), n_images,
-    of_images, n_seeds, n_infinite, lr_origin, comparable. Missing numbers are NaN. The sets of the paper come first,
-    in its order. Where published weights were measured, networks that were trained here are not ranked with them; and
-    networks trained once, or measured on fewer than FEWEST images, are not ranked with each other.
+    of_images, n_seeds, n_infinite, lr_origin, comparable. Missing numbers are NaN. The sets of the paper come first, in
+    its order. Where networks were trained here, published weights are not ranked with them; and networks trained once,
+    or measured on fewer than FEWEST images, are not ranked with each other.
     """
     missing = missing or {}
     measured = seed_means(means(frame[frame.convention == CONVENTION]), images or {})
@@ -195,8 +195,8 @@ def _with_marks(table: pd.DataFrame) -> pd.DataFrame:
         decimals = METRICS[metric].decimals
         table.loc[column.index, "published_mark"] = marks(list(column.published), decimals)
         contest = column.comparable.eq(True) & ~_decides_nothing(column)
-        if column.source.eq(PUBLISHED_WEIGHTS).any():
-            contest &= column.source != "run"
+        if column.source.eq("run").any():
+            contest &= column.source != PUBLISHED_WEIGHTS
         ranked = column.measured.where(contest)
         table.loc[column.index, "measured_mark"] = marks(list(ranked), decimals)
     return table

@@ -172,6 +172,17 @@ def test_networks_trained_once_or_seen_on_a_handful_of_images_are_not_ranked(
     assert found == (["best", "second", ""] if marked else ["", "", ""])
 
 
+def test_published_weights_are_not_ranked_among_networks_trained_here() -> None:
+    ours = frame(
+        *((variant, seed, "Set5", f"{i}", psnr, 0.8)
+          for variant, psnr in (("full", 29.0), ("svq", 28.0)) for seed in range(2) for i in range(6)),
+        source="run",
+    )  # fmt: skip
+    table = side_by_side(TABLE2, pd.concat([ours, frame(*(("patch", 0, "Set5", f"{i}", 31.0, 0.9) for i in range(6)))]))
+    marks = {name: cell(table, name, "Set5").measured_mark for name in ("full", "svq", "patch")}
+    assert marks == {"full": "best", "svq": "second", "patch": ""}
+
+
 def test_bicubic_takes_part_in_the_measured_ranks_only() -> None:
     images = [(BASELINE, 0, "Set5", "a", 28.4, 0.8), ("full", 0, "Set5", "a", 25.0, 0.7)]
     table = side_by_side(TABLE2, frame(*images), PUBLISHED)
