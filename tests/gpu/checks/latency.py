@@ -1,0 +1,34 @@
+"""The latency of every network at an output of 1280x720, at three scales."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+import models
+from benchmarks.measure.cost import latency, lr_size_for
+from tests.gpu.checks.correctness import with_data
+from tests.gpu.session import Session
+
+SCALES = (4, 2, 3)
+
+
+def check(session: Session) -> dict[str, Any]:
+    """What `measure.latency` measures, by scale and network, with random weights."""
+    networks: dict[str, dict[str, Any]] = {}
+    found = {"networks": networks}
+    names = with_data(session.sized(models.names(), ["spin", "fsrcnn"]))
+    for scale in session.sized(SCALES, SCALES[:1]):
+        own = networks[f"x{scale}"] = {}
+        for name in names:
+            if scale in models.describe(name).scales:
+                torch.manual_seed(0)
+                size = session.sized(lr_size_for(scale), (24, 32))
+                own[name] = asdict(
+                    latency(models.build(name, scale), size, session.device, *session.sized((20, 5), (1, 1)))
+                )
+        session.keep(found)
+    spin = networks["x4"]["spin"]
+    return found | {"summary": f"{len(networks['x4'])} networks; SPIN x4 {1e3 * spin['median_s']:.2f} ms"}
