@@ -17,7 +17,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from rich.table import Table
@@ -110,9 +110,11 @@ def _carried_out(check: Check, file: Path, rehearsal: bool, limit: float) -> Out
     file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "tests.gpu.child", f"{check.package}.{check.name}", str(file.absolute())]
     begin = time.monotonic()
+    command += ["--rehearse"] * rehearsal
+    alone = {"OMP_NUM_THREADS": "1"} if rehearsal else {}  # the sizes are small, and other work may have the cores
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            command + ["--rehearse"] * rehearsal, cwd=CHECKOUT, stderr=errors, start_new_session=True
+            command, cwd=CHECKOUT, env={**alone, **os.environ}, stderr=errors, start_new_session=True
         )
         try:
             failed = f"exit status {status}" if (status := process.wait(limit)) else None
@@ -127,7 +129,9 @@ def _carried_out(check: Check, file: Path, rehearsal: bool, limit: float) -> Out
     if failed and told and not failed.startswith("stopped"):
         failed += f": {told[-1][:300]}"
     seconds = time.monotonic() - begin
-    found = json.loads(file.read_text()) if file.is_file() else {"check": check.name, "rehearsal": rehearsal}
+    found: dict[str, Any] = {"check": check.name, "rehearsal": rehearsal}
+    if file.is_file():
+        found = json.loads(file.read_text())
     if failed is None and found.get("wrong"):
         failed = f"wrong: {'; '.join(found['wrong'])}"[:600]
     found |= {"seconds": round(seconds, 1), "failed": failed}

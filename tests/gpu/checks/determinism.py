@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,17 +27,17 @@ def check(session: Session) -> dict[str, Any]:
     differing: dict[str, dict[str, int]] = {}
     found: dict[str, Any] = {"computations": differing}
     computations: dict[str, Callable[[], Tensor]] = {
-        f"evaluation of {name}": lambda name=name: _evaluation(session, name)
+        f"evaluation of {name}": partial(_evaluation, session, name)
         for name in with_data(session.sized(models.names(), ["spin", "imdn"]))
     }
-    computations["loss and gradients of spin"] = lambda: _gradients(session)
-    computations["ten training steps of spin"] = lambda: _training(session)
+    computations["loss and gradients of spin"] = partial(_gradients, session)
+    computations["ten training steps of spin"] = partial(_training, session)
     for label, computed in computations.items():
         differing[label] = _differing(computed)
         session.keep(found)
     with _asked() as named:
         _evaluation(session, "spin")
-        found["deterministic"] = _differing(lambda: _training(session))
+        found["deterministic"] = _differing(partial(_training, session))
     found["named"] = sorted(named)
     wrong = [
         f"{label}: {one['differing']} of {one['values']} values differ"
