@@ -20,6 +20,7 @@ from reports.significance import significances
 from reports.study import Study
 from reports.tables import CONVENTION, METRICS, RUN, departures
 from results import definitions
+from results.gpu import load_cards
 
 TABLE_FORMATS = {"tex": latex, "md": markdown}
 
@@ -60,6 +61,7 @@ def render(
         "costs": cost_table(everywhere).assign(label=lambda table: table.variant.map(labels)),
         "cost_conditions": cost_conditions,
         "operators": operators,
+        "cards": load_cards(root),
         "metrics": METRICS,
         "convention": CONVENTION,
         "departures": departures(_pooled(studies)),

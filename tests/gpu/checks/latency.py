@@ -26,9 +26,9 @@ def check(session: Session) -> dict[str, Any]:
             if scale in models.describe(name).scales:
                 torch.manual_seed(0)
                 size = session.sized(lr_size_for(scale), (24, 32))
-                own[name] = asdict(
-                    latency(models.build(name, scale), size, session.device, *session.sized((20, 5), (1, 1)))
-                )
+                model = models.build(name, scale)
+                timed = latency(model, size, session.device, *session.sized((20, 5), (1, 1)))
+                own[name] = {"title": models.describe(name).title, **asdict(timed)}
         session.keep(found)
     spin = networks["x4"]["spin"]
     return found | {"summary": f"{len(networks['x4'])} networks; SPIN x4 {1e3 * spin['median_s']:.2f} ms"}
