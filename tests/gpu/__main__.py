@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -22,8 +21,8 @@ from typing import Any, Literal
 import torch
 from rich.table import Table
 
-import results
 from foundation import nearest, write
+from results.gpu import folder_of
 from spinbench.console import console, say
 
 CHECKOUT = Path(__file__).parents[2]
@@ -145,8 +144,7 @@ def _carried_out(check: Check, file: Path, rehearsal: bool, limit: float) -> Out
 def _folder_of_the_card() -> Path:
     """Asked of another process, since a card may admit one process at a time."""
     ask = [sys.executable, "-c", "import torch; print(torch.cuda.get_device_name())"]
-    name = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
-    return results.ROOT / "measured" / "gpu" / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return folder_of(subprocess.run(ask, capture_output=True, text=True, check=True).stdout)
 
 
 def _show(outcomes: list[Outcome], out: Path | None) -> None:

@@ -51,13 +51,13 @@ def check(session: Session) -> dict[str, Any]:
     return found | {"summary": f"largest losses in dB on {dataset.name}: {losses}"}
 
 
-def files() -> list[str]:
+def files() -> list[Published]:
     """What this check reads from a mirror: the images of the set, and the checkpoints."""
     dataset = datasets.get(SET)
     sources: list[Source | None] = [checkpoint(name, SCALE) for name in PUBLISHED]
     for image in dataset.hr_names():
         sources += [dataset.hr_source(image, SCALE), dataset.lr_source(image, SCALE)]
-    return [source.path for source in sources if isinstance(source, Published)]
+    return [source for source in sources if isinstance(source, Published)]
 
 
 def _network(name: str, published: bool) -> Network | None:
