@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 LOG2_E = 1.4426950408889634
 PIECE = 2**21  # elements of a tile: 8 MiB in float32, which stay in a CPU's cache
+WIDTHS = 8  # of which the fused kernels of a GPU want multiples: 16 bytes in half precision
 BLOCKS = 65_535  # of heads of all groups that one kernel of a GPU can be started for
 LANES = 64  # float32 values in the widest vector of any CPU
 
@@ -48,7 +49,7 @@ def untiled(query: Tensor, key: Tensor, value: Tensor, scale: float, bias: Tenso
     if query.device.type == "cpu":
         of_keys = of_values = max(width, depth)
     else:
-        of_keys, of_values = (-(-each // 8) * 8 for each in (width, depth))
+        of_keys, of_values = (-(-each // WIDTHS) * WIDTHS for each in (width, depth))
     query, key = (F.pad(part, (0, of_keys - width)) for part in (query, key))
     value = F.pad(value, (0, of_values - depth))
     return fused(query, key, value, bias, scale)[..., :depth]

@@ -1,63 +1,107 @@
-"""The costs of networks, from the cost.json of their runs."""
+"""The costs of networks, from the cost.json of their runs: what was counted, and what was measured.
+
+Networks are compared in PyTorch. A network that has kernels of its own is measured with them too, and such a
+measurement stands apart: it says what the network can do here, not how it compares.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
 
 from results import Run
 
-_COLUMNS = [
-    "variant", "scale", "parameters", "macs", "macs_conditions", "counted", "zeros", "activations",
-    "latency_s", "q1_s", "q3_s", "latency_conditions", "memory_bytes", "memory_conditions",
+PYTORCH = "PyTorch"
+PASSES = 8  # of a self-ensemble
+
+_COUNTED = [
+    "variant", "scale", "passes", "parameters", "macs", "macs_conditions", "lr_size", "convolutions", "products",
+    "counted", "zeros",
+]  # fmt: skip
+_MEASURED = [
+    "variant", "scale", "passes", "implementation", "lr_size", "parameters", "macs", "convolutions", "products",
+    "latency_s", "low_s", "high_s", "back_to_back_s", "graph_s", "images_per_s", "latency_conditions",
+    "memory_bytes", "memory_conditions",
 ]  # fmt: skip
 
 
-def cost_table(runs: Iterable[Run]) -> pd.DataFrame:
-    """A row per variant and scale, from its first run with an intact cost.json: seeds do not change the costs.
+def counted_costs(runs: Iterable[Run]) -> pd.DataFrame:
+    """A row per variant and scale: what is counted for an image of 1280x720, the same on every machine.
 
-    Numbers are in SI units (MACs are multiply-adds of one image) and NaN where they were not measured; the columns
-    `..._conditions` describe how they were measured.
+    `parameters`; `macs` (multiply-adds) and the elements written by `convolutions` and by all `products`, of all
+    `passes`: a self-ensemble takes eight. NaN where a file of an earlier format does not hold them.
     """
-    rows: dict[tuple[str, int], dict[str, Any]] = {}
-    for run in runs:
-        content = run.cost() if (run.variant, run.scale) not in rows and run.intact("cost.json") else None
-        if content is None:
-            continue
-        latency, macs = content.get("latency") or {}, content.get("macs") or {}
-        rows[run.variant, run.scale] = {
-            "variant": run.variant,
-            "scale": run.scale,
-            "parameters": _number(content, "parameters"),
-            "macs": _number(content, "macs", "total"),
-            "macs_conditions": _macs_conditions(macs),
-            "counted": tuple(macs.get("by_operator") or ()),
-            "zeros": tuple(macs.get("zero_operators") or ()),
-            "activations": _number(content, "activations"),
-            "latency_s": _number(content, "latency", "median_s"),
-            "q1_s": _number(content, "latency", "q1_s"),
-            "q3_s": _number(content, "latency", "q3_s"),
-            "latency_conditions": _latency_conditions(latency),
-            "memory_bytes": _number(content, "memory", "bytes"),
-            "memory_conditions": _memory_conditions(content.get("memory") or {}),
-        }
-    return pd.DataFrame(list(rows.values()), columns=_COLUMNS)
+    rows = []
+    for run, passes, content in _contents(runs):
+        macs = content.get("macs") or {}
+        rows.append(
+            {
+                "variant": run.variant,
+                "scale": run.scale,
+                "passes": passes,
+                "parameters": _number(content, "parameters"),
+                "macs": passes * _number(macs, "total"),
+                "macs_conditions": f"LR {size(macs['lr_size'])}" if macs.get("lr_size") else "",
+                "lr_size": size(macs.get("lr_size") or ()),
+                **_activations(content, passes),
+                "counted": tuple(macs.get("by_operator") or ()),
+                "zeros": tuple(macs.get("zero_operators") or ()),
+            }
+        )
+    return pd.DataFrame(rows, columns=_COUNTED)
 
 
-def cost_conditions(table: pd.DataFrame, quantity: str) -> list[str]:
+def measured_costs(runs: Iterable[Run]) -> pd.DataFrame:
+    """A row per variant, scale and implementation: everything for an image of the same size, `lr_size`, on a machine.
+
+    Numbers are in SI units, of all `passes`, and NaN where they were not measured; the columns `..._conditions`
+    describe how they were measured.
+    """
+    rows = []
+    for run, passes, content in _contents(runs):
+        machine = content.get("machine") or {}
+        for entry in content.get("measured") or []:
+            latency, memory, many = (entry.get(key) or {} for key in ("latency", "memory", "throughput"))
+            times = ("low_s", "high_s", "back_to_back_s", "graph_s")
+            rows.append(
+                {
+                    "variant": run.variant,
+                    "scale": run.scale,
+                    "passes": passes,
+                    "implementation": entry["implementation"],
+                    "lr_size": size(entry["lr_size"]),
+                    "parameters": _number(content, "parameters"),
+                    "macs": passes * entry["macs"],
+                    **_activations(entry, passes),
+                    "latency_s": passes * _number(latency, "median_s"),
+                    **{name: passes * _number(latency, name) for name in times},
+                    "images_per_s": _number(many, "images_per_s") / passes,
+                    "latency_conditions": _latency_conditions(entry, latency, machine),
+                    "memory_bytes": _number(memory, "bytes"),
+                    "memory_conditions": _memory_conditions(entry, memory, machine),
+                }
+            )
+    return pd.DataFrame(rows, columns=_MEASURED)
+
+
+def in_pytorch(measured: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `measured_costs` that are compared with each other."""
+    return measured[measured.implementation == PYTORCH]
+
+
+def conditions(table: pd.DataFrame, quantity: str) -> list[str]:
     """How a quantity ("macs", "latency" or "memory") was measured, with the labels of the networks if these differ.
 
-    `table` is of `cost_table`, with a column `label`.
+    `table` is of `counted_costs` or `measured_costs`, with a column `label`.
     """
-    conditions = (
-        table[table[f"{quantity}_conditions"] != ""].groupby(f"{quantity}_conditions", sort=False).label.agg(list)
-    )
-    if len(conditions) == 1:
-        return list(conditions.index)
-    return [f"{text} ({', '.join(labels)})" for text, labels in conditions.items()]
+    column = f"{quantity}_conditions"
+    found = table[table[column] != ""].groupby(column, sort=False).label.agg(lambda labels: list(dict.fromkeys(labels)))
+    if len(found) == 1:
+        return list(found.index)
+    return [f"{text} ({', '.join(labels)})" for text, labels in found.items()]
 
 
 def operators(table: pd.DataFrame, column: str) -> str:
@@ -65,37 +109,61 @@ def operators(table: pd.DataFrame, column: str) -> str:
     return ", ".join(sorted(set().union(*table[column])))
 
 
-def _number(content: Any, *keys: str) -> float:
-    value = content
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
+def size(edges: Iterable[int]) -> str:
+    """Height x width, as everywhere in the suite."""
+    return "×".join(map(str, edges))
+
+
+def _contents(runs: Iterable[Run]) -> Iterator[tuple[Run, int, dict[str, Any]]]:
+    """The first run of each variant and scale with an intact cost.json: seeds do not change the costs."""
+    seen = set()
+    for run in runs:
+        if (run.variant, run.scale) in seen or not run.intact("cost.json"):
+            continue
+        if content := run.cost():
+            seen.add((run.variant, run.scale))
+            yield run, PASSES if (run.description() or {}).get("ensemble") else 1, content
+
+
+def _activations(content: dict[str, Any], passes: int) -> dict[str, float]:
+    written = content.get("activations")
+    names = ("convolutions", "products")
+    return {name: passes * _number(written if isinstance(written, dict) else {}, name) for name in names}
+
+
+def _number(content: dict[str, Any], key: str) -> float:
+    value = content.get(key)
     return math.nan if value is None else value
 
 
-def _macs_conditions(macs: dict[str, Any]) -> str:
-    return f"LR {_size(macs['lr_size'])}" if macs.get("lr_size") else ""
-
-
-def _latency_conditions(latency: dict[str, Any]) -> str:
+def _latency_conditions(entry: dict[str, Any], latency: dict[str, Any], machine: dict[str, Any]) -> str:
+    if not latency:
+        return ""
+    rounds = latency.get("rounds_s") or []
+    samples = sum(map(len, rounds))
+    warm = latency.get("warmup_s")
     parts = [
-        _device(latency),
-        f"{latency['threads']} CPU thread{'s' * (latency['threads'] != 1)}" if latency.get("threads") else "",
+        *_where(entry, machine),
         latency.get("dtype"),
-        f"LR {_size(latency['lr_size'])}" if latency.get("lr_size") else "",
-        f"median and quartiles of {latency['repeats']}" if latency.get("repeats") else "",
+        f"batch 1, LR {size(entry['lr_size'])}",
+        f"median of {samples} passes in {len(rounds)} round{'s' * (len(rounds) != 1)}" if samples else "",
+        f"at least {warm:g} s of warm-up" if warm else "",
     ]
     return ", ".join(str(part) for part in parts if part)
 
 
-def _memory_conditions(memory: dict[str, Any]) -> str:
-    parts = [_device(memory), f"LR {_size(memory['lr_size'])}" if memory.get("lr_size") else "", memory.get("method")]
+def _memory_conditions(entry: dict[str, Any], memory: dict[str, Any], machine: dict[str, Any]) -> str:
+    if not memory:
+        return ""
+    parts = [*_where(entry, machine), f"LR {size(entry['lr_size'])}", memory.get("method")]
     return ", ".join(str(part) for part in parts if part)
 
 
-def _device(content: dict[str, Any]) -> str:
-    return f"{content.get('device_name', 'unknown')} ({content['device']})" if content.get("device") else ""
-
-
-def _size(size: Any) -> str:
-    """Height x width, as everywhere in the suite."""
-    return "×".join(map(str, size))
+def _where(entry: dict[str, Any], machine: dict[str, Any]) -> list[str]:
+    threads = machine.get("threads")
+    on_cpu = machine.get("kind") == "cpu" and threads
+    return [
+        entry["implementation"],
+        machine.get("name", ""),
+        f"{threads} thread{'s' * (threads != 1)}" if on_cpu else "",
+    ]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ablations import Experiment
+from reports.costs import in_pytorch
 from reports.notes import OTHER, PARTIAL, Footnotes, about_costs, about_measurements, about_variant
 from reports.numbers import NOTHING, MarkedNumber, shown, signed
 from reports.tables import METRICS
@@ -115,14 +116,15 @@ class Layout(NamedTuple):
 def layout(
     experiment: Experiment,
     table: pd.DataFrame,
-    costs: pd.DataFrame,
+    counted: pd.DataFrame,
+    timed: pd.DataFrame,
     protocol: str,
     scale: int,
-    latency: bool,
     warm_starts: Mapping[tuple[str, str, int], int],
     summaries: Mapping[str, str],
 ) -> Layout:
-    """Arrange a table of `study.load_study` and one of `costs.cost_table`, with or without the latter's latency.
+    """Arrange a table of `study.load_study`, and of costs what holds for one size of image: `costs.counted_costs`, and
+    the latency of `costs.measured_costs` in PyTorch where it was measured at the size that was counted.
 
     `warm_starts` is of `notes.warm_starts`; `summaries` are those of the other protocols in the table.
     """
@@ -131,10 +133,13 @@ def layout(
     baseline = table[table.variant == BASELINE]
     labels = dict(zip(baseline.variant, baseline.label, strict=True))  # none where it was not measured
     labels |= {name: variant.label for name, variant in experiment.variants.items()}
-    costs = costs[costs.scale == scale].assign(label=lambda frame: frame.variant.map(labels))
+    counted = counted[counted.scale == scale].assign(label=lambda frame: frame.variant.map(labels))
+    timed = in_pytorch(timed)
+    timed = timed[(timed.scale == scale) & timed.lr_size.isin(counted.lr_size)]
+    timed = timed.assign(label=lambda frame: frame.variant.map(labels))
     footnotes = Footnotes()
     groups, places = _columns(experiment, table, footnotes)
-    shown_costs = _costs(costs, table, latency)
+    shown_costs = _costs(counted, timed, table)
     rows = []
     for variant, label in labels.items():
         definition = experiment.variants.get(variant)
@@ -150,7 +155,7 @@ def layout(
             ]
             rows.append(Row(variant, line, flag, spent, found, bool(definition and definition.published)))
     kinds = {kind for group in places for kind, _ in group}
-    notes = about_measurements(table) + about_costs(costs, latency)
+    notes = about_measurements(table) + about_costs(counted, timed)
     return Layout(scale, list(shown_costs), groups, rows, PUBLISHED in kinds, MEASURED in kinds, notes, footnotes.texts)
 
 
@@ -177,15 +182,14 @@ def _any(table: pd.DataFrame, dataset: str, column: str) -> bool:
     return bool(table[table.dataset == dataset][column].notna().any())
 
 
-def _costs(costs: pd.DataFrame, table: pd.DataFrame, latency: bool) -> dict[str, dict[str, str]]:
+def _costs(counted: pd.DataFrame, timed: pd.DataFrame, table: pd.DataFrame) -> dict[str, dict[str, str]]:
     """The columns of cost of which something is known, by title, each by variant."""
     printed = table.dropna(subset="params")
-    counted = "Counted" if len(printed) else "Parameters"
+    own = "Counted" if len(printed) else "Parameters"
     columns = {"Params": {row.variant: f"{row.params:,g}K" for row in printed.itertuples()}} if len(printed) else {}
-    columns[counted] = {row.variant: shown(row.parameters, 0) for row in costs.itertuples()}
-    columns["GMACs"] = {row.variant: shown(row.macs / 1e9, 2) for row in costs.itertuples()}
-    if latency:
-        columns["Latency, ms"] = {row.variant: shown(row.latency_s * 1e3, 1) for row in costs.itertuples()}
+    columns[own] = {row.variant: shown(row.parameters, 0) for row in counted.itertuples()}
+    columns["GMACs"] = {row.variant: shown(row.macs / 1e9, 2) for row in counted.itertuples()}
+    columns["Latency, ms"] = {row.variant: shown(row.latency_s * 1e3, 1) for row in timed.itertuples()}
     return {title: column for title, column in columns.items() if set(column.values()) - {NOTHING}}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from ablations import Variant
-from reports.costs import cost_conditions
+from reports.costs import PASSES, conditions
 from reports.reasons import TOLERANCE
 from reports.tables import METRICS
 from results import BASELINE, Run
@@ -105,7 +105,9 @@ def about_measurements(table: pd.DataFrame) -> list[str]:
     return notes
 
 
-def about_costs(costs: pd.DataFrame, latency: bool) -> list[str]:
-    """How the costs of a table were measured. `costs` is of `costs.cost_table`, with a column `label`."""
-    notes = [f"Latency: {text}." for text in cost_conditions(costs, "latency")] if latency else []
-    return notes + [f"MACs: multiply-adds of one image, {text}." for text in cost_conditions(costs, "macs")]
+def about_costs(counted: pd.DataFrame, timed: pd.DataFrame) -> list[str]:
+    """How the costs of a table were obtained. The tables are those of `costs`, with a column `label`."""
+    notes = [f"Latency: {text}." for text in conditions(timed, "latency")]
+    notes += [f"MACs: multiply-adds of one image, {text}." for text in conditions(counted, "macs")]
+    several = list(counted[counted.passes > 1].label)
+    return notes + ([f"MACs of {', '.join(several)}: of all {PASSES} passes of the self-ensemble."] if several else [])

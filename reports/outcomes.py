@@ -11,7 +11,6 @@ from reports.numbers import p_value, shown, signed
 from reports.statistics import LEVEL, holm
 from reports.study import Study
 from reports.tables import METRICS
-from reports.tradeoff import PASSES
 
 COST_METRICS = {"parameters": "parameters", "macs": "MACs"}  # metrics of which less is better, and which have no set
 
@@ -53,9 +52,8 @@ def printed_outcomes(study: Study, needed: Iterable[Contrast]) -> Outcomes:
 def measured_outcomes(study: Study, needed: Sequence[Contrast], tested: Mapping[Contrast, Any]) -> Outcomes:
     """Outcomes in the measured numbers, with p corrected over `needed`; `tested` are rows of `compute_contrasts`."""
     own = psnr_rows(study)
-    passes = {name: PASSES if variant.ensemble else 1 for name, variant in study.experiment.variants.items()}
     costs = {
-        (row.scale, row.variant, cost): value * (passes.get(row.variant, 1) if cost == "macs" else 1)
+        (row.scale, row.variant, cost): value
         for row in study.table.itertuples()
         for cost in COST_METRICS
         if not math.isnan(value := getattr(row, cost))

@@ -12,7 +12,7 @@ import results
 from reports import latex, markdown, pictures, study
 from reports.agreement import agreement
 from reports.claims import judge_studies
-from reports.costs import cost_conditions, cost_table, operators
+from reports.costs import conditions, counted_costs, measured_costs, operators
 from reports.drawings import drawings
 from reports.page import TEMPLATES, html_page
 from reports.provenance import full_sets, in_several_processes, provenance
@@ -58,8 +58,9 @@ def render(
         "studies": studies,
         "labels": labels,
         "runs": runs,
-        "costs": cost_table(everywhere).assign(label=lambda table: table.variant.map(labels)),
-        "cost_conditions": cost_conditions,
+        "counted": counted_costs(everywhere).assign(label=lambda table: table.variant.map(labels)),
+        "timed": measured_costs(everywhere).assign(label=lambda table: table.variant.map(labels)),
+        "conditions": conditions,
         "operators": operators,
         "cards": load_cards(root),
         "metrics": METRICS,

@@ -13,7 +13,7 @@ import pandas as pd
 
 import ablations
 import results
-from reports.costs import cost_table
+from reports.costs import counted_costs, measured_costs
 from reports.layout import Layout, layout
 from reports.notes import warm_starts
 from reports.numbers import shown, signed
@@ -37,7 +37,8 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """`frame` is of `results.load`, of all conventions; `spent` of `costs.cost_table`; a layout per scale.
+    """`frame` is of `results.load`, of all conventions; `counted` is of `costs.counted_costs`, `timed` of
+    `costs.measured_costs`; a layout per scale.
 
     `definition` is the experiment as it is written, `experiment` the same with all scales that were run; `left_out` is
     what lies in the runs' folder and does not count. `table` is of `tables.side_by_side`, with the columns protocol,
@@ -55,7 +56,8 @@ class Study:
     frame: pd.DataFrame
     table: pd.DataFrame
     layouts: list[Layout]
-    spent: pd.DataFrame
+    counted: pd.DataFrame
+    timed: pd.DataFrame
 
     @cached_property
     def measured(self) -> list[str]:
@@ -105,8 +107,7 @@ class Study:
 
     def trade_off(self, dataset: str, scale: int, x: CostName = "params", y: QualityName = "psnr") -> TradeOff:
         """Quality over cost on a set, of all its networks. See `reports.tradeoff`."""
-        ensembles = [name for name, variant in self.experiment.variants.items() if variant.ensemble]
-        return quality_over_cost(self.table, self.spent, ensembles, dataset, scale, x, y)
+        return quality_over_cost(self.table, self.counted, self.timed, dataset, scale, x, y)
 
     @cached_property
     def curves(self) -> list[Curve]:
@@ -181,18 +182,18 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
         if len(their_frame):
             tables.append(_elsewhere(experiment, trained, other, their_frame, published, full_sets(found.runs)))
     table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else table
-    spent = cost_table([*runs, *others])
-    table = _with_costs(experiment, table, spent, published)
+    counted, timed = counted_costs([*runs, *others]), measured_costs([*runs, *others])
+    table = _with_costs(experiment, table, counted, published)
     summaries = {other: definitions.protocol(other, root).summary for other in elsewhere}
     starts = warm_starts([*runs, *others])
     layouts = [
         layout(
             experiment,
             table,
-            spent,
+            counted,
+            timed if plan.training else timed[:0],
             own,
             scale,
-            latency=plan.training is not None,
             warm_starts=starts,
             summaries=summaries,
         )
@@ -205,7 +206,7 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
         )
         for one in layouts
     ]
-    return Study(name, definition, experiment, left_out, runs, others, frame, table, layouts, spent)
+    return Study(name, definition, experiment, left_out, runs, others, frame, table, layouts, counted, timed)
 
 
 def _is_trained(variant: ablations.Variant) -> bool:
@@ -231,15 +232,15 @@ def _elsewhere(
 
 
 def _with_costs(
-    experiment: ablations.Experiment, table: pd.DataFrame, spent: pd.DataFrame, published: pd.DataFrame | None
+    experiment: ablations.Experiment, table: pd.DataFrame, counted: pd.DataFrame, published: pd.DataFrame | None
 ) -> pd.DataFrame:
     """The table with what the networks cost: params, parameters and macs."""
     printed = {} if published is None else published.set_index(["method", "scale"]).params.to_dict()
     methods = {key: variant.published for key, variant in experiment.variants.items()}
     keys = list(zip(table.variant, table.scale, strict=True))
-    counted = spent.set_index(["variant", "scale"])[["parameters", "macs"]].to_dict("index")
+    known = counted.set_index(["variant", "scale"])[["parameters", "macs"]].to_dict("index")
     return table.assign(
         params=[printed.get((methods.get(variant), scale), math.nan) for variant, scale in keys],
-        parameters=[counted.get(key, {}).get("parameters", math.nan) for key in keys],
-        macs=[counted.get(key, {}).get("macs", math.nan) for key in keys],
+        parameters=[known.get(key, {}).get("parameters", math.nan) for key in keys],
+        macs=[known.get(key, {}).get("macs", math.nan) for key in keys],
     )

@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from typing import Literal, NamedTuple, get_args
 
 import pandas as pd
 
+from reports.costs import PYTORCH, in_pytorch
 from reports.tables import METRICS, PUBLISHED_WEIGHTS
 from results import BASELINE
 
 CostName = Literal["params", "macs", "latency", "memory"]
 QualityName = Literal["psnr", "ssim"]
-PointKind = Literal["published", "measured", "trained"]
+PointKind = Literal["published", "measured", "trained", "kernels"]
 POINT_KINDS: tuple[PointKind, ...] = get_args(PointKind)
-PASSES = 8  # of a self-ensemble
+KIND_NAMES: dict[PointKind, str] = {
+    "published": "published",
+    "measured": "measured",
+    "trained": "trained here",
+    "kernels": "with its own kernels",
+}
 
 
 class Quantity(NamedTuple):
-    """A cost, lower is better: its name and unit on paper, how many SI units that is, and its column in `costs`."""
+    """A cost, lower is better: name and unit on paper, how many SI units, and its column in tables of `costs`."""
 
     name: str
     unit: str
     si: float
     decimals: int
     column: str
-    per_pass: bool = False  # a self-ensemble takes it eight times
 
 
 QUANTITIES: dict[CostName, Quantity] = {
     "params": Quantity("parameters", "thousands", 1e3, 0, "parameters"),
-    "macs": Quantity("MACs", "G", 1e9, 2, "macs", per_pass=True),
-    "latency": Quantity("latency", "ms", 1e-3, 1, "latency_s", per_pass=True),
+    "macs": Quantity("MACs", "G", 1e9, 2, "macs"),
+    "latency": Quantity("latency", "ms", 1e-3, 1, "latency_s"),
     "memory": Quantity("peak memory", "MiB", 2**20, 1, "memory_bytes"),
 }
 
@@ -40,7 +44,8 @@ QUANTITIES: dict[CostName, Quantity] = {
 class Point(NamedTuple):
     """A network; `kind` says where its quality comes from: published, measured (of published weights), or trained here.
 
-    `x` is the cost (parameters, MACs, seconds or bytes), `y` PSNR in dB or SSIM.
+    Its cost is that in PyTorch; points of the kind "kernels" are of networks that are also measured with their own
+    kernels, a comparison with themselves. `x` is the cost (parameters, MACs, seconds or bytes), `y` PSNR in dB or SSIM.
     """
 
     label: str
@@ -54,7 +59,7 @@ class TradeOff(NamedTuple):
 
     Networks that were trained here and lie `below` all others are not drawn, since the others would become
     indistinguishable. `conditions` describe how the cost was measured ("" for parameters); `apart` are the labels of
-    networks measured under other conditions, which have no point. The cost of `ensembles` is that of eight passes.
+    networks measured under other conditions, which have no point.
     """
 
     dataset: str
@@ -65,7 +70,6 @@ class TradeOff(NamedTuple):
     below: list[Point]
     conditions: str = ""
     apart: tuple[str, ...] = ()
-    ensembles: tuple[str, ...] = ()
 
     def front(self, kind: PointKind) -> list[Point]:
         """The points of a kind that no other of that kind dominates, from the cheapest to the best."""
@@ -91,8 +95,8 @@ class TradeOff(NamedTuple):
 
 def quality_over_cost(
     table: pd.DataFrame,
-    spent: pd.DataFrame,
-    ensembles: Collection[str],
+    counted: pd.DataFrame,
+    timed: pd.DataFrame,
     dataset: str,
     scale: int,
     x: CostName = "params",
@@ -100,17 +104,19 @@ def quality_over_cost(
 ) -> TradeOff:
     """Every network's published and measured quality on a set over what it costs.
 
-    `table` is of `study.load_study`, `spent` of `costs.cost_table`; `ensembles` are the variants measured as
-    self-ensembles, which take eight passes. A measured value counts on the whole set only, a published one over the
-    published parameters.
+    `table` is of `study.load_study`, `counted` and `timed` are of `costs`. A measured value counts on the whole set
+    only, a published one over the published parameters.
     """
     quantity = QUANTITIES[x]
+    measured = x in ("latency", "memory")
+    spent = in_pytorch(timed) if measured else counted
     spent = spent[spent.scale == scale].set_index("variant")
     described = spent[f"{x}_conditions"] if x != "params" else pd.Series("", spent.index)
     known = described[spent[quantity.column].notna()]
     conditions = known.mode().iloc[0] if len(known) else ""
+    kernels = timed[(timed.scale == scale) & (timed.implementation != PYTORCH) & measured].set_index("variant")
     rows = table[(table.metric == y) & (table.dataset == dataset) & (table.scale == scale)]
-    points, apart, eightfold = [], [], []
+    points, apart = [], []
     for row in rows[rows.variant != BASELINE].itertuples():
         if x == "params":
             points.append(Point(row.label, "published", row.params * 1000, row.published))
@@ -119,15 +125,14 @@ def quality_over_cost(
         if known[row.variant] != conditions:
             apart.append(row.label)
             continue
-        cost = spent[quantity.column][row.variant]
-        if quantity.per_pass and row.variant in ensembles:
-            cost *= PASSES
-            eightfold.append(row.label)
-        points.append(
-            Point(row.label, "measured" if row.source == PUBLISHED_WEIGHTS else "trained", cost, row.measured)
-        )
+        kind: PointKind = "measured" if row.source == PUBLISHED_WEIGHTS else "trained"
+        points.append(Point(row.label, kind, spent[quantity.column][row.variant], row.measured))
+        if row.variant in kernels.index:
+            own = kernels.loc[row.variant]
+            points.append(Point(f"{row.label} ({own.implementation})", "kernels", own[quantity.column], row.measured))
     points = [point for point in points if math.isfinite(point.x) and math.isfinite(point.y)]
-    floor = min((point.y for point in points if point.kind != "trained"), default=-math.inf)
+    others = [point.y for point in points if point.kind in ("published", "measured")]
+    floor = min(others, default=-math.inf)
     above = [point for point in points if point.y >= floor]
     below = [point for point in points if point.y < floor]
-    return TradeOff(dataset, scale, x, y, above, below, conditions, tuple(apart), tuple(eightfold))
+    return TradeOff(dataset, scale, x, y, above, below, conditions, tuple(apart))

@@ -1,4 +1,8 @@
-"""The content of cost.json, validated: numbers of the right type and sign."""
+"""The content of cost.json, validated: numbers of the right type and sign.
+
+Files of the first format, without `measured`, hold a latency that does not say with which implementation it was taken;
+their counts remain valid.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +26,45 @@ class _Macs(_Part):
     zero_operators: list[str] = []
 
 
+class _Activations(_Part):
+    convolutions: Count
+    products: Count
+
+
 class _Latency(_Part):
     median_s: Seconds | None = None
-    q1_s: Seconds | None = None
-    q3_s: Seconds | None = None
+    low_s: Seconds | None = None
+    high_s: Seconds | None = None
+    rounds_s: list[list[Seconds]] = []
+    back_to_back_s: Seconds | None = None
+    graph_s: Seconds | None = None
 
 
 class _Memory(_Part):
     bytes: Count | None = None
 
 
+class _Throughput(_Part):
+    batch: Count
+    images_per_s: Seconds
+
+
+class _Measured(_Part):
+    implementation: str
+    lr_size: list[Count]
+    macs: Count
+    activations: _Activations
+    latency: _Latency | None = None
+    memory: _Memory | None = None
+    throughput: _Throughput | None = None
+
+
 class _Cost(_Part):
     parameters: Count
     macs: _Macs | None = None
-    activations: Count | None = None
-    latency: _Latency | None = None
-    memory: _Memory | None = None
+    activations: _Activations | Count | None = None
+    measured: list[_Measured] = []
+    machine: dict[str, Any] = {}
 
 
 def misshapen(content: Any) -> str | None:

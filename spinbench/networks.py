@@ -24,6 +24,7 @@ from spinbench.options import (
     UsageError,
     Weights,
     compute_device,
+    lr_size_of,
     network_of,
     settings,
     tile_of,
@@ -180,17 +181,29 @@ def cost(
     config: Settings = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Number of timed forward passes.")] = 10,
-    memory: Annotated[bool, typer.Option(help="Measure peak memory in a fresh process.")] = True,
+    lr: Annotated[
+        str | None, typer.Option(help="The LR image of latency and memory, height x width. Default: for 1280x720.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of timed forward passes.")] = 21,
+    memory: Annotated[bool, typer.Option(help="Measure peak memory too.")] = True,
 ) -> None:
-    """Count parameters and MACs for an output of 1280x720, and measure latency and peak memory."""
+    """Count parameters and MACs for an output of 1280x720, and measure latency and peak memory.
+
+    A network with C++ kernels is measured with them and in PyTorch.
+    """
     from benchmarks import networks
-    from benchmarks.measure.cost import costs
+    from benchmarks.measure.cost import Subject, costs
 
     where = compute_device(device, threads)
     own = settings(config)
     networks.untrained(model, scale, own).module()  # an invalid configuration is reported first
-    measured = costs(model, scale, own, where, repeats=repeats, memory=memory)
+    (measured,) = costs(
+        [Subject(model, scale, own)],
+        where,
+        lr_size=lr_size_of(lr) if lr else None,
+        repeats=repeats,
+        memory=memory,
+    )
     console.print_json(data=measured)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -91,6 +92,14 @@ def settings(pairs: list[str] | None) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise UsageError(f"--config {pair}: not valid YAML ({one_line(error)})") from error
     return found
+
+
+def lr_size_of(text: str) -> tuple[int, int]:
+    """(H, W) of the option --lr. Raises UsageError."""
+    size = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if size is None:
+        raise UsageError(f"--lr {text}: expected height x width, such as 64x64")
+    return int(size[1]), int(size[2])
 
 
 def words(values: list[str] | None) -> list[str]:

@@ -66,7 +66,7 @@ def tradeoff(
     from reports import study
     from reports.numbers import shown
     from reports.tables import METRICS
-    from reports.tradeoff import QUANTITIES
+    from reports.tradeoff import KIND_NAMES, QUANTITIES
 
     one = study.load_study(experiment, protocol, folder)
     largest = max(one.experiment.scales)
@@ -97,13 +97,17 @@ def tradeoff(
         better = [other.label for other in picture.dominated_by(point) if not picture.dominated_by(other)]
         verdict = f"dominated by {', '.join(dict.fromkeys(better))}" if better else "yes"
         cost, quality = shown(point.x / quantity.si, quantity.decimals), shown(point.y, metric.decimals)
-        kind = "trained here" if point.kind == "trained" else point.kind
-        table.add_row(escape(point.label), kind, cost, quality, escape(verdict), style=None if better else "bold")
+        table.add_row(
+            escape(point.label),
+            KIND_NAMES[point.kind],
+            cost,
+            quality,
+            escape(verdict),
+            style=None if better else "bold",
+        )
     console.print(table)
     if picture.conditions:
         say(f"{quantity.name}: {picture.conditions}")
-    if picture.ensembles:
-        say(f"self-ensemble of eight passes: {', '.join(picture.ensembles)}")
     if picture.apart:
         say(f"left out, measured under other conditions: {', '.join(picture.apart)}")
 

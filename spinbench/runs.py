@@ -78,6 +78,7 @@ def run(
         scales=scales,
         seeds=integers(seeds, "--seeds"),
         device=where,
+        card=devices.card(where),
         sets=sets,
         root=folder,
     )
@@ -101,7 +102,7 @@ def status(
 ) -> None:
     """Show which runs of an experiment are finished, unfinished or stale, and why."""
     import models
-    from benchmarks.measure import provenance
+    from benchmarks.measure import devices, provenance
     from benchmarks.runs import orchestrator
     from benchmarks.runs.plan import plan
     from results import processes
@@ -109,7 +110,8 @@ def status(
 
     definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
     sets = {each: orchestrator.available_sets(training.evaluation.datasets, each) for each in models.SCALES}
-    jobs = plan(definition, protocol, training, device=compute_device(device, threads), sets=sets, root=folder)
+    where = compute_device(device, threads)
+    jobs = plan(definition, protocol, training, device=where, card=devices.card(where), sets=sets, root=folder)
     table = Table("run", "state", "pending", "remarks", title=f"{experiment} under {ablations.name_of(protocol)}")
     for job in jobs:
         found = state(job.run, job.stages)
@@ -134,6 +136,7 @@ def train(
     folder: Folder = results.ROOT,
 ) -> None:
     """Train one variant without evaluating it. `spinbench run` evaluates it later."""
+    from benchmarks.measure import devices
     from benchmarks.runs import orchestrator
     from benchmarks.runs.plan import plan, without_stages
     from benchmarks.training.profiling import Profile
@@ -151,6 +154,7 @@ def train(
         scales=scales,
         seeds=integers(seeds, "--seeds"),
         device=where,
+        card=devices.card(where),
         sets=sets,
         root=folder,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from rich.table import Table
 
 import results
 from spinbench.console import ConsoleProgress, console, say
-from spinbench.options import DeviceName, Scale, Threads, UsageError, compute_device, words
+from spinbench.options import DeviceName, Scale, Threads, compute_device, lr_size_of, words
 
 app = typer.Typer()
 
@@ -34,10 +33,7 @@ def speed(
     from benchmarks.measure import devices, growth
     from reports.speed import exponent
 
-    size = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", lr)
-    if size is None:
-        raise UsageError(f"--lr {lr}: expected height x width, such as 64x64")
-    lr_size = int(size[1]), int(size[2])
+    lr_size = lr_size_of(lr)
     where = compute_device(device, threads)
     names = words(chosen) or models.names()
     for name in names:

@@ -1,78 +1,44 @@
-"""The cost of a network: parameters, MACs and activations (`macs`), latency and peak memory.
+"""The cost of a network: parameters, MACs and activations, latency and peak memory, as cost.json holds them.
 
-Counts depend on the network and refer to an output of 1280x720. Latency and memory also depend on the machine, which
-is part of their results.
+Counts depend on the network alone. Latency and memory also depend on the machine and on the implementation: SPIN has
+kernels of its own for a CPU, so it is measured with and without them. PyTorch is compared with PyTorch.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
-from pathlib import Path
-from time import perf_counter
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-import numpy as np
-import psutil
 import torch
 from torch import nn
 
 import models
-from benchmarks.measure.devices import device_facts
-from benchmarks.measure.macs import CostError, Macs, example, lr_size_for, macs
+from benchmarks.measure.devices import clocks, device_facts, software_facts
+from benchmarks.measure.latency import (
+    BATCH,
+    KERNELS,
+    PYTORCH,
+    REPEATS,
+    Pass,
+    evaluating,
+    latencies,
+    noise,
+    throughput,
+)
+from benchmarks.measure.macs import Macs, lr_size_for, macs
+from benchmarks.measure.peak import peak_memory
+from models.spin import cpu
 from results import plain
 
-__all__ = [
-    "CostError",
-    "Latency",
-    "Macs",
-    "Memory",
-    "costs",
-    "evaluating",
-    "latency",
-    "lr_size_for",
-    "macs",
-    "memory_growth",
-    "parameters",
-    "peak_memory",
-]
 
+class Subject(NamedTuple):
+    """A network whose cost is measured: `models.build(name, scale, **config)`."""
 
-@dataclass(frozen=True)
-class Latency:
-    """Seconds of one forward pass on one image of `lr_size` (H, W): median, quartiles, and every sample in order.
-
-    The samples exclude the `warmup` passes before them. `threads` is the number of PyTorch's CPU threads.
-    """
-
-    median_s: float
-    q1_s: float
-    q3_s: float
-    samples_s: tuple[float, ...]
-    repeats: int
-    warmup: int
-    lr_size: tuple[int, int]
-    dtype: str
-    device: str
-    device_name: str
-    threads: int
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Peak memory of one forward pass on one image of `lr_size` (H, W), in bytes, without the weights and the image."""
-
-    bytes: int
-    lr_size: tuple[int, int]
-    device: str
-    device_name: str
-    method: str
+    name: str
+    scale: int
+    config: Mapping[str, Any]
 
 
 def parameters(model: nn.Module) -> int:
@@ -80,165 +46,89 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def latency(
-    model: nn.Module, lr_size: tuple[int, int], device: torch.device, repeats: int = 20, warmup: int = 5
-) -> Latency:
-    """Time `repeats` forward passes after `warmup` others, in eval mode without gradients.
-
-    The time is wall-clock time on a CPU, and that between synchronised events on a GPU. The network's device and modes
-    are restored. Raises ValueError for fewer than one repeat.
-    """
-    if repeats < 1:
-        raise ValueError(f"{repeats} repeats, expected 1 or more")
-    with evaluating(model, device), torch.inference_mode():
-        image = example(model, lr_size, device)
-        for _ in range(warmup):
-            model(image)
-        samples = [_seconds(partial(model, image), device) for _ in range(repeats)]
-    q1, median, q3 = np.quantile(samples, [0.25, 0.5, 0.75]).tolist()
-    where = device_facts(device)
-    return Latency(
-        median_s=median,
-        q1_s=q1,
-        q3_s=q3,
-        samples_s=tuple(samples),
-        repeats=repeats,
-        warmup=warmup,
-        lr_size=lr_size,
-        dtype=str(image.dtype).removeprefix("torch."),
-        device=device.type,
-        device_name=str(where["name"]),
-        threads=int(where["threads"]),
-    )
-
-
-def peak_memory(
-    name: str, scale: int, config: Mapping[str, Any], lr_size: tuple[int, int], device: torch.device
-) -> Memory:
-    """Measure the first forward pass of `models.build(name, scale, **config)` in a process of its own.
-
-    On a GPU this is the memory that PyTorch's allocator hands out, on a CPU the growth of the process, including the
-    workspaces of libraries. Only Linux can reset the recorded peak of a process: elsewhere, the result is too large if
-    a pass needs less memory than building the network. Raises CostError for a pass that fails or is killed (usually for
-    lack of memory), and the errors of `models.build`.
-    """
-    return _peak_memory(partial(models.build, name, scale, **config), lr_size, device)
-
-
 def costs(
-    name: str,
-    scale: int,
-    config: Mapping[str, Any],
+    subjects: Sequence[Subject],
     device: torch.device,
     *,
-    latency_lr: tuple[int, int] | None = None,
-    repeats: int = 20,
-    warmup: int = 5,
+    lr_size: tuple[int, int] | None = None,
+    repeats: int = REPEATS,
+    warmup_s: float | None = None,
     memory: bool = False,
-) -> dict[str, Any]:
-    """All costs of `models.build(name, scale, **config)` as a mapping that can be written as JSON: cost.json.
+    progress: Callable[[int, int, str], None] | None = None,
+) -> list[dict[str, Any]]:
+    """All costs of each network as a mapping that can be written as JSON: cost.json.
 
-    MACs and activations refer to an output of 1280x720; MACs are listed by module down to the third level. Latency and,
-    with `memory` (which takes seconds in another process), peak memory refer to an input of `latency_lr` (H, W), by
-    default the input for 1280x720. Raises CostError and the errors of `models.build`.
+    MACs and activations at the top refer to an output of 1280x720, as papers print them; MACs are listed by module down
+    to the third level. `measured` has an entry per implementation, in which everything refers to an input of `lr_size`
+    (H, W), by default the one for 1280x720: MACs, activations, latency (`latencies`, all networks in turn) and, with
+    `memory`, peak memory. Raises CostError and the errors of `models.build`.
     """
-    model = models.build(name, scale, **config)
-    counted = _counted(name, scale, json.dumps(plain(dict(config)), sort_keys=True))
+    built = [models.build(subject.name, subject.scale, **subject.config) for subject in subjects]
+    sizes = [lr_size or lr_size_for(subject.scale) for subject in subjects]
+    found = [_counts(subject, model) for subject, model in zip(subjects, built, strict=True)]
+    manners = [
+        (index, kernels)
+        for index, (subject, model) in enumerate(zip(subjects, built, strict=True))
+        for kernels in ([False, True] if _has_kernels(subject, model, device) else [False])
+    ]
+    passes = [Pass(built[index], sizes[index], kernels) for index, kernels in manners]
+    before = clocks(device)
+    timed = latencies(passes, device, repeats, warmup_s, progress)
+    for (index, kernels), timing in zip(manners, timed, strict=True):
+        subject, size = subjects[index], sizes[index]
+        counted = _counted(*_key(subject), size)
+        entry = {
+            "implementation": KERNELS if kernels else PYTORCH,
+            "lr_size": size,
+            "macs": counted.total,
+            "activations": counted.activations._asdict(),
+            "latency": timing.record(),
+            "memory": peak_memory(*subject, size, device, kernels).record() if memory else None,
+        }
+        if device.type == "cuda":
+            entry["throughput"] = {
+                "batch": BATCH, "images_per_s": throughput(built[index], size, device, repeats)
+            }  # fmt: skip
+        found[index]["measured"].append(entry)
+    machine = {**device_facts(device), **software_facts(device)}
+    if before:
+        machine["clocks"] = {"before": before, "after": clocks(device)}
+    return [{**one, "machine": machine} for one in found]
+
+
+def _counts(subject: Subject, model: nn.Module) -> dict[str, Any]:
+    counted = _counted(*_key(subject), lr_size_for(subject.scale))
     height, width = counted.lr_size
-    lr_size = latency_lr or counted.lr_size
     return {
         "parameters": parameters(model),
         "macs": {
             "total": counted.total,
             "lr_size": counted.lr_size,
-            "output_size": (scale * height, scale * width),
+            "output_size": (subject.scale * height, subject.scale * width),
             "by_module": {part: n for part, n in counted.by_module.items() if part and part.count(".") < 3},
             "by_operator": dict(counted.by_operator),
             "zero_operators": counted.zero_operators,
         },
-        "activations": counted.activations,
-        "latency": asdict(latency(model, lr_size, device, repeats, warmup)),
-        "memory": asdict(peak_memory(name, scale, config, lr_size, device)) if memory else None,
+        "activations": counted.activations._asdict(),
+        "measured": [],
     }
 
 
+def _key(subject: Subject) -> tuple[str, int, str]:
+    return subject.name, subject.scale, json.dumps(plain(dict(subject.config)), sort_keys=True)
+
+
 @lru_cache(maxsize=64)
-def _counted(name: str, scale: int, config: str) -> Macs:
+def _counted(name: str, scale: int, config: str, lr_size: tuple[int, int]) -> Macs:
     """The MACs of a network, counted once a process: runs of one variant differ in their seeds only."""
-    return macs(models.build(name, scale, **json.loads(config)), lr_size_for(scale))
+    return macs(models.build(name, scale, **json.loads(config)), lr_size)
 
 
-@contextmanager
-def evaluating(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put the network on `device` and into eval mode; on exit its device and the modes of its modules are restored."""
-    home = next((parameter.device for parameter in model.parameters()), device)
-    training = [module for module in model.modules() if module.training]
-    try:
-        model.to(device).eval()
-        yield
-    finally:
-        model.to(home)
-        for module in training:
-            module.training = True
-
-
-def _seconds(run: Callable[[], Any], device: torch.device) -> float:
-    if device.type != "cuda":
-        begin = perf_counter()
-        run()
-        return perf_counter() - begin
-    stream = torch.cuda.current_stream(device)
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    torch.cuda.synchronize(device)
-    start.record(stream)
-    run()
-    end.record(stream)
-    torch.cuda.synchronize(device)
-    return start.elapsed_time(end) / 1000
-
-
-def _peak_memory(build: Callable[[], nn.Module], lr_size: tuple[int, int], device: torch.device) -> Memory:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        job = process.submit(_forward_peak, build, lr_size, device, torch.get_num_threads())
-        try:
-            peak, method = job.result()
-        except RuntimeError as error:
-            reason = str(error).partition("\n")[0]
-            raise CostError(f"peak memory at LR {lr_size[0]}x{lr_size[1]} (HxW): {reason}") from error
-    return Memory(peak, lr_size, device.type, str(device_facts(device)["name"]), method)
-
-
-def _forward_peak(
-    build: Callable[[], nn.Module], lr_size: tuple[int, int], device: torch.device, threads: int
-) -> tuple[int, str]:
-    torch.set_num_threads(threads)
-    model = build().to(device).eval()
-    image = example(model, lr_size, device)
-    with torch.inference_mode():
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            before = torch.cuda.memory_allocated(device)
-            model(image)
-            return torch.cuda.max_memory_allocated(device) - before, "torch.cuda.max_memory_allocated"
-        return memory_growth(partial(model, image)), "growth of a fresh process's resident memory"
-
-
-def memory_growth(job: Callable[[], Any]) -> int:
-    """Peak growth of this process during `job`, in bytes; meaningful in a fresh process only."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark on Linux
-    before = psutil.Process().memory_info().rss
-    job()
-    return max(0, _high_water() - before)
-
-
-def _high_water() -> int:
-    """Peak resident memory of this process, in bytes."""
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    if sys.platform == "linux":  # where getrusage includes the peak of the parent process
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+def _has_kernels(subject: Subject, model: nn.Module, device: torch.device) -> bool:
+    """Whether a pass of the network on this device computes anything in kernels of this project."""
+    if device.type != "cpu":
+        return False
+    edge = max(32, models.describe(subject.name).smallest_input)
+    with evaluating(model, device), torch.inference_mode(), cpu.watched() as served:
+        model(noise(model, (edge, edge), device))
+    return bool(served)

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,7 +39,7 @@ def device(name: str) -> torch.device:
         raise ValueError(f"device {name!r} requested, but PyTorch {torch.__version__} ({build}) sees no GPU")
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     if name.startswith("GPU-"):
-        uuids = [f"GPU-{torch.cuda.get_device_properties(number).uuid}" for number in range(count)]
+        uuids = [_uuid(number) for number in range(count)]
         if name not in uuids:
             raise ValueError(f"device {name!r} requested, but PyTorch sees {', '.join(uuids)}")
         return torch.device("cuda", uuids.index(name))
@@ -50,12 +51,18 @@ def device(name: str) -> torch.device:
 
 def _card_of_the_driver() -> str | None:
     """The name of a GPU that the driver lists, whether PyTorch can use it or not; None without a driver."""
+    found = _asked_of_the_driver("name")
+    return found[0] if found else None
+
+
+def _asked_of_the_driver(fields: str, *which: str) -> list[str]:
+    """The driver's answer, a value for each of the fields of the first card; empty without a driver."""
+    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits", *which]
     try:
-        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
     except (OSError, subprocess.SubprocessError):
-        return None
-    return found[0].strip() if found else None
+        return []
+    return [value.strip() for value in answer.partition("\n")[0].split(",")] if answer.strip() else []
 
 
 def keep_freed_memory(of_any_size: bool = False) -> None:
@@ -78,8 +85,51 @@ def keep_freed_memory(of_any_size: bool = False) -> None:
 
 def device_facts(where: torch.device) -> dict[str, str | int]:
     """Return the facts of a device that results record: kind, name and number of PyTorch's CPU threads."""
-    name = torch.cuda.get_device_name(where) if where.type == "cuda" else _cpu_name()
+    name = card(where) or _cpu_name()
     return {"kind": where.type, "name": name, "threads": torch.get_num_threads()}
+
+
+def card(where: torch.device) -> str | None:
+    """The name of a GPU; None for a CPU."""
+    return torch.cuda.get_device_name(where) if where.type == "cuda" else None
+
+
+def software_facts(where: torch.device) -> dict[str, Any]:
+    """What else the times on a GPU depend on: versions, TF32 and cuDNN's search for algorithms. Empty for a CPU."""
+    if where.type != "cuda":
+        return {}
+    driver = _asked_of_the_driver("driver_version", f"--id={_uuid(where)}")
+    return {
+        "driver": driver[0] if driver else None,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
+        "tf32_convolutions": torch.backends.cudnn.allow_tf32,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+    }
+
+
+def clocks(where: torch.device) -> dict[str, float]:
+    """A GPU's clocks (MHz), temperature (degrees Celsius), power and its limit (W) at this moment, where known."""
+    if where.type != "cuda":
+        return {}
+    names = {
+        "sm_mhz": "clocks.sm",
+        "memory_mhz": "clocks.mem",
+        "celsius": "temperature.gpu",
+        "power_w": "power.draw",
+        "power_limit_w": "power.limit",
+    }
+    values = _asked_of_the_driver(",".join(names.values()), f"--id={_uuid(where)}")
+    return {name: float(value) for name, value in zip(names, values, strict=False) if _is_number(value)}
+
+
+def _uuid(where: torch.device | int) -> str:
+    return f"GPU-{torch.cuda.get_device_properties(where).uuid}"
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"\d+(\.\d+)?", text) is not None  # the driver says "[N/A]" where a card has no such sensor
 
 
 def _cpu_name() -> str:

@@ -10,12 +10,17 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
 import models
 import results
-from benchmarks.measure import cost, provenance
+from benchmarks.measure import provenance
+from benchmarks.measure.devices import device_facts
+from benchmarks.measure.latency import latency
+from benchmarks.measure.macs import macs
+from benchmarks.measure.peak import peak_memory
 
 EDGES = (0.5, 0.75, 1.0, 1.5)  # edge lengths relative to the common size
 # the key of a row: a new measurement replaces the row with the same key
@@ -41,26 +46,28 @@ def timings(
         raise ValueError(f"{name} needs an input of at least {least} pixels in height and width, not {_text(lr_size)}")
     model = models.build(name, scale)
     sizes = [size for edge in EDGES if min(size := _scaled(lr_size, edge)) >= least]
+    where = device_facts(device)
     rows = []
     for done, size in enumerate(sizes, start=1):
-        counted = cost.macs(model, size)
-        latency = cost.latency(model, size, device, repeats, warmup=1)
-        memory = cost.peak_memory(name, scale, {}, size, device) if size == lr_size else None
+        counted = macs(model, size)
+        timed = latency(model, size, device, repeats, warmup_s=0)
+        q1, median, q3 = np.quantile(np.concatenate(timed.rounds_s), [0.25, 0.5, 0.75]).tolist()
+        memory = peak_memory(name, scale, {}, size, device) if size == lr_size else None
         rows.append(
             {
                 "network": name,
                 "scale": scale,
                 "lr_height": size[0],
                 "lr_width": size[1],
-                "device": latency.device,
-                "device_name": latency.device_name,
-                "threads": latency.threads,
-                "dtype": latency.dtype,
+                "device": where["kind"],
+                "device_name": where["name"],
+                "threads": where["threads"],
+                "dtype": timed.dtype,
                 "macs": counted.total,
-                "median_s": latency.median_s,
-                "q1_s": latency.q1_s,
-                "q3_s": latency.q3_s,
-                "repeats": repeats,
+                "median_s": median,
+                "q1_s": q1,
+                "q3_s": q3,
+                "repeats": sum(map(len, timed.rounds_s)),
                 "memory_bytes": memory.bytes if memory else pd.NA,
                 "memory_method": memory.method if memory else pd.NA,
                 "python": provenance.versions()["python"],

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,18 @@ class CostError(SpinbenchError):
     """A cost that cannot be measured; one line with the network and the reason."""
 
 
+class Activations(NamedTuple):
+    """Elements written in one forward pass.
+
+    `convolutions` follows the NTIRE challenges on efficient super-resolution: outputs of all convolutions. `products`
+    also counts the outputs of linear layers and matrix products, among them the maps of attention, whichever operator
+    computes it.
+    """
+
+    convolutions: int
+    products: int
+
+
 @dataclass(frozen=True)
 class Macs:
     """Multiply-adds of one forward pass on one RGB image of `lr_size` (H, W).
@@ -47,7 +59,7 @@ class Macs:
     by_module       MACs of every submodule, including its descendants, by dotted name; "" is the network
     by_operator     MACs of the counted operators
     zero_operators  the operators that occurred and count as zero
-    activations     number of elements that the counted operators write
+    activations     number of elements that are written, see `Activations`
     """
 
     total: int
@@ -55,7 +67,7 @@ class Macs:
     by_module: dict[str, int]
     by_operator: dict[str, int]
     zero_operators: tuple[str, ...]
-    activations: int
+    activations: Activations
 
 
 def lr_size_for(scale: int) -> tuple[int, int]:
@@ -104,7 +116,7 @@ def macs(model: nn.Module, lr_size: tuple[int, int]) -> Macs:
         by_module=dict(by_module),
         by_operator=dict(by_operator),
         zero_operators=tuple(sorted(tally.zero_operators)),
-        activations=tally.activations,
+        activations=Activations(tally.convolutions, tally.products),
     )
 
 
@@ -115,7 +127,7 @@ class _Tally:
     """fvcore's handlers of all operators, which also count activations and collect the zero operators that occur."""
 
     def __init__(self) -> None:
-        self.activations = 0
+        self.convolutions = self.products = 0
         self.zero_operators: set[str] = set()
 
     def handlers(self) -> dict[str, partial[Counter[str]]]:
@@ -123,7 +135,9 @@ class _Tally:
         return counted | {f"aten::{operator}": partial(self._zero, operator) for operator in ZERO_OPERATORS}
 
     def _count(self, name: str, handler: Handler, inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-        self.activations += math.prod(get_shape(outputs[0]))
+        written = math.prod(get_shape(outputs[0]))
+        self.convolutions += written if name == "convolution" else 0
+        self.products += written + (_attention_map(inputs) if name == "attention" else 0)
         return Counter({name: handler(inputs, outputs)})
 
     def _zero(self, operator: str, inputs: list[Any], outputs: list[Any]) -> Counter[str]:
@@ -147,6 +161,12 @@ def _added_product(inputs: list[Any], outputs: list[Any]) -> int:
 def _attention(inputs: list[Any], outputs: list[Any]) -> int:
     query, key, value = map(get_shape, inputs[:3])  # (..., L, D)
     return math.prod(get_shape(outputs[0])[:-1]) * int(key[-2] * (query[-1] + value[-1]))
+
+
+def _attention_map(inputs: list[Any]) -> int:
+    """Elements of the map of scaled_dot_product_attention, the first of its two products."""
+    query, key = map(get_shape, inputs[:2])
+    return math.prod(query[:-1]) * int(key[-2])
 
 
 def _einsum(inputs: list[Any], outputs: list[Any]) -> int:

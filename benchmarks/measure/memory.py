@@ -1,7 +1,8 @@
-"""An estimate of the memory of a forward pass, and the available memory, so that no process runs out of memory."""
+"""The memory of forward passes and training steps, estimated before they run, and the memory that is available."""
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import psutil
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.measure.cost import evaluating
+from benchmarks.measure.latency import evaluating
 from benchmarks.measure.macs import example
+from models.attention import BLOCKS, WIDTHS
 
 # The growth of a process relative to its live tensors, due to workspaces of libraries and gaps of the allocator.
 # Measured over all networks of the registry: 1.2 to 2.3.
@@ -38,7 +41,7 @@ def bytes_per_pixel(model: nn.Module, device: torch.device, least: int = 1) -> f
 def live_bytes(model: nn.Module, lr_size: tuple[int, int], device: torch.device) -> int:
     """Peak memory of the tensors of a pass over an image of `lr_size` (H, W), in bytes, without weights and image.
 
-    The growth of a process (`cost.peak_memory`) is the memory that a user needs, but it varies by a third between runs,
+    The growth of a process (`peak.peak_memory`) is the memory that a user needs, but it varies by a third between runs,
     with the threads and the state of the allocator. This number is the same on every machine. The internal memory of
     operators is not counted.
     """
@@ -47,6 +50,45 @@ def live_bytes(model: nn.Module, lr_size: tuple[int, int], device: torch.device)
         with _Living() as living:
             model(image)
     return living.most
+
+
+def step_bytes(model: nn.Module, batch: int, lr_patch: int) -> int | None:
+    """Memory of a training step on a GPU in float32, in bytes: live tensors, weights, gradients and Adam's moments.
+
+    Found on the meta device within seconds, without a GPU and without memory. The workspaces of libraries and gaps of
+    the allocator come on top. None for a network that depends on the values of the image.
+    """
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+    twin = copy.deepcopy(model).to("meta").train()
+    image = torch.empty(batch, 3, lr_patch, lr_patch, device="meta")
+    try:
+        with FusedAttention(), _Living() as living:
+            twin(image).abs().mean().backward()
+    except (RuntimeError, NotImplementedError):
+        return None
+    return living.most + 3 * weights  # the gradients are among the live tensors
+
+
+class FusedAttention(TorchFunctionMode):
+    """Attention on the meta device as PyTorch would run it on a GPU.
+
+    For float32 it takes the memory-efficient kernel where that serves the arguments, else it stores all weights.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.nn.functional.scaled_dot_product_attention:
+            query, key, value, bias, scale = *args[:3], kwargs.get("attn_mask"), kwargs.get("scale")
+            aligned = all(part.shape[-1] % WIDTHS == 0 for part in (query, key, value))
+            if query.dim() == 4 and aligned and query.shape[0] * query.shape[1] <= BLOCKS:
+                if bias is not None:
+                    bias = bias.expand(*query.shape[:3], key.shape[2])
+                return torch.ops.aten._scaled_dot_product_efficient_attention(
+                    query, key, value, bias, query.requires_grad, scale=scale
+                )[0]
+        return func(*args, **kwargs)
 
 
 class _Living(TorchDispatchMode):

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.measure.cost import evaluating
 from benchmarks.measure.evaluation import Upscale, network_upscale
+from benchmarks.measure.latency import evaluating
 from benchmarks.measure.memory import available, bytes_per_pixel
 from foundation import SpinbenchError
 

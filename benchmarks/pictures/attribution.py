@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from benchmarks.measure.cost import evaluating
+from benchmarks.measure.latency import evaluating
 from results.comparison import Box
 
 # Blur, steps and box of the published LAM scripts, whose kernel is 9x9; this one is truncated at 4 sigma.

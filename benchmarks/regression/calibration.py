@@ -6,12 +6,14 @@ with several threads depends on the machine.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.measure.cost import latency
 from benchmarks.measure.devices import device_facts
+from benchmarks.measure.latency import evaluating, noise, seconds
 from results.references import Timing
 
 WIDTH, WINDOW, ROUNDS = 48, 64, 8
@@ -48,10 +50,10 @@ def timing(model: nn.Module, lr_size: tuple[int, int], device: torch.device, rep
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        samples = [
-            [latency(network, lr_size, device, repeats=1, warmup=0).median_s for network in (Workload(), model)]
-            for _ in range(2 + repeats)
-        ][2:]
+        workload = Workload()
+        with evaluating(model, device), evaluating(workload, device), torch.inference_mode():
+            runs = [partial(network, noise(model, lr_size, device)) for network in (workload, model)]
+            samples = [[seconds(run, device) for run in runs] for _ in range(2 + repeats)][2:]
     finally:
         torch.set_num_threads(threads)
     calibration, forward = zip(*samples, strict=True)

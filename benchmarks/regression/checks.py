@@ -10,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.data import datasets
-from benchmarks.measure import cost, evaluation, memory
+from benchmarks.measure import evaluation, memory
+from benchmarks.measure.cost import parameters
+from benchmarks.measure.macs import lr_size_for, macs
 from benchmarks.measure.provenance import Process
 from benchmarks.measure.quality import eight_bit
 from benchmarks.networks import Network
@@ -88,8 +90,8 @@ def comparable_costs(network: Network, device: torch.device, advance: Advance) -
         held = memory.live_bytes(model, LR_SIZE, device)
     advance(2, 2, "memory")
     return Cost(
-        parameters=cost.parameters(model),
-        macs=cost.macs(model, cost.lr_size_for(network.scale)).total,
+        parameters=parameters(model),
+        macs=macs(model, lr_size_for(network.scale)).total,
         timing=timing,
         memory_bytes=held,
     )

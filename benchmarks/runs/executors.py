@@ -1,16 +1,17 @@
-"""Execution of the pending stages of one run: train, evaluate, cost."""
+"""Execution of the pending stages of one run that need it alone: train and evaluate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
 
 from benchmarks.measure.provenance import Process
 from benchmarks.runs.plan import Job
-from benchmarks.runs.stages import WEIGHTS, BeginStage, RefusedRun, RunError, Work, costing, evaluate, train
-from results import STAGES, digest
-from results.state import state
+from benchmarks.runs.stages import WEIGHTS, BeginStage, RefusedRun, RunError, Work, evaluate, train
+from results import STAGES, Run, digest
+from results.state import RunState, state
 
 
 class ElsewhereRun(RunError):
@@ -27,35 +28,54 @@ def execute(job: Job, begin: BeginStage, say: Callable[[str], None], rerun: bool
     run = job.run
     if _nothing_to_do(job, rerun):
         return False
+    with held(run):
+        todo = state(run, job.stages)
+        tell(job, todo, say)
+        if todo.refused and not rerun:
+            raise RefusedRun(todo.refused)
+        repeated = bool(todo.refused) or (rerun and todo.gone)
+        if repeated:
+            say(f"{run.name}: the old run is kept in {run.set_aside()}")
+        replace_damaged(run, todo, say)
+        try:
+            return _carry_out(job, begin)
+        except RefusedRun as error:
+            if not rerun:
+                raise
+            say(f"{run.name}: {error}; the old run is kept in {run.set_aside()}")
+            return _carry_out(job, begin)
+
+
+@contextmanager
+def held(run: Run) -> Iterator[None]:
+    """A context in which no other process executes the run. Raises ElsewhereRun if one does."""
     lock = run.folder.parent / f".{run.name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(lock, timeout=0):
-            todo = state(run, job.stages)
-            for line in (*todo.stale, *todo.damaged):
-                say(f"{run.name}: {line}")
-            if todo.refused and not rerun:
-                raise RefusedRun(todo.refused)
-            repeated = bool(todo.refused) or (rerun and todo.gone)
-            if repeated:
-                say(f"{run.name}: the old run is kept in {run.set_aside()}")
-            for file in ("run.yaml", "provenance.json"):
-                if any(line.startswith(f"{file}:") for line in todo.damaged) and run.path(file).exists():
-                    say(f"{run.name}: {file} is written anew; the damaged one is kept as {run.put_away(file).name}")
-            try:
-                return _carry_out(job, begin)
-            except RefusedRun as error:
-                if not rerun:
-                    raise
-                say(f"{run.name}: {error}; the old run is kept in {run.set_aside()}")
-                return _carry_out(job, begin)
+            yield
     except Timeout:
         raise ElsewhereRun(f"{run.name}: another process is executing it ({lock})") from None
 
 
+def tell(job: Job, todo: RunState, say: Callable[[str], None]) -> None:
+    """Report what is stale or damaged, but for the files of stages that the job does not have."""
+    others = tuple(f"{file}:" for stage, file in STAGES.items() if stage not in job.stages)
+    for line in (*todo.stale, *todo.damaged):
+        if not line.startswith(others):
+            say(f"{job.run.name}: {line}")
+
+
+def replace_damaged(run: Run, todo: RunState, say: Callable[[str], None]) -> None:
+    """Put away what describes a run and cannot be read, so that it is written anew."""
+    for file in ("run.yaml", "provenance.json"):
+        if any(line.startswith(f"{file}:") for line in todo.damaged) and run.path(file).exists():
+            say(f"{run.name}: {file} is written anew; the damaged one is kept as {run.put_away(file).name}")
+
+
 def _carry_out(job: Job, begin: BeginStage) -> bool:
     todo = state(job.run, job.stages)
-    _describe(job)
+    describe(job)
     for stage in todo.pending:
         _STAGES[stage](Work(job, todo, Process(job.device), begin))
     if "train" in job.stages and _left_checkpoint(job):
@@ -77,7 +97,7 @@ def _nothing_to_do(job: Job, rerun: bool) -> bool:
     return not ("train" in job.stages and _left_checkpoint(job))
 
 
-def _describe(job: Job) -> None:
+def describe(job: Job) -> None:
     """Write run.yaml unless it is up to date. Sets that were measured earlier are kept in it."""
     stages = {name: dict(stage) for name, stage in job.stages.items()}
     stored = (job.run.description() or {}).get("stages", {})
@@ -91,4 +111,4 @@ def _describe(job: Job) -> None:
         job.run.describe(job.header, ordered)
 
 
-_STAGES: Mapping[str, Callable[[Work], None]] = {"train": train, "evaluate": evaluate, "cost": costing}
+_STAGES: Mapping[str, Callable[[Work], None]] = {"train": train, "evaluate": evaluate}

@@ -1,4 +1,7 @@
-"""Execution of all runs of an experiment in turn; finished runs are kept, and a failed run does not stop the others."""
+"""Execution of all runs of an experiment in turn, and then of their costs.
+
+Finished work is kept, and a failed run does not stop the others.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,15 @@ from typing import Literal
 from ablations import AblationError, Protocol
 from benchmarks.data import datasets
 from benchmarks.data.images import DataError
+from benchmarks.runs.apart import execute_apart
+from benchmarks.runs.costing import measure_costs
 from benchmarks.runs.executors import ElsewhereRun, RefusedRun, execute
-from benchmarks.runs.plan import Job
+from benchmarks.runs.plan import Job, without_stages
 from benchmarks.runs.progress import Progress
 from foundation import SpinbenchError, nearest, one_line, write
 from results import Run
+
+FAILURE = "failure.txt"
 
 
 @dataclass(frozen=True)
@@ -82,9 +89,36 @@ def available_sets(names: Sequence[str], scale: int) -> tuple[str, ...]:
 def carry_out(jobs: Sequence[Job], progress: Progress, rerun: bool = False) -> list[Outcome]:
     """Finish every job that can be finished, and report the progress. KeyboardInterrupt is not caught.
 
-    Runs that another process is executing are tried again in the end. If that process still executes them, this is not
-    a failure. The traceback of a failed run is stored in its folder.
+    Costs are measured last, with all networks of a scale in turn. Runs that another process is executing are tried
+    again in the end. If that process still executes them, this is not a failure. The traceback of a failed run is
+    stored in its folder.
     """
+    outcomes = _alone([without_stages(job, ("train", "evaluate")) for job in jobs], progress, rerun)
+    ready = [job for job in jobs if outcomes[job.run].word in ("done", "already finished") and "cost" in job.stages]
+    for scale in dict.fromkeys(job.run.scale for job in ready):
+        group = [without_stages(job, ("cost",)) for job in ready if job.run.scale == scale]
+        outcomes |= _together(group, progress)
+    return list(outcomes.values())
+
+
+def _together(jobs: Sequence[Job], progress: Progress) -> dict[Run, Outcome]:
+    """Measure the costs of these jobs; returns the outcomes of those that had pending ones."""
+    try:
+        measured = measure_costs(jobs, progress.stage, progress.line)
+        return {job.run: Outcome(job, "done") for job in jobs if job.run in measured}
+    except Exception as error:  # one network must not take the costs of the others along
+        if len(jobs) == 1:
+            outcome = _failure(jobs[0], error)
+            progress.line(f"{jobs[0].run.name} {outcome.word}: {outcome.error}")
+            return {jobs[0].run: outcome}
+        found: dict[Run, Outcome] = {}
+        for job in jobs:
+            found |= _together([job], progress)
+        return found
+
+
+def _alone(jobs: Sequence[Job], progress: Progress, rerun: bool) -> dict[Run, Outcome]:
+    """Execute the jobs one after the other."""
     outcomes: dict[Run, Outcome] = {}
     for attempt in ("first", "last"):
         for job in jobs:
@@ -98,22 +132,26 @@ def carry_out(jobs: Sequence[Job], progress: Progress, rerun: bool = False) -> l
             outcomes[job.run] = outcome
             if outcome.word != "elsewhere" or attempt == "last":
                 progress.done(f"{job.run.name} {outcome.word}" + (f": {outcome.error}" if outcome.error else ""))
-    return list(outcomes.values())
+    return outcomes
 
 
 def _attempt(job: Job, progress: Progress, rerun: bool) -> Outcome:
-    failure = job.run.path("failure.txt")
     try:
-        worked = execute(job, progress.stage, progress.line, rerun)
-        failure.unlink(missing_ok=True)
+        apart = job.device.type == "cuda" and job.on_phase is None
+        worked = (execute_apart if apart else execute)(job, progress.stage, progress.line, rerun)
+        job.run.path(FAILURE).unlink(missing_ok=True)
         return Outcome(job, "done" if worked else "already finished")
     except ElsewhereRun:
         return Outcome(job, "elsewhere")
     except RefusedRun as error:
         return Outcome(job, "refused", one_line(error))
     except Exception as error:  # a failed run must not stop the others
-        if job.run.folder.is_dir():
-            with contextlib.suppress(OSError):
-                write(failure, traceback.format_exc())
-        known = isinstance(error, SpinbenchError | OSError)
-        return Outcome(job, "failed", one_line(error) if known else f"{type(error).__name__}: {one_line(error)}")
+        return _failure(job, error)
+
+
+def _failure(job: Job, error: Exception) -> Outcome:
+    if job.run.folder.is_dir():
+        with contextlib.suppress(OSError):
+            write(job.run.path(FAILURE), "".join(traceback.format_exception(error)))
+    known = isinstance(error, SpinbenchError | OSError)
+    return Outcome(job, "failed", one_line(error) if known else f"{type(error).__name__}: {one_line(error)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from benchmarks.data.datasets import Dataset
 from benchmarks.data.images import READER
 from benchmarks.measure.quality import find_convention
 from foundation import nearest
-from results import BASELINE, ROOT, Run, digest
+from results import BASELINE, ROOT, ResultsError, Run, digest
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,16 @@ def plan(
     scales: Sequence[int] = (),
     seeds: Sequence[int] = (),
     device: torch.device,
+    card: str | None = None,
     sets: Mapping[int, Sequence[str]],
     root: Path = ROOT,
 ) -> list[Job]:
     """The jobs of an experiment, in an order in which they can be executed; bicubic first.
 
     `only` selects variants, `scales` and `seeds` replace those of the experiment and the protocol; `sets` holds the
-    available test sets by scale. The scale of a warm start is added before the scales that depend on it. Raises
-    AblationError for an unknown variant, scale or convention, an invalid configuration, two sets of one name, and for
-    seeds under a protocol without training.
+    available test sets by scale; `card` is the name of the GPU, if costs are measured on one. The scale of a warm start
+    is added before the scales that depend on it. Raises AblationError for an unknown variant, scale or convention, an
+    invalid configuration, two sets of one name, and for seeds under a protocol without training.
     """
     for name in only:
         if name not in experiment.variants:
@@ -95,7 +97,7 @@ def plan(
     start = protocol.training.warm_start if protocol.training else None
     wanted = _with_starts(list(scales or experiment.scales), start)
     name = ablations.name_of(protocol_name)
-    planner = _Planner(name, protocol, device, sets, root)
+    planner = _Planner(name, protocol, device, card, sets, root)
     jobs = [planner.baseline(scale) for scale in wanted]
     for variant_name, variant in chosen.items():
         if variant.model is None:
@@ -120,11 +122,12 @@ class _Planner:
     name: str
     protocol: Protocol
     device: torch.device
+    card: str | None
     sets: Mapping[int, Sequence[str]]
     root: Path
 
     def job(self, variant_name: str, variant: Variant, training: Training, scale: int, seed: int) -> Job:
-        network = self._network(variant_name, variant, scale)
+        network, run = self._network(variant_name, variant, scale), self._run(variant_name, scale, seed)
         train: dict[str, Any] = {
             **network,
             "seed": seed,
@@ -139,15 +142,15 @@ class _Planner:
         stages = {
             "train": train,
             "evaluate": self._evaluation(network, variant, digest(train)),
-            "cost": self._cost(network),
+            "cost": self._cost(network, run),
         }
-        return self._of(Run(self.name, variant_name, scale, seed, self.root), variant, stages, start=start)
+        return self._of(run, variant, stages, start=start)
 
     def published(self, variant_name: str, variant: Variant, scale: int) -> Job:
         """A network with published weights; only its cost is measured where its checkpoint is unavailable."""
-        network = self._network(variant_name, variant, scale)
+        network, run = self._network(variant_name, variant, scale), self._run(variant_name, scale)
         source = published.checkpoint(str(variant.model), scale)
-        stages = {"cost": self._cost(network)}
+        stages = {"cost": self._cost(network, run)}
         status = variant.status
         if status is None and source is None:
             status = "no published checkpoint is registered"
@@ -155,20 +158,24 @@ class _Planner:
             status = f"its checkpoint is not in the mirror ({Path(source.path).name})"
         if status is None and source is not None:
             stages["evaluate"] = self._evaluation(network, variant, source.content)
-        return self._of(Run(self.name, variant_name, scale, 0, self.root), variant, stages, status=status)
+        return self._of(run, variant, stages, status=status)
 
     def untrained(self, variant_name: str, variant: Variant, scale: int) -> Job:
         """A network that the protocol does not train; only its cost is measured."""
-        stages = {"cost": self._cost(self._network(variant_name, variant, scale))}
+        run = self._run(variant_name, scale)
+        stages = {"cost": self._cost(self._network(variant_name, variant, scale), run)}
         status = variant.status or "the protocol trains nothing"
-        return self._of(Run(self.name, variant_name, scale, 0, self.root), variant, stages, status=status)
+        return self._of(run, variant, stages, status=status)
 
     def baseline(self, scale: int) -> Job:
         """Bicubic interpolation, evaluated like a network, without training or cost."""
         variant = Variant(label="Bicubic", model=BASELINE)
         network = {"model": BASELINE, "config": {}, "scale": scale}
         stages = {"evaluate": self._evaluation(network, variant, None)}
-        return self._of(Run(self.name, BASELINE, scale, 0, self.root), variant, stages)
+        return self._of(self._run(BASELINE, scale), variant, stages)
+
+    def _run(self, variant_name: str, scale: int, seed: int = 0) -> Run:
+        return Run(self.name, variant_name, scale, seed, self.root)
 
     def _of(self, run: Run, variant: Variant, stages: dict[str, dict[str, Any]], **more: Any) -> Job:
         return Job(run, variant, self.protocol, self.device, self._sets(run.scale), stages, **more)
@@ -180,8 +187,15 @@ class _Planner:
             raise AblationError(f"variant {variant_name!r}: {error}") from error
         return {"model": variant.model, "config": config, "scale": scale}
 
-    def _cost(self, network: dict[str, Any]) -> dict[str, Any]:
-        return {**network, "costing": self.protocol.costing.model_dump(mode="json")}
+    def _cost(self, network: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Another card measures again. A CPU does not: what was measured on a card elsewhere remains."""
+        stage = {**network, "costing": self.protocol.costing.model_dump(mode="json")}
+        if self.card:
+            return {**stage, "card": self.card}
+        with suppress(ResultsError):  # a damaged run.yaml is reported when the run is executed
+            stored = (run.description() or {}).get("stages", {}).get("cost", {})
+            return stage | {key: stored[key] for key in ("card",) if key in stored}
+        return stage
 
     def _sets(self, scale: int) -> dict[str, Dataset]:
         """The available test sets by the names under which they are measured."""

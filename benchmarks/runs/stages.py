@@ -1,8 +1,7 @@
-"""The stages of a run: train, evaluate, cost. Each executes its pending part and records its results."""
+"""The stages of a run that need it alone: train and evaluate. Each executes its pending part and records its result."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from benchmarks import networks
 from benchmarks.data import datasets
 from benchmarks.data.patches import PatchBatches
 from benchmarks.data.sources import Local
-from benchmarks.measure import cost, evaluation
+from benchmarks.measure import evaluation, memory
 from benchmarks.measure.evaluation import Upscale
 from benchmarks.measure.provenance import Process
 from benchmarks.networks import Network
@@ -87,6 +86,7 @@ def train(work: Work) -> None:
                 f"{run.path(WEIGHTS)}: is damaged or was trained under other settings, and has no record; "
                 "restore it, or train the run again"
             )
+        _check_memory(job)
         patches = PatchBatches(
             datasets.get(settings.data), run.scale, settings.lr_patch, settings.batch_size, run.seed, settings.augment
         )
@@ -122,6 +122,22 @@ def train(work: Work) -> None:
     files = {file: sha256(run.path(file)) for file in (WEIGHTS, "training.csv") if run.path(file).is_file()}
     run.record("train", fingerprint, {**process.facts(earlier), "inputs": inputs}, files)
     checkpoint.unlink(missing_ok=True)
+
+
+def _check_memory(job: Job) -> None:
+    """Raise RunError if a training step needs more memory than a GPU has, before anything is computed."""
+    settings = job.protocol.training
+    if settings is None or job.device.type != "cuda":
+        return
+    needed = memory.step_bytes(_network(job, trained=False).module(), settings.batch_size, settings.lr_patch)
+    free = memory.available(job.device)
+    share = 0.5 if settings.precision in ("bfloat16", "float16") else 1.0  # at least: weights remain float32
+    if needed is not None and share * needed > free:
+        raise RunError(
+            f"{job.run.name}: a step with batch_size {settings.batch_size} and lr_patch {settings.lr_patch} takes at "
+            f"least {share * needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free on {job.device}; expected a "
+            "smaller batch, or another card"
+        )
 
 
 def _about(job: Job) -> dict[str, Any]:
@@ -182,22 +198,3 @@ def _measure(work: Work, name: str, upscale: Upscale) -> dict[str, str]:
     job.run.path(file).parent.mkdir(exist_ok=True)
     written = job.run.write(file, rows.to_csv(index=False, lineterminator="\n"))
     return {"file": file, "sha256": written, "hash": own}
-
-
-def costing(work: Work) -> None:
-    job, settings = work.job, work.job.protocol.costing
-    work.advance("cost")
-    measured = cost.costs(
-        str(job.variant.model),
-        job.run.scale,
-        job.variant.config,
-        job.device,
-        latency_lr=settings.latency_lr,
-        repeats=settings.repeats,
-        warmup=settings.warmup,
-        memory=settings.memory,
-    )
-    if job.run.path("cost.json").is_file():
-        job.run.put_away("cost.json")
-    files = {"cost.json": job.run.write("cost.json", json.dumps(measured, indent=1))}
-    job.run.record("cost", digest(job.stages["cost"]), work.process.facts(), files)

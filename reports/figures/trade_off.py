@@ -16,16 +16,16 @@ from reports.figures.style import COLOURS, GREY, PAGE, FigureSize, legend, liter
 from reports.labels import XY, Rectangle, place_labels
 from reports.numbers import shown
 from reports.tables import METRICS
-from reports.tradeoff import POINT_KINDS, QUANTITIES, Point, TradeOff
+from reports.tradeoff import KIND_NAMES, POINT_KINDS, QUANTITIES, Point, TradeOff
 
 # A ring around a dot stays visible where a published and a measured point coincide.
 POINT_MARKS: dict[str, dict[str, Any]] = {
     "published": {"marker": "o", "markersize": 9.5, "markerfacecolor": "none", "color": COLOURS[1]},
     "measured": {"marker": "o", "markersize": 4.5, "color": COLOURS[0]},
     "trained": {"marker": "^", "markersize": 6, "color": COLOURS[2]},
+    "kernels": {"marker": "s", "markersize": 4.5, "markerfacecolor": "none", "color": COLOURS[3]},
 }
-FRONTS = {"published": "--", "measured": "-", "trained": ":"}
-_KIND_NAMES = {"published": "published", "measured": "measured", "trained": "trained here"}
+FRONTS = {"published": "--", "measured": "-", "trained": ":", "kernels": "-."}
 
 
 def trade_off(picture: TradeOff, size: FigureSize = PAGE) -> Figure:
@@ -45,7 +45,7 @@ def trade_off(picture: TradeOff, size: FigureSize = PAGE) -> Figure:
             front = {"linestyle": FRONTS[kind], "color": POINT_MARKS[kind]["color"], "linewidth": 1.4 * size.marks}
             ax.step(*_columns(picture, picture.front(kind)), where="post", alpha=0.75, zorder=1.5, **front)
             several = len(picture.front(kind)) > 1
-            name = f"{_KIND_NAMES[kind]}, with Pareto front" if several else _KIND_NAMES[kind]
+            name = f"{KIND_NAMES[kind]}, with Pareto front" if several else KIND_NAMES[kind]
             handles.append(Line2D([], [], label=name, **marks | (front if several else {"linestyle": "none"})))
             for index, point in enumerate(picture.points):
                 if point.kind == kind:

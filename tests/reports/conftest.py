@@ -140,10 +140,19 @@ def _cost(parameters: int) -> dict[str, Any]:
             "by_operator": {"convolution": 30_000_000_000, "matmul": 11_253_000_000},
             "zero_operators": ["add", "softmax"],
         },
-        "activations": 812_000_000,
-        "latency": {
-            "median_s": 1.2345, "q1_s": 1.2, "q3_s": 1.3, "repeats": 3, "threads": 2, "device": "cpu",
-            "device_name": "Synthetic CPU", "dtype": "float32", "lr_size": [90, 160],
-        },
-        "memory": {"bytes": 734003200, "lr_size": [90, 160], "device": "cpu"},
+        "activations": {"convolutions": 812_000_000, "products": 1_624_000_000},
+        "measured": [
+            {
+                "implementation": "PyTorch",
+                "lr_size": [180, 320],
+                "macs": 41_253_000_000,
+                "activations": {"convolutions": 812_000_000, "products": 1_624_000_000},
+                "latency": {
+                    "median_s": 1.2345, "low_s": 1.2, "high_s": 1.3, "rounds_s": [[1.2], [1.2345], [1.3]],
+                    "warmup_s": 0.5, "dtype": "float32",
+                },
+                "memory": {"bytes": 734003200, "method": "synthetic"},
+            }
+        ],
+        "machine": {"kind": "cpu", "name": "Synthetic CPU", "threads": 2},
     }  # fmt: skip

@@ -25,7 +25,7 @@ from reports.figures.depth import interval_over_seeds
 from reports.figures.style import COLUMN, INK, LINE, PAGE, FigureSize, line, literal
 from reports.figures.trade_off import FRONTS, POINT_MARKS
 from reports.study import Curve
-from reports.tradeoff import CostName, Point, TradeOff
+from reports.tradeoff import POINT_KINDS, CostName, Point, TradeOff
 from tests.reports.speeds import NETWORKS, speed_rows
 
 Store = Callable[..., results.Run]
@@ -184,7 +184,7 @@ def test_lines_marks_and_hatches_differ_without_colour() -> None:
     styles = [(line(index)["linestyle"], line(index)["marker"]) for index in range(32)]
     assert len(set(styles)) == 32
     marks = {(mark["marker"], mark.get("markerfacecolor")) for mark in POINT_MARKS.values()}
-    assert len(marks) == len(set(FRONTS.values())) == 3
+    assert len(marks) == len(set(FRONTS.values())) == len(POINT_KINDS)
     kinds = {kind for counts in parts().values() for kind in counts}
     assert len(set(HATCHES)) == len(HATCHES) >= len(kinds)
 

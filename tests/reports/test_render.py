@@ -47,7 +47,9 @@ def test_quick_says_what_it_is_and_compares_nothing(store: Store, tmp_path: Path
     assert full[4] == "32.48  (best) 0.8983  (best)"
     assert full[9] == "25.50  (second best) 0.7500  (best)"
     assert page.row("Bicubic")[4:] == ["–"] * 5 + ["27.00  (best) 0.7000"]
-    assert "Synthetic CPU (cpu), 2 CPU threads, float32, LR 90×160" in page.text
+    assert (
+        "PyTorch, Synthetic CPU, 2 threads, float32, batch 1, LR 180×320, median of 3 passes in 3 rounds" in page.text
+    )
     assert page.row("float")[1:] == ["×4", "embedded-test", "+0.0040", "+0.0040 to +0.0040", "6"]
     assert all(row.question in page.text and row.here in page.text for row in ablations.ledger())
     assert "the paper's value for 8 blocks is for the complete set set5" in page.text.lower()
@@ -157,7 +159,7 @@ def store_hostile(store: Store, folder: Path) -> list[str]:
         store(variant, psnr=32.4, weights=weights, datasets=images, conventions={"rcan": 0.0, HOSTILE: 0.1})
     run = results.Run("quick", "full", 4, 0, folder)
     cost = run.cost() or {}
-    cost["latency"]["device_name"] = cost["memory"]["method"] = HOSTILE
+    cost["machine"]["name"] = cost["measured"][0]["memory"]["method"] = HOSTILE
     cost["macs"]["by_operator"][HOSTILE] = 1
     cost["macs"]["by_module"] = {HOSTILE: 10_000_000_000}
     files = {"cost.json": run.write("cost.json", json.dumps(cost))}
@@ -318,7 +320,21 @@ def test_a_cost_without_latency_and_memory(store: Store, tmp_path: Path) -> None
     run = store("full")
     replace(run, "cost.json", json.dumps({"parameters": 1234, "memory": None}))
     page = Page(render(["table2"], "quick", tmp_path))
-    assert ["Full", "×4", "1,234", "–", "–", "–", "– to –", "–"] in page.rows
+    assert ["Full", "×4", "1,234", "–", "–", "–"] in page.rows
+    assert "Peak memory, MiB" not in page.text
+
+
+def test_latency_stands_beside_macs_only_if_measured_at_the_same_size(store: Store, tmp_path: Path) -> None:
+    run = store("full")
+    content = run.cost() or {}
+    entry = content["measured"][0] | {"lr_size": [64, 64], "macs": 3_000_000_000}
+    kernels = entry | {"implementation": "C++ kernels", "latency": entry["latency"] | {"median_s": 0.5}}
+    replace(run, "cost.json", json.dumps(content | {"measured": [entry, kernels]}))
+    page = Page(render(["table2"], "quick", tmp_path))
+    assert page.row("Full")[1:3] == ["555,035", "41.25"]
+    assert "1,234.5" not in page.row("Full")
+    assert ["Full", "×4", "PyTorch", "64×64", "3.00", "1,234.5", "1,200.0 to 1,300.0", "700.0"] in page.rows
+    assert ["Full", "×4", "C++ kernels", "64×64", "3.00", "500.0", "1,200.0 to 1,300.0", "700.0"] in page.rows
 
 
 @pytest.mark.parametrize("dark", [False, True])

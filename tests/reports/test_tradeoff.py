@@ -53,6 +53,7 @@ def test_what_looks_equal_beats_nobody() -> None:
 
 def test_published_and_measured_do_not_compete() -> None:
     points = [Point("a", "published", 1e5, 33), Point("b", "measured", 2e5, 32), Point("c", "trained", 3e5, 31)]
+    points.append(Point("c (C++ kernels)", "kernels", 1e5, 34))
     found = TradeOff("Set5", 4, "params", "psnr", points, [])
     assert [found.front(kind) for kind in POINT_KINDS] == [[point] for point in points]
 
@@ -94,7 +95,6 @@ def test_a_self_ensemble_takes_eight_passes_but_no_more_memory(weights: Store, t
         found = one.trade_off("Set5", 4, x)
         costs = {point.label: point.x for point in found.points}
         assert costs["LatticeNet+"] == ratio * costs["LatticeNet"]
-        assert found.ensembles == (("LatticeNet+",) if ratio == 8 else ())
     counted = [point.x for point in one.trade_off("Set5", 4).points if point.kind == "measured"]
     assert counted == [555035, 555035]
 
@@ -102,13 +102,12 @@ def test_a_self_ensemble_takes_eight_passes_but_no_more_memory(weights: Store, t
 def test_what_was_measured_otherwise_is_no_point_but_named(weights: Store, tmp_path: Path) -> None:
     for variant in ("imdn", "bsrn", "rfdn"):
         run = weights(variant)
-    latency = (run.cost() or {})["latency"]
-    recost(run, latency=latency | {"device_name": "Another CPU"})
+    recost(run, machine={"kind": "cpu", "name": "Another CPU", "threads": 2})
     one = study.load_study("table1", "published", tmp_path)
     found = one.trade_off("Set5", 4, "latency")
     assert [point.label for point in found.points] == ["IMDN", "BSRN"]
     assert found.apart == ("RFDN",)
-    assert found.conditions.startswith("Synthetic CPU (cpu), 2 CPU threads")
+    assert found.conditions.startswith("PyTorch, Synthetic CPU, 2 threads")
     assert one.trade_off("Set5", 4, "macs").apart == ()
 
 
@@ -118,10 +117,29 @@ def test_a_part_of_a_set_is_no_point(weights: Store, tmp_path: Path) -> None:
 
 
 def test_what_was_not_costed_is_no_point(weights: Store, tmp_path: Path) -> None:
-    recost(weights("imdn"), memory=None)
+    run = weights("imdn")
+    (entry,) = (run.cost() or {})["measured"]
+    recost(run, measured=[entry | {"memory": None}])
     weights("bsrn")
     (point,) = study.load_study("table1", "published", tmp_path).trade_off("Set5", 4, "memory").points
     assert point.label == "BSRN"
+
+
+def test_kernels_are_a_point_of_their_own(weights: Store, tmp_path: Path) -> None:
+    """SPIN in PyTorch is compared with the others in PyTorch; with its kernels it is compared with nobody."""
+    weights("imdn", psnr=32.2)
+    run = weights("bsrn", psnr=32.3)
+    (entry,) = (run.cost() or {})["measured"]
+    fast = entry | {"implementation": "C++ kernels", "latency": entry["latency"] | {"median_s": 0.1}}
+    recost(run, measured=[entry, fast])
+    one = study.load_study("table1", "published", tmp_path)
+    found = one.trade_off("Set5", 4, "latency")
+    assert [(point.label, point.kind, point.x) for point in found.points] == [
+        ("IMDN", "measured", 1.2345), ("BSRN", "measured", 1.2345), ("BSRN (C++ kernels)", "kernels", 0.1),
+    ]  # fmt: skip
+    assert [point.label for point in found.front("measured")] == ["BSRN"]
+    assert all(other.kind == "measured" for point in found.points[:2] for other in found.dominated_by(point))
+    assert [point.kind for point in one.trade_off("Set5", 4, "macs").points] == ["measured", "measured"]
 
 
 def test_what_was_trained_here_lies_below(weights: Store, store: Store, tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ from rich.table import Table
 from torch import Tensor
 
 import models
-from benchmarks.measure import cost, provenance
+from benchmarks.measure import provenance
 from benchmarks.measure.devices import device_facts, keep_freed_memory
+from benchmarks.measure.macs import macs
 from models.spin import SPIN, network, ops, superpixels
 from results import ROOT
 from spinbench.console import console, say
@@ -124,7 +125,7 @@ def _growth(works: list[targets.Work]) -> targets.Growth:
         scale=2,
         sizes=SIZES,
         seconds=[known[size] for size in SIZES],
-        macs=[cost.macs(model, size).total for size in SIZES],
+        macs=[macs(model, size).total for size in SIZES],
         limit=0.05,
     )
 

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import models
-from benchmarks.measure import cost
 from benchmarks.measure.devices import keep_freed_memory
+from benchmarks.measure.macs import macs
+from benchmarks.measure.peak import memory_growth
 from models.spin import SPIN
 from tests.oracles import spin_dense as dense
 from tests.oracles.spin_weights import as_published, oracle_config
@@ -67,7 +68,7 @@ class Work:
 
     def macs(self) -> int:
         """Of the forward pass over the batch."""
-        return self.batch * cost.macs(models.build("spin", self.scale), self.lr_size).total
+        return self.batch * macs(models.build("spin", self.scale), self.lr_size).total
 
     def memory(self, side: Side) -> int:
         """Peak of a fresh process, less what it holds after importing, in bytes."""
@@ -84,7 +85,7 @@ def _memory(work: Work, side: Side, threads: int) -> int:
         for _ in range(2 if work.step else 1):  # Adam's state is there from the second step on
             run()
 
-    return cost.memory_growth(whole)
+    return memory_growth(whole)
 
 
 def _figure(

@@ -16,9 +16,10 @@ from PIL import Image
 import models
 from benchmarks.data import published
 from benchmarks.data.images import DataError
-from benchmarks.measure import cost, tiling
-from benchmarks.measure.cost import CostError, Memory
+from benchmarks.measure import growth, tiling
 from benchmarks.measure.evaluation import bicubic_upscale, network_upscale, self_ensemble
+from benchmarks.measure.macs import CostError
+from benchmarks.measure.peak import Memory
 from benchmarks.measure.quality import eight_bit
 from tests.spinbench import commands
 
@@ -261,9 +262,9 @@ def test_speed_of_two_networks_and_a_failing_one(
     def memory(name: str, scale: int, config: object, size: tuple[int, int], device: torch.device) -> Memory:
         if name == "srcnn":
             raise CostError("it died")
-        return Memory(5 * 2**20, size, "cpu", "", "m")
+        return Memory(5 * 2**20, size, "m")
 
-    monkeypatch.setattr(cost, "peak_memory", memory)
+    monkeypatch.setattr(growth, "peak_memory", memory)
     csv = tmp_path / "speed.csv"
     options = ["--lr", "16x12", "--repeats", 2, "--csv", csv, "--device", "cpu"]
     code, out, _ = spinbench("speed", "--models", "espcn,srcnn", "--models", "fsrcnn", *options)

@@ -16,6 +16,6 @@ in their last bits. `models.spin.ops` decides. A library is kept in a private fo
 is loaded.
 """
 
-from models.spin.cpu.library import compiler, here, kernels, loaded, off, ready, used
+from models.spin.cpu.library import compiler, here, kernels, loaded, off, ready, used, watched
 
-__all__ = ["compiler", "here", "kernels", "loaded", "off", "ready", "used"]
+__all__ = ["compiler", "here", "kernels", "loaded", "off", "ready", "used", "watched"]

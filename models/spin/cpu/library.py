@@ -28,6 +28,7 @@ _HERE = Path(__file__).parent
 _FLAGS = ["-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC"]
 _TIMEOUT_S = 300
 _off = ContextVar("off", default=False)
+_watched: ContextVar[list[Widths] | None] = ContextVar("watched", default=None)
 _asked: dict[Widths, Kernels | None] = {}  # the kernels that this process has asked for, None where it has none
 
 
@@ -50,6 +51,17 @@ def off() -> Iterator[None]:
         _off.reset(before)
 
 
+@contextmanager
+def watched() -> Iterator[list[Widths]]:
+    """A context that gives the widths of the kernels used in it, one for each use; none if PyTorch does everything."""
+    served: list[Widths] = []
+    before = _watched.set(served)
+    try:
+        yield served
+    finally:
+        _watched.reset(before)
+
+
 def kernels(widths: Widths = PUBLISHED) -> Kernels | None:
     """The kernels for these widths, compiled if necessary.
 
@@ -58,7 +70,10 @@ def kernels(widths: Widths = PUBLISHED) -> Kernels | None:
     """
     if widths not in _asked:
         _asked[widths] = None if widths.unserved or _switched_off() else _loaded(widths)
-    return _asked[widths]
+    found, watched = _asked[widths], _watched.get()
+    if found is not None and watched is not None:
+        watched.append(widths)
+    return found
 
 
 def loaded() -> Kernels | None:

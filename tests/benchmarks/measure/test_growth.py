@@ -11,8 +11,9 @@ import torch
 
 import models
 import results
-from benchmarks.measure import cost, growth
-from benchmarks.measure.cost import Memory
+from benchmarks.measure import growth
+from benchmarks.measure.macs import macs
+from benchmarks.measure.peak import Memory
 from reports.speed import exponent
 
 CPU = torch.device("cpu")
@@ -21,7 +22,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def memory_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spares a process."""
-    monkeypatch.setattr(cost, "peak_memory", lambda name, scale, config, size, device: Memory(7, size, "cpu", "", "m"))
+    monkeypatch.setattr(growth, "peak_memory", lambda name, scale, config, size, device: Memory(7, size, "m"))
 
 
 def test_a_row_for_each_of_four_sizes() -> None:
@@ -31,7 +32,7 @@ def test_a_row_for_each_of_four_sizes() -> None:
     sizes = [(8, 12), (12, 18), (16, 24), (24, 36)]
     assert list(zip(rows["lr_height"], rows["lr_width"], strict=True)) == sizes
     network = models.build("espcn", 4)
-    assert rows["macs"].tolist() == [cost.macs(network, size).total for size in sizes]
+    assert rows["macs"].tolist() == [macs(network, size).total for size in sizes]
     assert (rows["q1_s"] <= rows["median_s"]).all()
     assert (rows["median_s"] <= rows["q3_s"]).all()
     assert (rows["q1_s"] > 0).all()

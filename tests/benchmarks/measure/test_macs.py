@@ -48,11 +48,33 @@ def test_small_network_by_hand() -> None:
     assert count.by_module == {
         "": count.total, "head": head, "body": body, "body.0": body, "body.1": 0, "norm": 0, "token": linear, "tail": 0,
     }  # fmt: skip
-    assert count.activations == pixels * (8 + 12 + 12 + 12) + 12 * 12
+    assert count.activations.convolutions == pixels * (8 + 12)
+    assert count.activations.products == pixels * (8 + 12 + 12 + 12) + 12 * 12
     assert count.zero_operators == (
         "add", "flatten", "layer_norm", "pixel_shuffle", "relu_", "reshape", "slice", "transpose", "upsample_nearest2d",
     )  # fmt: skip
     assert count.total == torch_count(Small())
+
+
+class Attending(nn.Module):
+    """Attention over all pixels, by one operator or by two products."""
+
+    def __init__(self, fused: bool) -> None:
+        super().__init__()
+        self.fused = fused
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2)[:, None]
+        if self.fused:
+            return F.scaled_dot_product_attention(tokens, tokens, tokens)
+        return (tokens @ tokens.transpose(-1, -2)).softmax(-1) @ tokens
+
+
+def test_maps_of_attention_count_whichever_operator_computes_them() -> None:
+    fused, plain = (macs(Attending(fused), SIZE) for fused in (True, False))
+    pixels = SIZE[0] * SIZE[1]
+    assert fused.activations == plain.activations == (0, pixels * pixels + pixels * 3)
+    assert fused.total == plain.total
 
 
 def test_a_shared_module_counts_at_every_call() -> None:

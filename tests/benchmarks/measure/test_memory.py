@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 import models
-from benchmarks.measure import cost
 from benchmarks.measure.memory import MARGIN, _allowed, available, bytes_per_pixel
+from benchmarks.measure.peak import peak_memory
 
 CPU = torch.device("cpu")
 
@@ -37,7 +37,7 @@ def test_live_tensors_are_counted(layers: list[nn.Module], channels: int) -> Non
 @pytest.mark.parametrize("name", ["awsrn_m", "elan_light"])  # the furthest above their live tensors
 def test_a_pass_takes_no_more_than_foretold(name: str) -> None:
     predicted = bytes_per_pixel(models.build(name, 4), CPU)
-    measured = cost.peak_memory(name, 4, {}, (128, 128), CPU).bytes / 128**2
+    measured = peak_memory(name, 4, {}, (128, 128), CPU).bytes / 128**2
     assert predicted / 6 < measured < predicted
 
 

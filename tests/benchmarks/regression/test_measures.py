@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.measure import memory
-from benchmarks.measure.cost import Latency
 from benchmarks.regression import calibration, checks
 from benchmarks.regression.references import find
 from models.spin import cpu
@@ -45,13 +45,13 @@ def test_the_grid_reaches_from_edge_to_edge() -> None:
 def test_calibration_in_turn_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     network, calls = nn.Conv2d(3, 3, 3), list[tuple[str, int]]()
 
-    def latency(model: nn.Module, lr_size: Any, device: Any, repeats: int, warmup: int) -> Latency:
-        calls.append((type(model).__name__, torch.get_num_threads()))
-        assert (lr_size, device, repeats, warmup) == ((16, 16), CPU, 1, 0)
-        seconds = float(len(calls))
-        return Latency(seconds, seconds, seconds, (seconds,), 1, 0, lr_size, "float32", "cpu", "a CPU", 1)
+    def seconds(run: partial[Any], device: Any) -> float:
+        calls.append((type(run.func).__name__, torch.get_num_threads()))
+        assert run.args[0].shape == (1, 3, 16, 16)
+        assert device == CPU
+        return float(len(calls))
 
-    monkeypatch.setattr(calibration, "latency", latency)
+    monkeypatch.setattr(calibration, "seconds", seconds)
     torch.set_num_threads(before := torch.get_num_threads())
     timing = calibration.timing(network, (16, 16), CPU, 3)
     assert calls == [("Workload", 1), ("Conv2d", 1)] * 5

@@ -39,6 +39,7 @@ class Quiet:
 
 def words(jobs: list[Job], monkeypatch: pytest.MonkeyPatch, execute: Execute) -> dict[str, str]:
     monkeypatch.setattr(orchestrator, "execute", execute)
+    monkeypatch.setattr(orchestrator, "measure_costs", lambda *_: [])
     outcomes = orchestrator.carry_out(jobs, Quiet())
     return {outcome.job.run.variant: outcome.word for outcome in outcomes}
 

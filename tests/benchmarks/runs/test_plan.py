@@ -69,10 +69,11 @@ def test_the_machine_and_how_training_is_watched_decide_nothing() -> None:
     try:
         torch.set_num_threads(threads + 1)
         protocol, definition = ablations.load_protocol(TINY), ablations.load_experiment("table2")
-        gpu = plan(definition, TINY, protocol, only=["full"], device=torch.device("cuda"), sets=SETS)[1].stages
+        gpu = plan(definition, TINY, protocol, only=["full"], device=torch.device("cuda"), card="A card", sets=SETS)[1]
     finally:
         torch.set_num_threads(threads)
-    assert gpu == base
+    assert {**gpu.stages, "cost": base["cost"]} == base
+    assert gpu.stages["cost"] == {**base["cost"], "card": "A card"}  # costs belong to a card
     watched = jobs(only=["full"], changes={"workers": 3, "checkpoint_every": 1, "validation": None})[1].stages
     assert watched == base
     assert jobs(only=["full"], changes={"augment": False})[1].stages["train"] != base["train"]
