@@ -9,15 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import torch
 from rich.table import Table
 
@@ -106,7 +107,7 @@ def _carry_out(checks: list[Check], out: Path, rehearsal: bool, budget: float) -
 
 
 def _carried_out(check: Check, file: Path, rehearsal: bool, limit: float) -> Outcome:
-    """One check in a process group of its own, which is killed as a whole at the limit."""
+    """One check in a process of its own, which is killed at the limit with all that it started."""
     file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "tests.gpu.child", f"{check.package}.{check.name}", str(file.absolute())]
     begin = time.monotonic()
@@ -121,9 +122,8 @@ def _carried_out(check: Check, file: Path, rehearsal: bool, limit: float) -> Out
         except subprocess.TimeoutExpired:
             failed = f"stopped after {limit:.0f} s"
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            _end(process.pid)
+            process.wait()
         errors.seek(0)
         told = [line.strip() for line in errors if line.strip()]
     if failed and told and not failed.startswith("stopped"):
@@ -139,6 +139,14 @@ def _carried_out(check: Check, file: Path, rehearsal: bool, limit: float) -> Out
         found["stderr"] = told[-30:]
     write(file, json.dumps(found, indent=1) + "\n")
     return Outcome(check, "failed" if failed else "passed", seconds, failed or str(found.get("summary", "")))
+
+
+def _end(session: int) -> None:
+    """Kill what is left of a session of processes; some may have a group of their own."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if os.getsid(process.pid) == session:
+                process.kill()
 
 
 def _folder_of_the_card() -> Path:

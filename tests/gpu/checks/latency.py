@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import torch
 
 import models
-from benchmarks.measure.cost import latency, lr_size_for
+from benchmarks.measure.devices import clocks, software_facts
+from benchmarks.measure.latency import latency
+from benchmarks.measure.macs import lr_size_for
 from tests.gpu.checks.correctness import with_data
 from tests.gpu.session import Session
 
@@ -18,7 +19,8 @@ SCALES = (4, 2, 3)
 def check(session: Session) -> dict[str, Any]:
     """What `measure.latency` measures, by scale and network, with random weights."""
     networks: dict[str, dict[str, Any]] = {}
-    found = {"networks": networks}
+    about = {**software_facts(session.device), "clocks": {"before": clocks(session.device)}}
+    found: dict[str, Any] = {**about, "networks": networks}
     names = with_data(session.sized(models.names(), ["spin", "fsrcnn"]))
     for scale in session.sized(SCALES, SCALES[:1]):
         own = networks[f"x{scale}"] = {}
@@ -27,8 +29,9 @@ def check(session: Session) -> dict[str, Any]:
                 torch.manual_seed(0)
                 size = session.sized(lr_size_for(scale), (24, 32))
                 model = models.build(name, scale)
-                timed = latency(model, size, session.device, *session.sized((20, 5), (1, 1)))
-                own[name] = {"title": models.describe(name).title, **asdict(timed)}
+                timed = latency(model, size, session.device, *session.sized((21, 0.5), (1, 0.0)))
+                own[name] = {"title": models.describe(name).title, **timed.record()}
+        found["clocks"]["after"] = clocks(session.device)
         session.keep(found)
     spin = networks["x4"]["spin"]
     return found | {"summary": f"{len(networks['x4'])} networks; SPIN x4 {1e3 * spin['median_s']:.2f} ms"}

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from functools import partial
 from typing import Any
 
 import torch
 
+from benchmarks.measure import devices
 from benchmarks.measure.precision import Precision, arithmetic
 from tests.gpu.session import Session
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
-FIELDS = (
-    "name", "driver_version", "compute_mode", "power.limit", "clocks.sm", "clocks.max.sm", "clocks.mem",
-    "temperature.gpu", "ecc.mode.current",
-)  # fmt: skip
 
 
 def check(session: Session) -> dict[str, Any]:
-    """Versions, the card as the driver describes it, and ceilings in bytes/s and FLOP/s (a multiply-add counts 2)."""
+    """Versions, the card and its clocks, and ceilings in bytes/s and FLOP/s (a multiply-add counts 2)."""
     found: dict[str, Any] = {
-        "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
-        "threads": torch.get_num_threads(),
+        **devices.device_facts(session.device),
+        **devices.software_facts(session.device),
         "cpus": os.cpu_count(),
-        "driver": _driver(),
+        "clocks": {"before": devices.clocks(session.device)},
     }
     if session.device.type == "cuda":
         card = torch.cuda.get_device_properties(session.device)
@@ -38,18 +33,9 @@ def check(session: Session) -> dict[str, Any]:
     session.keep(found)
     found |= {"copy_bytes_per_s": _copy(session)}
     products = found["matmul_flops"] = {precision: _product(session, precision) for precision in PRECISIONS}
+    found["clocks"]["after"] = devices.clocks(session.device)
     rates = ", ".join(f"{precision} {rate / 1e12:.1f}" for precision, rate in products.items())
     return found | {"summary": f"copy {found['copy_bytes_per_s'] / 1e12:.2f} TB/s; TFLOP/s: {rates}"}
-
-
-def _driver() -> dict[str, str]:
-    """What the driver's tool says of the first card; nothing without it."""
-    try:
-        command = ["nvidia-smi", f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader"]
-        lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.splitlines()
-        return dict(zip(FIELDS, (value.strip() for value in lines[0].split(",")), strict=True))
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return {}
 
 
 def _copy(session: Session) -> float:

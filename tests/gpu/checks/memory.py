@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import models
-from benchmarks.measure.cost import lr_size_for, peak_memory
+from benchmarks.measure.macs import lr_size_for
+from benchmarks.measure.memory import step_bytes
+from benchmarks.measure.peak import peak_memory
 from benchmarks.measure.precision import Precision
 from tests.gpu.checks.correctness import with_data
-from tests.gpu.checks.steps import Pace, protocol, train
+from tests.gpu.checks.steps import SCALE, Pace, protocol, train
 from tests.gpu.session import Session
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
@@ -16,12 +18,15 @@ SCALES = (4, 2, 3)
 
 
 def check(session: Session) -> dict[str, Any]:
-    """Bytes: of the allocator in a training (weights, optimiser and the images of the data set among them), and of a
-    pass without weights and image, by scale and network. A rehearsal records no memory of a training."""
+    """Bytes: of the allocator in a training (weights, optimiser and the images of the data set among them) beside the
+    estimate with which `run` begins, and of a pass without weights and image, by scale and network. A rehearsal records
+    no memory of a training."""
+    settings = protocol(session)
+    estimated = step_bytes(models.build("spin", SCALE), settings.batch_size, session.sized(settings.lr_patch, 24))
     training: dict[str, dict[str, int]] = {}
     passes: dict[str, dict[str, int]] = {}
-    settings = protocol(session)
-    found = {"batch": settings.batch_size, "lr_patch": settings.lr_patch, "training": training, "passes": passes}
+    found: dict[str, Any] = {"batch": settings.batch_size, "lr_patch": settings.lr_patch, "estimated_bytes": estimated}
+    found |= {"training": training, "passes": passes}
     for precision in PRECISIONS:
         row = training[precision] = {}
         with session.peak(row):
@@ -36,8 +41,9 @@ def check(session: Session) -> dict[str, Any]:
                 own[name] = peak_memory(name, scale, {}, size, session.device).bytes
         session.keep(found)
     step = training["float32"].get("peak_bytes", 0) / 2**30
+    expected = (estimated or 0) / 2**30
     largest = max(passes["x4"], key=lambda name: passes["x4"][name])
     return found | {
-        "summary": f"training, batch {settings.batch_size}: {step:.2f} GiB; "
+        "summary": f"training, batch {settings.batch_size}: {step:.2f} GiB, estimated {expected:.2f}; "
         f"largest pass at x4: {largest}, {passes['x4'][largest] / 2**20:.0f} MiB"
     }
