@@ -52,8 +52,8 @@ def provenance(runs: Iterable[Run]) -> Provenance:
     return Provenance(records, shared, [key for key in values if key not in shared])
 
 
-def in_several_processes(runs: Iterable[Run]) -> list[str]:
-    """A line for every run whose training went on in another process, with what changed on the way."""
+def remarks(runs: Iterable[Run]) -> list[str]:
+    """A line for every training that went on in another process or cannot be repeated to the same bits."""
     return [f"{run.name}: {line}" for run in runs for line in processes.remarks(run.provenance().get("train", {}))]
 
 
@@ -71,7 +71,9 @@ def full_sets(runs: Iterable[Run]) -> dict[str, int]:
 
 def _facts(record: Mapping[str, Any]) -> dict[str, str]:
     """What of a record is worth a column; files and sets have their own hashes in provenance.json."""
-    return _flat({key: value for key, value in record.items() if key not in ("products", "inputs", "sets", "earlier")})
+    return _flat(
+        {key: value for key, value in record.items() if key not in ("products", "inputs", "sets", "earlier", "varying")}
+    )
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

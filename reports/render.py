@@ -15,7 +15,7 @@ from reports.claims import judge_studies
 from reports.costs import conditions, counted_costs, measured_costs, operators
 from reports.drawings import drawings
 from reports.page import TEMPLATES, html_page
-from reports.provenance import full_sets, in_several_processes, provenance
+from reports.provenance import full_sets, provenance, remarks
 from reports.significance import significances
 from reports.study import Study
 from reports.tables import CONVENTION, METRICS, RUN, departures
@@ -72,7 +72,7 @@ def render(
         "ledger": ablations.ledger(),
         "provenance": provenance(everywhere),
         "left_out": list(dict.fromkeys([*left_out, *(str(line) for one in studies for line in one.left_out)])),
-        "processes": in_several_processes(everywhere),
+        "remarks": remarks(everywhere),
         "comparisons": comparisons,
         "superpixels": [one for one in stored if one.kind == "superpixels"],
         "attribution": [one for one in stored if one.kind == "attribution"],

@@ -17,7 +17,7 @@ from reports.costs import counted_costs, measured_costs
 from reports.layout import Layout, layout
 from reports.notes import warm_starts
 from reports.numbers import shown, signed
-from reports.provenance import full_sets, in_several_processes
+from reports.provenance import full_sets, remarks
 from reports.reasons import TOLERANCE, exceeds, explanations, missing
 from reports.tables import CONVENTION, METRICS, PUBLISHED_WEIGHTS, fullest, means, side_by_side
 from reports.tradeoff import CostName, QualityName, TradeOff, quality_over_cost
@@ -199,10 +199,10 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
         )
         for scale in experiment.scales
     ]
-    processes = [f"{line}." for line in in_several_processes(runs)]
+    told = [f"{line}." for line in remarks(runs)]
     layouts = [
         one._replace(
-            notes=[*one.notes, *processes, *(f"Excluded: {out}." for out in left_out if out.run.scale == one.scale)]
+            notes=[*one.notes, *told, *(f"Excluded: {out}." for out in left_out if out.run.scale == one.scale)]
         )
         for one in layouts
     ]

@@ -1,4 +1,4 @@
-"""Several processes that worked on one training, and the changes between them that may affect the last bits."""
+"""What may affect the last bits of a training: changes between its processes, and sums in an order that varies."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ def changes(processes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def remarks(record: Mapping[str, Any]) -> list[str]:
-    """A remark on a training that several processes worked on, from its record; none if there was only one."""
-    earlier = record.get("earlier", [])
-    if not earlier:
-        return []
-    found = "; ".join(changes([*earlier, record]))
-    bits = f" with changes ({found}), which may affect its last bits" if found else " on the same machine"
-    return [f"trained in {len(earlier) + 1} processes{bits}"]
+    """Remarks on a training from its record: if several processes worked on it, and if it cannot be repeated to the
+    same bits."""
+    told = []
+    if earlier := record.get("earlier", []):
+        found = "; ".join(changes([*earlier, record]))
+        bits = f" with changes ({found}), which may affect its last bits" if found else " on the same machine"
+        told.append(f"trained in {len(earlier) + 1} processes{bits}")
+    if varying := record.get("varying"):
+        told.append(f"trained on a GPU with sums in an order that varies ({varying}): not the same bits twice")
+    return told
 
 
 def _bits(facts: Mapping[str, Any]) -> dict[str, Any]:

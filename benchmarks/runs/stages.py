@@ -20,6 +20,7 @@ from benchmarks.networks import Network
 from benchmarks.runs.plan import Job
 from benchmarks.runs.progress import Advance
 from benchmarks.training import checkpoints, loop
+from benchmarks.training.determinism import reproducible
 from foundation import SpinbenchError
 from models.weights import read_weights
 from results import BASELINE, STAGES, digest, sha256
@@ -100,27 +101,30 @@ def train(work: Work) -> None:
             rows = evaluation.evaluate(upscale, held_out, run.scale, limit=settings.validation.images)
             return float(rows["psnr"].mean()), float(rows["ssim"].mean())
 
+        model = _network(job, trained=False).module()
         try:
-            earlier = loop.train(
-                run,
-                _network(job, trained=False).module(),
-                patches,
-                settings,
-                device=job.device,
-                fingerprint=fingerprint,
-                about=_about(job),
-                process=process,
-                validate=validate if settings.validation else None,
-                initial=initial,
-                on_step=lambda step: advance(step.iteration, settings.iterations, f"loss {step.loss:.2f}"),
-                on_phase=job.on_phase,
-            )
+            with reproducible(model, settings.lr_patch, job.device) as varying:
+                earlier = loop.train(
+                    run,
+                    model,
+                    patches,
+                    settings,
+                    device=job.device,
+                    fingerprint=fingerprint,
+                    about=_about(job),
+                    process=process,
+                    validate=validate if settings.validation else None,
+                    initial=initial,
+                    on_step=lambda step: advance(step.iteration, settings.iterations, f"loss {step.loss:.2f}"),
+                    on_phase=job.on_phase,
+                )
         except checkpoints.CheckpointError as error:
             raise RefusedRun(str(error)) from error
     else:
+        varying = None
         earlier = (checkpoints.load_checkpoint(checkpoint, fingerprint) or {}).get("processes", [])
     files = {file: sha256(run.path(file)) for file in (WEIGHTS, "training.csv") if run.path(file).is_file()}
-    run.record("train", fingerprint, {**process.facts(earlier), "inputs": inputs}, files)
+    run.record("train", fingerprint, {**process.facts(earlier), "inputs": inputs, "varying": varying}, files)
     checkpoint.unlink(missing_ok=True)
 
 

@@ -2,8 +2,8 @@
 
 The outcome is a function of the network's initial weights, the patches, the protocol's training, the run's seed and
 the machine. Patches are a pure function of the iteration, which is therefore the only state of the data loading.
-On a CPU, results are reproducible to the bit for the same number of threads. On a GPU, cuDNN is restricted to
-deterministic algorithms; sums by atomic operations (scatter, index_add) may still differ in the last bits between runs.
+On a CPU, results are reproducible to the bit for the same number of threads; on a GPU within the context of
+`determinism.reproducible`, for networks that allow it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import results
-from results import Run
+from results import Run, processes
 from results.state import RunState, state
 
 SETS = {"Set5": {"data": "ab", "images": 2}}
@@ -297,3 +297,11 @@ def test_damaged_files_are_named_and_left_out(tmp_path: Path, file: str) -> None
     found = results.collect("table2", "quick", tmp_path)
     assert set(found.frame.variant) == {"svq"}
     assert [str(each).startswith(f"full-x4-s0: {file} ") for each in found.left_out] == [True]
+
+
+def test_remarks_on_a_training() -> None:
+    first = {"device": {"name": "A"}, "threads": 2}
+    assert processes.remarks(first) == []
+    assert processes.remarks({**first, "earlier": [first]}) == ["trained in 2 processes on the same machine"]
+    (remark,) = processes.remarks({**first, "varying": "put_ does not have a deterministic implementation"})
+    assert remark.endswith("(put_ does not have a deterministic implementation): not the same bits twice")
