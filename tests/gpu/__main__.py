@@ -47,10 +47,10 @@ CHECKS = [
     Check("kernels", 20),
     Check("steps", 40),
     Check("memory", 30),
-    Check("latency", 60),
+    Check("latency", 75),
     Check("determinism", 40),
     Check("amp", 30),
-    Check("training", 60),
+    Check("training", 80),
     Check("compiled", 90),
 ]
 

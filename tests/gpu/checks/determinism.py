@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import models
+from benchmarks.training.determinism import reproducible
 from tests.gpu.checks.correctness import with_data
 from tests.gpu.checks.steps import protocol, train
 from tests.gpu.session import Session
@@ -21,33 +22,39 @@ from tests.gpu.session import Session
 def check(session: Session) -> dict[str, Any]:
     """Of each computation, how many values differ when it is repeated, and their number; nothing may differ.
 
-    `named` are the operators that PyTorch calls non-deterministic when asked, whether or not their results differ
-    here. `deterministic` repeats the training with PyTorch's deterministic algorithms, where there are any.
+    `varying` has PyTorch's reason why a network cannot be trained to the same bits, None where it can. `named` are the
+    operators of SPIN that PyTorch calls non-deterministic as long as a fixed order is not asked for.
     """
     differing: dict[str, dict[str, int]] = {}
-    found: dict[str, Any] = {"computations": differing}
+    varying: dict[str, str | None] = {}
+    found: dict[str, Any] = {"computations": differing, "varying": varying}
+    names = with_data(session.sized(models.names(), ["spin", "imdn"]))
     computations: dict[str, Callable[[], Tensor]] = {
-        f"evaluation of {name}": partial(_evaluation, session, name)
-        for name in with_data(session.sized(models.names(), ["spin", "imdn"]))
+        "loss and gradients of spin": partial(_gradients, session),
+        "ten training steps of spin": partial(_training, session),
     }
-    computations["loss and gradients of spin"] = partial(_gradients, session)
-    computations["ten training steps of spin"] = partial(_training, session)
+    computations |= {f"evaluation of {name}": partial(_evaluation, session, name) for name in names}
     for label, computed in computations.items():
         differing[label] = _differing(computed)
         session.keep(found)
+    for name in names:
+        with reproducible(models.build(name, 4), session.sized(48, 24), session.device) as reason:
+            varying[name] = reason
     with _asked() as named:
         _evaluation(session, "spin")
-        found["deterministic"] = _differing(partial(_training, session))
+        _gradients(session, any_order=True)
     found["named"] = sorted(named)
     wrong = [
         f"{label}: {one['differing']} of {one['values']} values differ"
         for label, one in differing.items()
         if one["differing"]
     ]
+    wrong += [f"spin: {varying['spin']}"] if varying["spin"] else []
+    refused = [name for name, reason in varying.items() if reason]
     return found | {
         "wrong": wrong,
-        "summary": f"{len(differing) - len(wrong)} of {len(differing)} computations give the same bits twice; "
-        f"{len(named)} operators are called non-deterministic",
+        "summary": f"{len(differing)} computations twice; {len(varying) - len(refused)} of {len(varying)} networks can "
+        f"be trained to the same bits{', not ' if refused else ''}{', '.join(refused)}",
     }
 
 
@@ -78,12 +85,13 @@ def _evaluation(session: Session, name: str) -> Tensor:
         return model.to(session.device)(image.to(session.device)).cpu()
 
 
-def _gradients(session: Session) -> Tensor:
+def _gradients(session: Session, any_order: bool = False) -> Tensor:
     torch.manual_seed(0)
     batch, edge = session.sized((16, 64), (1, 24))
     model, lr, hr = models.build("spin", 4), torch.rand(batch, 3, edge, edge), torch.rand(batch, 3, 4 * edge, 4 * edge)
-    loss = F.l1_loss(model.to(session.device)(lr.to(session.device)), hr.to(session.device))
-    loss.backward()
+    with nullcontext() if any_order else reproducible(model, edge, session.device):
+        loss = F.l1_loss(model.to(session.device)(lr.to(session.device)), hr.to(session.device))
+        loss.backward()
     gradients = [each.grad.flatten() for each in model.parameters() if each.grad is not None]
     return torch.cat([loss.detach().view(1), *gradients]).cpu()
 

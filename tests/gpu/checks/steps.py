@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,6 +21,7 @@ from benchmarks.data import datasets
 from benchmarks.data.patches import PatchBatches
 from benchmarks.measure.precision import Precision
 from benchmarks.training import loop
+from benchmarks.training.determinism import reproducible
 from benchmarks.training.profiling import Profile
 from tests.gpu.session import Session
 
@@ -53,7 +54,8 @@ class Pace:
 
 
 def check(session: Session) -> dict[str, Any]:
-    """For each precision: ms of a step and its phases, steps/s, hours of a million steps, most bytes."""
+    """For each precision: ms of a step and its phases, and where sums may vary in order, steps/s, hours of a million
+    steps, most bytes."""
     return steps(session, PRECISIONS, 20)
 
 
@@ -62,14 +64,15 @@ def steps(session: Session, precisions: tuple[Precision, ...], count: int, **cha
     measured: dict[str, dict[str, Any]] = {}
     settings = protocol(session, **changes)
     found = {"batch": settings.batch_size, "lr_patch": settings.lr_patch, "steps": measured}
+    counts = session.sized((4, count), (1, 1))
     for precision in session.sized(precisions, precisions[-1:]):
         own = settings.model_copy(update={"precision": precision})
         row = measured[precision] = {}
         begin = time.perf_counter()
-        pace = Pace(session, *session.sized((4, count), (1, 1)))
+        pace = Pace(session, *counts)
         with session.peak(row):
             train(session, own, pace)
-        each = pace.seconds / (pace.last - pace.before)
+        each = pace.seconds / counts[1]
         row |= {
             "ms": round(1e3 * each, 3),
             "per_s": round(1 / each, 3),
@@ -78,7 +81,10 @@ def steps(session: Session, precisions: tuple[Precision, ...], count: int, **cha
         }
         session.keep(found)
         if not settings.compile:
+            train(session, own, pace := Pace(session, *counts), any_order=True)
+            row["any_order_ms"] = round(1e3 * pace.seconds / counts[1], 3)
             row["phases_ms"] = _phases(session, own)
+            session.keep(found)
     rates = ", ".join(f"{precision} {row['ms']:.1f}" for precision, row in measured.items())
     return found | {"summary": f"ms per step of batch {settings.batch_size}: {rates}"}
 
@@ -92,14 +98,20 @@ def protocol(session: Session, **changes: Any) -> Training:
     return settings.model_copy(update={"iterations": ITERATIONS, **usual, **small, **changes})
 
 
-def train(session: Session, settings: Training, on_phase: Callable[[str], None] | None = None) -> nn.Module:
-    """SPIN x4 (in a rehearsal a single block of it), trained to the end or until `on_phase` has enough."""
+def train(
+    session: Session, settings: Training, on_phase: Callable[[str], None] | None = None, any_order: bool = False
+) -> nn.Module:
+    """SPIN x4 (in a rehearsal a single block of it), trained to the end or until `on_phase` has enough.
+
+    As in a run, a GPU adds in a fixed order, unless `any_order`.
+    """
     patches = PatchBatches(
         datasets.get(settings.data), SCALE, settings.lr_patch, settings.batch_size, 0, settings.augment
     )
     torch.manual_seed(0)
     model = models.build("spin", SCALE, **session.sized({}, {"blocks": 1}))
-    with tempfile.TemporaryDirectory() as folder, _compiler(session), suppress(Enough):
+    order = nullcontext() if any_order else reproducible(model, settings.lr_patch, session.device)
+    with tempfile.TemporaryDirectory() as folder, _compiler(session), order, suppress(Enough):
         run = results.Run("gpu", "full", SCALE, 0, root=Path(folder))
         loop.train(run, model, patches, settings, device=session.device, fingerprint="gpu", on_phase=on_phase)
     return model
