@@ -86,6 +86,13 @@ def speed_targets(session: nox.Session) -> None:
     run(session, "python", "-m", "tests.speed")
 
 
+@nox.session(name="error-rates")
+def error_rates(session: nox.Session) -> None:
+    """Simulate how often verdicts and intervals are wrong, and what they find; fails beyond their bounds."""
+    prepare(session)
+    run(session, "python", "-m", "tests.reports.error_rates")
+
+
 @nox.session
 def gpu(session: nox.Session) -> None:
     """Measure and check everything on a GPU within eight minutes; `-- --rehearse` tries everything out on the CPU."""

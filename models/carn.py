@@ -37,7 +37,7 @@ class ResidualUnit(nn.Module):
             self.body.extend([nn.ReLU(inplace=True), nn.Conv2d(WIDTH, WIDTH, 1)])
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.body(x) + x)
+        return F.relu(self.body(x) + x, inplace=True)
 
 
 class Cascade(nn.Module):
@@ -54,11 +54,10 @@ class Cascade(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, 64, H, W) -> (N, 64, H, W)."""
-        seen = x
+        seen = [x]
         for step, fusion in enumerate(self.fusions):
-            unit = self.units[step % len(self.units)]
-            seen = torch.cat([seen, unit(x)], dim=1)  # (N, 128 then 192 then 256, H, W)
-            x = F.relu(fusion(seen))
+            seen.append(self.units[step % len(self.units)](x))
+            x = F.relu(fusion(torch.cat(seen, dim=1)), inplace=True)  # of 128, then 192, then 256 channels
         return x
 
 

@@ -42,7 +42,7 @@ class LocalFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, 60, H, W) -> the same shape."""
-        return self.reduce(shift(F.relu(self.expand(shift(x)))))
+        return self.reduce(shift(F.relu(self.expand(shift(x)), inplace=True)))
 
 
 class Projections(nn.Module):

@@ -1,12 +1,15 @@
 """The paper's claims, judged twice: on its own printed numbers, and on what was measured here.
 
 A claim is a set of conditions, and a condition a set of contrasts between two variants, of which some may be allowed to
-fail. Printed numbers are compared as printed; ties neither support nor contradict. Measured numbers are compared image
-by image: a difference counts if its interval excludes zero, its median has the same sign, and its test is significant
-after correction over the claim's contrasts in the same metric. A set that is too small for a test can neither
-contradict a claim nor support it alone.
+fail. Printed numbers are compared as printed; ties neither support nor contradict. Measured numbers are compared over
+images and trainings: a difference counts if its interval excludes zero, its median has the same sign, and its test is
+significant after correction over all contrasts of the experiment. A set that is too small for a test can neither
+contradict a claim nor support it alone, and one training of each network decides nothing. A claim is judged on the sets
+at hand, and the others are named.
 
 Supported: every condition holds, at least one of them by a test. Contradicted: at least one fails. Undecided: neither.
+These words are for published weights and for the paper's training. A shorter training says how fast networks learn as
+much as how good they become: it agrees in direction with a claim, disagrees, or leaves it open.
 """
 
 from __future__ import annotations
@@ -14,27 +17,33 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from ablations import Better, Claim, Experiment, Peak, Smaller
 from reports.contrasts import Contrast, compute_contrasts
 from reports.numbers import shown
 from reports.outcomes import ContrastOutcome, Outcomes, State, measured_outcomes, printed_outcomes, psnr_rows
+from reports.statistics import holm
 from reports.study import Study
-from reports.tables import METRICS
+from reports.tables import METRICS, PUBLISHED_WEIGHTS
 from results import BASELINE
 
 MOST = 6  # lines of evidence for a verdict
 
-Word = Literal["supported", "contradicted", "undecided"]
+Word = Literal["supported", "contradicted", "undecided", "agrees in direction", "disagrees in direction", "open"]
+_OF_A_BUDGET: dict[Word, Word] = {
+    "supported": "agrees in direction", "contradicted": "disagrees in direction", "undecided": "open",
+}  # fmt: skip
 
 
 class Verdict(NamedTuple):
-    """`evidence` lists the contrasts that decide; for a supported claim, the closest ones first."""
+    """`evidence` lists the contrasts that decide; for a supported claim, the closest ones first. `scope` limits the
+    word: to a number of iterations, to one training."""
 
     word: Word
     reason: str
     evidence: list[str]
+    scope: str = ""
 
 
 class Judgement(NamedTuple):
@@ -70,6 +79,7 @@ def judge_study(study: Study) -> list[Judgement]:
     wanted = {name: conditions(claim, study.definition) for name, claim in stated.items()}
     needed = {name: [one for condition in found for one in condition.contrasts] for name, found in wanted.items()}
     tested = compute_contrasts(study.frame, dict.fromkeys(one for found in needed.values() for one in found))
+    tested["p_holm"] = holm(tested.p)
     rows = {Contrast(*row[: len(Contrast._fields)]): row for row in tested.itertuples(index=False)}
     return [
         Judgement(
@@ -89,10 +99,8 @@ def judge_studies(studies: Iterable[Study]) -> Claims:
     sentences = []
     for numbers in ("published", "measured") if judgements else ():
         words = Counter(getattr(one, numbers).word for one in judgements)
-        sentences.append(
-            f"{words['supported']} of {len(judgements)} claims are supported by the {numbers} numbers "
-            f"({words['contradicted']} contradicted, {words['undecided']} undecided)."
-        )
+        counts = ", ".join(f"{words[word]} {word}" for word in get_args(Word) if words[word])
+        sentences.append(f"The {len(judgements)} claims by the {numbers} numbers: {counts}.")
     return Claims(judgements, sentences)
 
 
@@ -143,23 +151,46 @@ def _on_measured(study: Study, wanted: Sequence[Condition], outcomes: Outcomes) 
     compared = [one for one in outcomes if one.metric in METRICS]
     named = dict.fromkeys(name for one in compared for name in (one.variant, one.reference))
     if below := _below_bicubic(study, named):
-        return Verdict(
-            "undecided", "Training was too short to decide: networks are below bicubic interpolation.", _capped(below)
-        )
+        reason = "Training was too short to decide: networks are below bicubic interpolation."
+        return _scoped(Verdict("undecided", reason, _capped(below)), study)
     if all(outcome.state == "missing" for outcome in outcomes.values()):
         first = next(outcome.text for outcome in outcomes.values())
         return Verdict("undecided", f"Nothing can be compared. {first}.", _capped(_missing(outcomes.values())))
     phrases: dict[State, str] = {
         "fails": "significantly contrary", "open": "not significant",
-        "untested": "in the right direction on too few images for a test", "missing": "not measured",
+        "untested": "in the right direction on too few images for a test",
+        "once": "between single trainings, which decide nothing", "missing": "not measured",
     }  # fmt: skip
+    wanted, apart = _at_hand(wanted, outcomes)
     verdict = _verdict(wanted, outcomes, phrases)
-    seeds = [row.n_seeds for (_, _, name), row in psnr_rows(study).items() if name in named and row.source == "run"]
-    if verdict.word != "undecided" and seeds and max(seeds) == 1:
-        return verdict._replace(
-            reason=f"{verdict.reason} Each network was trained once; another seed may give another result."
-        )
-    return verdict
+    if apart:
+        verdict = verdict._replace(reason=f"{verdict.reason} Not measured: {', '.join(apart)}.")
+    sources = {row.source for (_, _, name), row in psnr_rows(study).items() if name in named}
+    if sources == {PUBLISHED_WEIGHTS} and verdict.word != "undecided":
+        verdict = verdict._replace(reason=f"{verdict.reason} Each network is one published training.")
+    once = any(outcome.state == "once" for outcome in outcomes.values())
+    return _scoped(verdict, study, once and verdict.word == "undecided") if "run" in sources else verdict
+
+
+def _scoped(verdict: Verdict, study: Study, once: bool = False) -> Verdict:
+    """A verdict on networks that were trained here, in the words of their budget."""
+    scope = ["one training"] * once
+    if study.budget is None:
+        return verdict._replace(scope=", ".join(scope))
+    return verdict._replace(
+        word=_OF_A_BUDGET[verdict.word], scope=", ".join([*scope, f"at {study.budget:,} iterations"])
+    )
+
+
+def _at_hand(wanted: Sequence[Condition], outcomes: Outcomes) -> tuple[list[Condition], list[str]]:
+    """The conditions on sets, at scales, on which anything was measured, and the places of the others."""
+    places = {(one.scale, one.dataset): False for one in outcomes if one.metric in METRICS}
+    for one, outcome in outcomes.items():
+        if one.metric in METRICS and outcome.state != "missing":
+            places[one.scale, one.dataset] = True
+    absent = {place for place, measured in places.items() if not measured}
+    left = [condition for condition in wanted if not absent & {(one.scale, one.dataset) for one in condition.contrasts}]
+    return left, [f"×{scale} {dataset}" for scale, dataset in places if (scale, dataset) in absent]
 
 
 def _verdict(wanted: Sequence[Condition], outcomes: Outcomes, phrases: Mapping[State, str]) -> Verdict:
@@ -169,14 +200,14 @@ def _verdict(wanted: Sequence[Condition], outcomes: Outcomes, phrases: Mapping[S
         if (known := [outcomes[one] for one in condition.contrasts if one in outcomes])
     ]
     states = Counter(state for state, _ in judged)
-    unsettled = states["open"] + states["missing"]
+    unsettled = states["open"] + states["once"] + states["missing"]
     word: Word
     if states["fails"]:
         word, deciding = "contradicted", {"fails"}
     elif states["holds"] and not unsettled:
         word, deciding = "supported", {"holds", "untested"}
     else:
-        word, deciding = "undecided", {"open", "missing"} if unsettled else {"untested"}
+        word, deciding = "undecided", {"open", "once", "missing"} if unsettled else {"untested"}
     found = [outcome for state, known in judged if state in deciding for outcome in known]
     settled = {"missing"} if word == "supported" else {"missing", "holds"}
     lines = sorted((one for one in found if one.state not in settled), key=lambda one: one.lead)
@@ -198,7 +229,7 @@ def _state(outcomes: Sequence[ContrastOutcome], spare: int) -> State:
         return "holds"
     if states["holds"] + states["untested"] >= len(outcomes) - spare:
         return "untested"
-    return "open" if states["open"] else "missing"
+    return "once" if states["once"] else "open" if states["open"] else "missing"
 
 
 def _below_bicubic(study: Study, names: Iterable[str]) -> list[str]:

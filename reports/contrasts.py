@@ -1,8 +1,7 @@
-"""Contrasts: variants against a reference, image by image, with intervals and tests.
+"""Contrasts: variants against a reference, image by image and training by training, with intervals and tests.
 
-Both variants are averaged over their seeds first; then their difference is taken image by image. Interval and test
-(`reports.statistics`) generalise to other images; how much another training would change is the standard deviation
-over seeds, in columns of its own.
+The differences of two variants form a table of images and trainings. Interval and test (`reports.statistics`) say what
+other images, and other trainings, would give. Where either variant was trained once, they say it of other images only.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import pandas as pd
 
 from ablations import Experiment
 from reports import statistics
+from reports.statistics import Trainings
 from reports.tables import CONVENTION, METRICS, PUBLISHED_WEIGHTS, RUN, fullest, means
 from results import BASELINE
 
@@ -35,9 +35,7 @@ def image_means(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     Seeds that saw fewer images than others of their variant do not count. The second is indexed by scale, dataset,
     image, lr_origin and variant. Raises ResultsError where a number is missing.
     """
-    frame = frame[frame.convention == CONVENTION]
-    runs = _full_runs(means(frame))
-    frame = frame.merge(runs[[*RUN, "dataset"]], on=[*RUN, "dataset"])
+    runs, frame = _counted(frame)
     images = frame.groupby(["scale", "dataset", "image", "lr_origin", "variant"], sort=False)[list(METRICS)].mean()
     return runs, images
 
@@ -47,53 +45,98 @@ def compute_contrasts(frame: pd.DataFrame, contrasts: Iterable[Contrast]) -> pd.
 
     Columns: those of Contrast; n_images (in pairs), n_unpaired (of one variant only, or of another LR origin),
     n_infinite (left out, as PSNR is infinite for one of the two); difference (mean), median, low and high (of its
-    interval), p (of the signed-rank test), sd_images (of the difference); n_seeds, sd_seeds (of the variant's mean),
-    reference_seeds, reference_sd_seeds. Standard deviations of one value are NaN. Seeds that saw fewer images than
-    others of their variant are left out. Raises ResultsError where a number is missing.
+    interval), p, sd_images (of the difference); n_trainings (of each, as pairs; those of the other if one is bicubic
+    interpolation, which is not trained), n_seeds, sd_seeds (of the variant's mean), reference_seeds,
+    reference_sd_seeds. Standard deviations of one value are NaN. Seeds that saw fewer images than others of their
+    variant are left out. Raises ResultsError where a number is missing.
     """
-    runs, images = image_means(frame)
+    runs, frame = _counted(frame)
     place = ["scale", "dataset"]
-    values: dict[tuple[int, str, str, str], np.ndarray] = {}  # scale, set, metric, variant: of all images of the set
-    for (scale, dataset), group in images.groupby(level=place, sort=False):
-        for (metric, variant), column in group.droplevel(place).unstack().items():
-            values[scale, dataset, metric, variant] = column.to_numpy(dtype=float)
+    values: dict[tuple[int, str, str, str], pd.DataFrame] = {}  # scale, set, metric, variant: image x seed
+    for (scale, dataset), group in frame.groupby(place, sort=False):
+        table = group.set_index(["image", "lr_origin", "variant", "seed"])[list(METRICS)].unstack(["variant", "seed"])
+        for metric, variant in dict.fromkeys(column[:2] for column in table.columns):
+            values[scale, dataset, metric, variant] = table[metric][variant]
     spread = runs.groupby([*place, "variant"], sort=False)[list(METRICS)].agg(["count", "std"]).stack(level=0)
     seeds = dict(zip(spread.index, spread.itertuples(index=False), strict=True))
-    rows, paired = [], []
+    between = _between_trainings(runs)
+    rows, paired, trainings = [], [], []
     for one in contrasts:
         keys = [(one.scale, one.dataset, one.metric, name) for name in (one.variant, one.reference)]
         if not all(key in values for key in keys):
             continue
-        pairs = np.stack([values[key] for key in keys])
-        seen = ~np.isnan(pairs)
-        finite = pairs[:, np.isfinite(pairs).all(axis=0)]
-        if not finite.size:
+        own_values, their_values = (values[key] for key in keys)
+        seen = np.stack([table.notna().any(axis=1) for table in (own_values, their_values)])
+        finite = np.isfinite(own_values).all(axis=1) & np.isfinite(their_values).all(axis=1)
+        if not finite.any():
             continue
-        paired.append(finite[0] - finite[1])
+        paired.append(_differences(own_values[finite], their_values[finite], fixed=BASELINE in one[2:4]))
+        known = between.get((one.scale, one.dataset, one.metric))
+        networks = sum(name != BASELINE for name in (one.variant, one.reference))
+        trainings.append(known and Trainings(networks * known.variance, known.freedom))
         (own, own_sd), (their, their_sd) = (
             seeds[one.scale, one.dataset, name, one.metric] for name in (one.variant, one.reference)
         )
         both = int(seen.all(axis=0).sum())
         rows.append(
             {
-                **one._asdict(), "n_images": finite.shape[1], "n_infinite": both - finite.shape[1],
-                "n_unpaired": int(seen.any(axis=0).sum()) - both,
+                **one._asdict(), "n_images": int(finite.sum()), "n_infinite": both - int(finite.sum()),
+                "n_unpaired": int(seen.any(axis=0).sum()) - both, "n_trainings": paired[-1].shape[1],
                 "n_seeds": int(own), "sd_seeds": own_sd, "reference_seeds": int(their), "reference_sd_seeds": their_sd,
             }
         )  # fmt: skip
     table = pd.DataFrame(rows, columns=[*Contrast._fields, *_COUNTS])
-    return table.assign(**statistics.estimates(paired))
+    return table.assign(**statistics.estimates(paired, trainings))
 
 
-_COUNTS = ["n_images", "n_infinite", "n_unpaired", "n_seeds", "sd_seeds", "reference_seeds", "reference_sd_seeds"]
+def _differences(one: pd.DataFrame, other: pd.DataFrame, fixed: bool) -> np.ndarray:
+    """Differences of two tables of images and seeds, (images, trainings), whose mean is that of all seeds.
+
+    `fixed`: one of them is not trained, and differs from every training of the other. Otherwise each training stands
+    beside one of the other, those of a seed in common first; further trainings move the means of the images only.
+    """
+    whole = (one.mean(axis=1) - other.mean(axis=1)).to_numpy(float)
+    if fixed:
+        pairs = one.to_numpy(float) - other.to_numpy(float)  # one of them has a single column
+    else:
+        common = list(one.columns.intersection(other.columns))
+        count = min(one.shape[1], other.shape[1])
+        chosen = [[*common, *(seed for seed in table.columns if seed not in common)][:count] for table in (one, other)]
+        pairs = one[chosen[0]].to_numpy(float) - other[chosen[1]].to_numpy(float)
+    return pairs + (whole - pairs.mean(axis=1))[:, None]
+
+
+def _between_trainings(runs: pd.DataFrame) -> dict[tuple[int, str, str], Trainings]:
+    """The variance of a network's mean from training to training by scale, set and metric, of all variants together."""
+    found = {}
+    for (scale, dataset), group in runs.groupby(["scale", "dataset"], sort=False):
+        for metric in METRICS:
+            values = group.groupby("variant")[metric]
+            freedom = (values.count() - 1).clip(lower=0)
+            if freedom.sum():
+                variance = float((values.var() * freedom).sum() / freedom.sum())
+                found[scale, dataset, metric] = Trainings(variance, float(freedom.sum()))
+    return found
+
+
+_COUNTS = [
+    "n_images",
+    "n_infinite",
+    "n_unpaired",
+    "n_trainings",
+    "n_seeds",
+    "sd_seeds",
+    "reference_seeds",
+    "reference_sd_seeds",
+]
 
 
 def against_reference(experiment: Experiment, frame: pd.DataFrame) -> pd.DataFrame:
     """Every measured variant, and the bicubic baseline, against the experiment's reference on each set in each metric.
 
     At a scale where the reference was not measured, the first variant that was takes its place. What was trained here
-    is not compared with published weights. Columns: those of `compute_contrasts`, p_holm (p corrected over all rows of
-    the metric), label and reference_label. `frame` is of `results.load`. Raises ResultsError where a number is missing.
+    is not compared with published weights. Columns: those of `compute_contrasts`, p_holm (p corrected over all
+    rows), label and reference_label. `frame` is of `results.load`. Raises ResultsError where a number is missing.
     """
     sources = dict(zip(zip(frame.variant, frame.scale, strict=True), frame.source, strict=True))
     wanted = []
@@ -108,15 +151,20 @@ def against_reference(experiment: Experiment, frame: pd.DataFrame) -> pd.DataFra
         wanted += [Contrast(scale, name, one, base, key) for name in sets for one in others for key in METRICS]
     table = compute_contrasts(frame, wanted)
     labels = {BASELINE: "Bicubic"} | {name: variant.label for name, variant in experiment.variants.items()}
-    table["p_holm"] = np.nan
-    for _, family in table.groupby("metric"):
-        table.loc[family.index, "p_holm"] = statistics.holm(family.p)
+    table["p_holm"] = statistics.holm(table.p)
     return table.assign(label=table.variant.map(labels), reference_label=table.reference.map(labels))
 
 
 def mixes_sources(*sources: str) -> bool:
     """Whether some networks were trained here and others have published weights; these are never compared."""
     return {"run", PUBLISHED_WEIGHTS} <= set(sources)
+
+
+def _counted(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs that count (of `tables.means`), and the images that they measured."""
+    frame = frame[frame.convention == CONVENTION]
+    runs = _full_runs(means(frame))
+    return runs, frame.merge(runs[[*RUN, "dataset"]], on=[*RUN, "dataset"])
 
 
 def _full_runs(runs: pd.DataFrame) -> pd.DataFrame:

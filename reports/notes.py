@@ -93,6 +93,8 @@ def about_measurements(table: pd.DataFrame) -> list[str]:
         for row in measured[measured.n_infinite > 0].itertuples()
     ]
     trained = measured[(measured.variant != BASELINE) & (measured.source == "run")]
+    if (trained.n_seeds < 2).any():
+        notes.append("Networks trained once are not ranked: another training may change the order.")
     networks = trained.groupby("label", sort=False).n_seeds.agg(
         lambda counts: "/".join(f"{count:g}" for count in dict.fromkeys(counts))
     )

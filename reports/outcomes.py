@@ -8,13 +8,14 @@ from typing import Any, Literal, NamedTuple
 
 from reports.contrasts import Contrast, mixes_sources
 from reports.numbers import p_value, shown, signed
-from reports.statistics import LEVEL, holm
+from reports.statistics import LEVEL
 from reports.study import Study
 from reports.tables import METRICS
 
 COST_METRICS = {"parameters": "parameters", "macs": "MACs"}  # metrics of which less is better, and which have no set
 
-State = Literal["holds", "fails", "open", "untested", "missing"]  # untested: the right sign on too small a set
+# untested: the right sign on too small a set; once: one training of each, whose difference may be chance
+State = Literal["holds", "fails", "open", "untested", "once", "missing"]
 PsnrRows = Mapping[tuple[int, str, str], Any]  # scale, set, variant -> a row of a study's table
 
 
@@ -50,7 +51,7 @@ def printed_outcomes(study: Study, needed: Iterable[Contrast]) -> Outcomes:
 
 
 def measured_outcomes(study: Study, needed: Sequence[Contrast], tested: Mapping[Contrast, Any]) -> Outcomes:
-    """Outcomes in the measured numbers, with p corrected over `needed`; `tested` are rows of `compute_contrasts`."""
+    """Outcomes in the measured numbers; `tested` are rows of `compute_contrasts` with p_holm, the corrected p."""
     own = psnr_rows(study)
     costs = {
         (row.scale, row.variant, cost): value
@@ -58,10 +59,6 @@ def measured_outcomes(study: Study, needed: Sequence[Contrast], tested: Mapping[
         for cost in COST_METRICS
         if not math.isnan(value := getattr(row, cost))
     }
-    corrected: dict[Contrast, float] = {}
-    for metric in METRICS:
-        family = [one for one in dict.fromkeys(needed) if one.metric == metric and one in tested]
-        corrected |= zip(family, holm([tested[one].p for one in family]), strict=True)
     found = {}
     for one in needed:
         names = (one.variant, one.reference)
@@ -83,27 +80,35 @@ def measured_outcomes(study: Study, needed: Sequence[Contrast], tested: Mapping[
         found[one] = (
             ContrastOutcome("missing", _where(one), absent)
             if absent
-            else _tested(study, one, tested[one], corrected[one])
+            else _tested(study, one, tested[one], trained=own[one.scale, one.dataset, one.variant].source == "run")
         )
     return found
 
 
-def _tested(study: Study, one: Contrast, row: Any, p: float) -> ContrastOutcome:
+def _tested(study: Study, one: Contrast, row: Any, trained: bool) -> ContrastOutcome:
     metric = METRICS[one.metric]
     untested = math.isnan(row.p)
-    sure = p <= LEVEL and not row.low <= 0 <= row.high and row.difference * row.median > 0
     state: State = "open"
-    if sure:
+    if trained and row.n_trainings == 1:
+        state = "once"
+    elif is_sure(row):
         state = "holds" if row.difference > 0 else "fails"
     elif untested and row.difference > 0:
         state = "untested"
     bounds = "" if math.isnan(row.low) else f" [{signed(row.low, metric.fine)}, {signed(row.high, metric.fine)}]"
+    test = "no test" if untested else f"corrected p {p_value(row.p_holm)}"
     text = (
         f"{_label(study, one.variant)} against {_label(study, one.reference)} "
-        f"{signed(row.difference, metric.fine)}{bounds}, {'no test' if untested else f'corrected p {p_value(p)}'}, "
-        f"{row.n_images} image{'s' * (row.n_images != 1)}"
+        f"{signed(row.difference, metric.fine)}{bounds}, {test}, "
+        f"{row.n_images} image{'s' * (row.n_images != 1)}, "
+        f"{row.n_trainings} training{'s' * (row.n_trainings != 1)} of each"
     )
     return ContrastOutcome(state, _place(one), text, row.difference * 10**metric.decimals)
+
+
+def is_sure(row: Any) -> bool:
+    """Whether test, interval and median agree on the sign of a difference: a row of `compute_contrasts` and p_holm."""
+    return bool(row.p_holm <= LEVEL and not row.low <= 0 <= row.high and row.difference * row.median > 0)
 
 
 def _plain(study: Study, one: Contrast, values: Sequence[float], equal: State, unit: str = "") -> ContrastOutcome:

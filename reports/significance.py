@@ -56,8 +56,8 @@ def _notes(table: pd.DataFrame) -> list[str]:
             f"{name} ({count} images)" for name, count in untested.groupby("dataset").n_images.max().items()
         )
         notes.append(
-            f"No p-value on {sets}: with fewer than {FEWEST} images that differ, no p-value can be below {LEVEL}. "
-            "Bootstrap intervals over so few images are too narrow as well."
+            f"No test on {sets}: with fewer than {FEWEST} images that differ, no signed-rank test can reach {LEVEL}, "
+            "and an interval over so few images would say little about others."
         )
     for column, text in (
         ("n_infinite", "excluded, because PSNR is infinite for one of the two"),
@@ -66,6 +66,6 @@ def _notes(table: pd.DataFrame) -> list[str]:
         for (label, name), count in table.groupby(["label", "dataset"], sort=False)[column].max().items():
             if count:
                 notes.append(f"{label} on {name}: {count} image{'s' * (count != 1)} {text}.")
-    if (table[["n_seeds", "reference_seeds"]] == 1).all(axis=None):
+    if (table.n_trainings == 1).all():
         notes.append("Each network has one seed or checkpoint, so the effect of another training is unknown.")
     return notes

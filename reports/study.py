@@ -38,7 +38,7 @@ class Curve(NamedTuple):
 @dataclass(frozen=True)
 class Study:
     """`frame` is of `results.load`, of all conventions; `counted` is of `costs.counted_costs`, `timed` of
-    `costs.measured_costs`; a layout per scale.
+    `costs.measured_costs`, `budget` the iterations of a training other than the paper's; a layout per scale.
 
     `definition` is the experiment as it is written, `experiment` the same with all scales that were run; `left_out` is
     what lies in the runs' folder and does not count. `table` is of `tables.side_by_side`, with the columns protocol,
@@ -58,6 +58,7 @@ class Study:
     layouts: list[Layout]
     counted: pd.DataFrame
     timed: pd.DataFrame
+    budget: int | None = None
 
     @cached_property
     def measured(self) -> list[str]:
@@ -206,7 +207,17 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
         )
         for one in layouts
     ]
-    return Study(name, definition, experiment, left_out, runs, others, frame, table, layouts, counted, timed)
+    return Study(
+        name, definition, experiment, left_out, runs, others, frame, table, layouts, counted, timed, _budget(plan)
+    )
+
+
+def _budget(plan: ablations.Protocol) -> int | None:
+    """The iterations of a training that is not the paper's; None for the paper's, and for published weights."""
+    own, papers = plan.training, ablations.load_protocol("paper").training
+    if own is None or (papers and own.data == papers.data and own.deciding() == papers.deciding()):
+        return None
+    return own.iterations
 
 
 def _is_trained(variant: ablations.Variant) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ablations import Experiment
+from reports.statistics import FEWEST
 from results import BASELINE, ResultsError
 
 CONVENTION = "rcan"  # the one that the tables show; the others are departures from it
@@ -99,7 +100,8 @@ def side_by_side(
     published_mark, measured, sd (over seeds), measured_mark ("best", "second" or ""), difference (measured minus
     published; never for a part of a set), source (as in `results.load`), status (why nothing was measured), n_images,
     of_images, n_seeds, n_infinite, lr_origin, comparable. Missing numbers are NaN. The sets of the paper come first,
-    in its order. Where published weights were measured, networks that were trained here are not ranked with them.
+    in its order. Where published weights were measured, networks that were trained here are not ranked with them; and
+    networks trained once, or measured on fewer than FEWEST images, are not ranked with each other.
     """
     missing = missing or {}
     measured = seed_means(means(frame[frame.convention == CONVENTION]), images or {})
@@ -177,13 +179,22 @@ def fullest(pictures: Iterable[Pictures]) -> Pictures:
     return max(counts, key=lambda seen: (len(seen), counts[seen]))
 
 
+def _decides_nothing(column: pd.DataFrame) -> pd.Series:
+    """Networks trained here, and bicubic, if their order may be chance: one training only, or a handful of images."""
+    own = column.source.isin(["run", "baseline"])
+    if not column.source.eq("run").any():
+        return own & False
+    chance = column.source.eq("run") & ((column.n_seeds < 2) | (column.n_images < FEWEST))
+    return own & bool(chance.any())
+
+
 def _with_marks(table: pd.DataFrame) -> pd.DataFrame:
     table = table.astype({"published": float, "measured": float, "sd": float, "difference": float})
     table[["published_mark", "measured_mark"]] = ""
     for (_, _, metric), column in table.groupby(["scale", "dataset", "metric"]):
         decimals = METRICS[metric].decimals
         table.loc[column.index, "published_mark"] = marks(list(column.published), decimals)
-        contest = column.comparable.eq(True)
+        contest = column.comparable.eq(True) & ~_decides_nothing(column)
         if column.source.eq(PUBLISHED_WEIGHTS).any():
             contest &= column.source != "run"
         ranked = column.measured.where(contest)

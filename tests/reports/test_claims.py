@@ -107,8 +107,8 @@ def test_the_summary_counts() -> None:
         stored(BETTER, printed=values) for values in (printed(a=31.0, b=30.0, c=30.0), printed(a=29.0, b=30.0), {})
     ]
     assert judge_studies(several).summary == [
-        "1 of 3 claims are supported by the published numbers (1 contradicted, 1 undecided).",
-        "0 of 3 claims are supported by the measured numbers (0 contradicted, 3 undecided).",
+        "The 3 claims by the published numbers: 1 supported, 1 contradicted, 1 undecided.",
+        "The 3 claims by the measured numbers: 3 undecided.",
     ]
     assert judge_studies([]).summary == []
 

@@ -8,7 +8,7 @@ import pytest
 
 import results
 from ablations import Experiment
-from reports.claims import Verdict, conditions
+from reports.claims import Verdict, conditions, judge_study
 from reports.contrasts import Contrast, compute_contrasts
 from reports.statistics import LEVEL
 from reports.tables import PUBLISHED_WEIGHTS
@@ -18,6 +18,7 @@ from tests.reports.claim_cases import (
     PEAK,
     SECOND,
     SETS,
+    SMALLER,
     Leads,
     experiment,
     only,
@@ -49,11 +50,56 @@ def test_measured_numbers_are_tested(claimed: Experiment, leads: Leads, word: st
 
 def test_the_evidence_tells_difference_interval_p_and_images() -> None:
     verdict = only(stored(PEAK, {"a": 0.0, "b": 0.5, "c": 0.8})).measured
-    assert verdict.reason.startswith("2 of 4 comparisons hold, 2 significantly contrary. Each network was trained once")
+    assert verdict.reason.startswith("2 of 4 comparisons hold, 2 significantly contrary.")
     assert verdict.evidence[0].startswith("×4 Set")
-    for part in ("PSNR: B against C −0.3", " [−0.3", "], corrected p < 0.001, 14 images"):
+    for part in ("PSNR: B against C −0.3", " [−0.3", "], corrected p < 0.001, 14 images, 3 trainings of each"):
         assert part in verdict.evidence[0]
-    assert "trained once" not in only(stored(PEAK, {"a": 0.0, "b": 0.5, "c": 0.8}, seeds=2)).measured.reason
+
+
+def test_one_training_decides_nothing() -> None:
+    """Nor do several seeds of one network against one of another."""
+    verdict = only(stored(BETTER, {"a": 0.5, "b": 0.2, "c": 0.0}, seeds=1)).measured
+    assert (verdict.word, verdict.scope) == ("undecided", "one training")
+    assert verdict.reason == "0 of 8 comparisons hold, 8 between single trainings, which decide nothing."
+    assert "1 training of each" in verdict.evidence[0]
+    mixed = stored(PAIR, {"a": 0.5, "b": 0.0})
+    frame = mixed.frame[(mixed.frame.variant != "b") | (mixed.frame.seed == 0)]
+    verdict = only(dataclasses.replace(mixed, frame=frame)).measured
+    assert (verdict.word, verdict.scope) == ("undecided", "one training")
+
+
+def test_published_weights_are_one_training_and_say_so() -> None:
+    leads = {"a": 0.5, "b": 0.2, "c": 0.0}
+    verdict = only(stored(BETTER, leads, sources=dict.fromkeys("abc", PUBLISHED_WEIGHTS))).measured
+    assert (verdict.word, verdict.scope) == ("supported", "")
+    assert verdict.reason.endswith(" Each network is one published training.")
+
+
+@pytest.mark.parametrize(
+    ("leads", "word"),
+    [
+        ({"a": 0.5, "b": 0.2, "c": 0.0}, "agrees in direction"),
+        ({"a": 0.5, "b": 0.2, "c": {"Set5": 0.0, "Set14": 0.8}}, "disagrees in direction"),
+        ({"a": 0.5, "b": 0.5, "c": 0.0}, "open"),
+    ],
+)
+def test_a_short_training_has_words_of_its_own(leads: Leads, word: str) -> None:
+    """Its networks differ in how fast they learn, too: it neither supports nor contradicts a paper."""
+    verdict = only(stored(BETTER, leads, budget=3000)).measured
+    assert (verdict.word, verdict.scope) == (word, "at 3,000 iterations")
+    once = only(stored(BETTER, leads, budget=3000, seeds=1)).measured
+    assert (once.word, once.scope) == ("open", "one training, at 3,000 iterations")
+    sizes = only(stored(SMALLER, leads, costs={"a": 1e5, "b": 2e5, "c": 3e5}, budget=3000)).measured
+    assert (sizes.word, sizes.scope) == ("supported", "")  # parameters need no training
+
+
+def test_a_claim_is_judged_on_the_sets_at_hand() -> None:
+    one = stored(BETTER, {"a": 0.5, "b": 0.2, "c": 0.0})
+    frame = one.frame[one.frame.dataset == "Set14"]
+    table = one.table[one.table.dataset == "Set14"]
+    verdict = only(dataclasses.replace(one, frame=frame, table=table)).measured
+    assert verdict.word == "supported"
+    assert verdict.reason == "4 of 4 comparisons hold. Not measured: ×4 Set5."
 
 
 def test_a_set_too_small_for_a_test_neither_contradicts_nor_supports_alone() -> None:
@@ -72,9 +118,20 @@ def test_a_set_too_small_for_a_test_neither_contradicts_nor_supports_alone() -> 
 
 def test_many_comparisons_are_corrected_for() -> None:
     """p of a single comparison is below the level, that of the four of a claim is not."""
-    leads = {"a": 0.5, "b": 0.0, "c": 0.5}
-    assert only(stored(PAIR, leads, images={"Set5": 6})).measured.word == "supported"
-    assert only(stored(BETTER, {**leads, "c": 0.0}, images={"Set5": 6})).measured.word == "undecided"
+    leads, sources = {"a": 0.5, "b": 0.0, "c": 0.5}, dict.fromkeys("abc", PUBLISHED_WEIGHTS)
+    few = {"Set5": 6}
+    assert only(stored(PAIR, leads, images=few, sources=sources)).measured.word == "supported"
+    assert only(stored(BETTER, {**leads, "c": 0.0}, images=few, sources=sources)).measured.word == "undecided"
+
+
+def test_all_claims_of_an_experiment_are_corrected_together() -> None:
+    """The first claim alone is supported; beside seven others, its p of 0.03 proves nothing."""
+    leads, sources = {"a": 0.5, "b": 0.0, "c": 0.0}, dict.fromkeys("abc", PUBLISHED_WEIGHTS)
+    several = PAIR.model_copy(update={"claims": {"one": PAIR.claims["claim"], "two": BETTER.claims["claim"]}})
+    words = {
+        one.id: one.measured.word for one in judge_study(stored(several, leads, images={"Set5": 6}, sources=sources))
+    }
+    assert words == {"one": "undecided", "two": "undecided"}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +144,8 @@ def test_many_comparisons_are_corrected_for() -> None:
     ],
 )
 def test_interval_and_test_must_agree(differences: list[float], word: str) -> None:
-    one = stored(PAIR, {"a": 0.0, "b": 0.0}, images=dict.fromkeys(SETS, len(differences)))
+    sources = dict.fromkeys("ab", PUBLISHED_WEIGHTS)
+    one = stored(PAIR, {"a": 0.0, "b": 0.0}, images=dict.fromkeys(SETS, len(differences)), sources=sources)
     frame = one.frame.copy()
     here = frame.dataset == "Set5"
     base = frame.psnr[here & (frame.variant == "b")].to_numpy()
@@ -124,8 +182,9 @@ def test_networks_below_bicubic_tell_nothing() -> None:
 def test_a_part_of_a_set_and_other_sources_are_not_compared() -> None:
     leads = {"a": 0.5, "b": 0.2, "c": 0.0}
     verdict = only(stored(BETTER, leads, of_images={"Set14": 100})).measured
-    assert verdict.word == "undecided"
-    assert verdict.evidence == ["A: only 14 of 100 images measured, at ×4 Set14"]
+    assert verdict.reason == "4 of 4 comparisons hold. Not measured: ×4 Set14."
+    verdict = only(stored(BETTER, leads, of_images=dict.fromkeys(SETS, 100))).measured
+    assert verdict.evidence == ["A: only 14 of 100 images measured, at ×4 Set5, ×4 Set14"]
     verdict = only(stored(BETTER, leads, sources={"b": PUBLISHED_WEIGHTS, "c": PUBLISHED_WEIGHTS})).measured
     told = "A and B: a network trained here is not compared with published weights"
     assert (verdict.word, verdict.reason) == ("undecided", f"Nothing can be compared. {told}.")

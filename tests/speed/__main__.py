@@ -1,6 +1,7 @@
 """Measure the speed targets of SPIN beside the dense reference, and store them: a benchmark, not a test.
 
-`python -m tests.speed` from the root of the repository; about 20 minutes on two quiet cores. Both sides run in turns in
+So are operations on images and the other networks, beside plain formulations of theirs.
+`python -m tests.speed` from the root of the repository; about 25 minutes on two quiet cores. Both sides run in turns in
 one process, and large matrix products are timed before and after each. The process keeps freed memory of any size, but
 what lies free beyond 2 GiB at the end of the heap goes back: at x2 the dense reference clears gigabytes of fresh pages
 in every pass, and how long that takes is up to the system.
@@ -30,7 +31,7 @@ from benchmarks.measure.macs import macs
 from models.spin import SPIN, network, ops, superpixels
 from results import ROOT
 from spinbench.console import console, say
-from tests.speed import images, targets
+from tests.speed import images, networks, targets
 from tests.speed.works import SIZES, WORKS, Side, Work, reduced_precision
 
 EDGE = 4096  # of the matrix product
@@ -54,7 +55,7 @@ def main(root: Path = ROOT) -> int:
         reduced=_reduced(first),
         growth=_growth(works),
         parts=_parts(first),
-        operations=[targets.Operation(**row) for row in images.measure()],
+        operations=[targets.Operation(**row) for row in images.measure() + networks.measure()],
     )
     _show(found)
     say(f"stored: {targets.store_targets(found, root)}")

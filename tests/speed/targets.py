@@ -183,7 +183,7 @@ class Part(Strict):
 
 
 class Operation(Strict):
-    """An operation on images beside straightforward NumPy, best of several in seconds; `limit` is the least ratio."""
+    """An operation beside a straightforward formulation, best of several in seconds; `limit` is the least ratio."""
 
     name: str
     seconds: More
@@ -197,7 +197,7 @@ class Operation(Strict):
     @property
     def gain(self) -> TargetVerdict:
         """The ratio."""
-        unit = "times as fast as NumPy written out"
+        unit = "times as fast as written out plainly"
         return TargetVerdict(name=self.name, measured=self.ratio, limit=self.limit, unit=unit, at_least=True)
 
 

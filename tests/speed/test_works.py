@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor
 
 from models.spin import ops
+from tests.oracles.networks_plain import FORWARD
 from tests.speed import __main__ as benchmark
-from tests.speed import targets
+from tests.speed import networks, targets
 from tests.speed.works import WORKS, Work
 
 
@@ -40,6 +42,7 @@ def test_the_benchmark_at_small_sizes(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(benchmark, "WORKS", small)
     monkeypatch.setattr(benchmark, "SIZES", [(24, 30), (48, 60)])
     monkeypatch.setattr(benchmark, "EDGE", 64)
+    monkeypatch.setattr(benchmark.networks, "measure", partial(networks.measure, 1, (16, 24)))
     benchmark.main(tmp_path)
     stored = targets.load_targets(tmp_path)
     assert stored is not None
@@ -48,7 +51,7 @@ def test_the_benchmark_at_small_sizes(tmp_path: Path, monkeypatch: pytest.Monkey
     assert stored.growth.sizes == [(24, 30), (48, 60)]
     assert stored.growth.seconds[1] == stored.works[1].ours.median_s  # timed once
     assert {"association", "SPCA", "ISPA", "local attention", "FFN"} < {part.name for part in stored.parts}
-    assert len(stored.operations) == 3
+    assert len(stored.operations) == 3 + len(FORWARD)
 
 
 def test_time_counts_under_the_part_that_took_it(monkeypatch: pytest.MonkeyPatch) -> None:
