@@ -94,6 +94,13 @@ def error_rates(session: nox.Session) -> None:
 
 
 @nox.session
+def gpu(session: nox.Session) -> None:
+    """Measure and check everything on a GPU within eight minutes; `-- --rehearse` tries everything out on the CPU."""
+    prepare(session)
+    run(session, "python", "-m", "tests.gpu")
+
+
+@nox.session
 def report(session: nox.Session) -> None:
     """Render the report from stored results."""
     prepare(session)

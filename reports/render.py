@@ -20,6 +20,7 @@ from reports.significance import significances
 from reports.study import Study
 from reports.tables import CONVENTION, METRICS, RUN, departures
 from results import definitions
+from results.gpu import load_cards
 
 TABLE_FORMATS = {"tex": latex, "md": markdown}
 
@@ -61,6 +62,7 @@ def render(
         "timed": measured_costs(everywhere).assign(label=lambda table: table.variant.map(labels)),
         "conditions": conditions,
         "operators": operators,
+        "cards": load_cards(root),
         "metrics": METRICS,
         "convention": CONVENTION,
         "departures": departures(_pooled(studies)),

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from foundation import SpinbenchError, one_line
 from spinbench import catalogue, check, networks, pictures, report, runs, speed
 from spinbench.console import say
 
+
+class _Commands(TyperGroup):
+    """An interrupted command ends with its own line, of which typer would say nothing."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            say(str(error) or "interrupted; the same command resumes")
+            raise typer.Exit(130) from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Reproducible benchmark and ablation suite for lightweight image super-resolution around SPIN.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -37,9 +52,6 @@ def main() -> None:
     log.handlers = [_Shown()]
     try:
         app()
-    except KeyboardInterrupt as error:
-        say(str(error) or "interrupted; the same command resumes")
-        sys.exit(130)
     except (SpinbenchError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)

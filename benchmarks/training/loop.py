@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 COLUMNS = ["iteration", "loss", "learning_rate", "seconds", "psnr", "ssim"]
 ROWS = 200  # approximate number in training.csv, besides those of the validation
-CHECK_EVERY = 50  # iterations between checks of the loss on a GPU, where a check waits for the device
+CHECK_EVERY = {"cpu": 1, "cuda": 50}  # iterations between checks of the loss: a check waits for the device
 
 
 class TrainingError(SpinbenchError):
@@ -179,7 +179,7 @@ def train(
             save = stop or iteration % training.checkpoint_every == 0
             look = bool(validate_every) and iteration % validate_every == 0
             row = look or iteration % row_every == 0 or iteration == training.iterations
-            if device.type == "cuda" and not (save or row or iteration % CHECK_EVERY == 0):
+            if not (save or row or iteration % CHECK_EVERY[device.type] == 0):
                 continue
             try:
                 losses += _finite_losses(unchecked, scaler)

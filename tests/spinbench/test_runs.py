@@ -18,6 +18,8 @@ from PIL import Image
 
 import ablations
 import results
+from benchmarks.runs import orchestrator
+from benchmarks.training.loop import TrainingStopped
 from tests.spinbench.commands import spinbench
 from tests.spinbench.tiny import CHECKOUT, TINY, Finished, command, run_tiny, write_protocol
 
@@ -64,6 +66,16 @@ def test_weights_of_a_run_can_be_evaluated(finished: Finished, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     stored = (run / "quality.csv").read_text().splitlines()
     assert [line for line in stored if ",float," not in line] == csv.read_text().splitlines()
+
+
+def test_an_interrupted_run_says_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*arguments: object) -> None:
+        raise TrainingStopped("full-x4-s0: stopped after iteration 2 of 4")
+
+    monkeypatch.setattr(orchestrator, "carry_out", stopped)
+    done = run_tiny(tmp_path, "--only", "full")
+    assert done.returncode == 130
+    assert done.stdout.splitlines()[-1] == "full-x4-s0: stopped after iteration 2 of 4"
 
 
 @pytest.mark.usefixtures("without_report")

@@ -63,10 +63,24 @@ def protocol(**changes: Any) -> Training:
     return Training(**(plain | changes))
 
 
+class Crash(Exception):
+    pass
+
+
 class Patches:
-    """Noise patches as arrays, a pure function of the index as those of PatchBatches."""
+    """Noise patches as arrays, a pure function of the index as those of PatchBatches.
+
+    `asked` are the indices in the order in which they were asked for. With `until`, the training crashes after so many
+    steps: on any device, while `on_step` is not called after each step on a GPU.
+    """
+
+    def __init__(self, until: int | None = None) -> None:
+        self.until, self.asked = until, list[int]()
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        self.asked.append(index)
+        if index == self.until:
+            raise Crash
         generator = np.random.default_rng(index)
         hr = generator.integers(0, 256, (2, 3, 16, 16), dtype=np.uint8)
         return hr[..., ::2, ::2].copy(), hr
@@ -95,10 +109,15 @@ def mean_weight(model: nn.Module) -> tuple[float, float]:
 
 
 def train(
-    folder: Path, case: dict[str, Any], model: nn.Module | None = None, device: str = "cpu", **arguments: Any
+    folder: Path,
+    case: dict[str, Any],
+    model: nn.Module | None = None,
+    device: str = "cpu",
+    patches: Patches | None = None,
+    **arguments: Any,
 ) -> results.Run:
     run = results.Run("test", "network", 2, 1, root=folder)
-    sampler: Any = Patches()
+    sampler: Any = patches or Patches()
     arguments = {"validate": mean_weight, "fingerprint": "f" * 64, "about": {"model": "network"}} | arguments
     model = Network() if model is None else model
     loop.train(run, model, sampler, protocol(**case), device=torch.device(device), **arguments)
@@ -112,10 +131,6 @@ def weights(run: results.Run) -> bytes:
 def history(run: results.Run) -> pd.DataFrame:
     """training.csv without the one column that depends on the clock."""
     return pd.read_csv(run.path("training.csv")).drop(columns="seconds")
-
-
-class Crash(Exception):
-    pass
 
 
 def crash_at(iteration: int) -> Callable[[Step], None]:
