@@ -30,6 +30,7 @@ from models import (
     elan_light,
     espcn,
     esrt,
+    files,
     fsrcnn,
     hpinet_m,
     imdn,
@@ -51,6 +52,7 @@ __all__ = [
     "ModelInfo",
     "WeightsError",
     "build",
+    "code",
     "configuration",
     "describe",
     "load_published",
@@ -95,7 +97,12 @@ def names() -> list[str]:
 
 
 def describe(name: str) -> ModelInfo:
-    """Paper, venue, repository, published parameter counts, smallest input. Raises ValueError for an unknown name."""
+    """Paper, venue, repository, published parameter counts, smallest input. Raises ValueError for an unknown name.
+
+    Every function that takes a name also takes a class in a file, `path/net.py:Net` (see `models.files`).
+    """
+    if files.is_file(name):
+        return files.describe(name)
     known = _REGISTRY | _RELATIVES
     if name not in known:
         raise ValueError(f"unknown network {name!r}; {nearest(name, known)}")
@@ -107,6 +114,8 @@ def configuration(name: str, **config: Any) -> dict[str, Any]:
 
     Raises ValueError naming a key that the network does not have, or whose value it does not accept.
     """
+    if files.is_file(name):
+        return files.configuration(name, config)
     return dataclasses.asdict(_configure(name, config))
 
 
@@ -118,7 +127,12 @@ def build(name: str, scale: int, **config: Any) -> nn.Module:
     info = describe(name)
     if scale not in info.scales:
         raise ValueError(f"{name}: scale must be one of {', '.join(map(str, info.scales))}, not {scale!r}")
-    return info.network(scale, _configure(name, config))
+    return info.network(scale, configuration(name, **config) if files.is_file(name) else _configure(name, config))
+
+
+def code(name: str) -> str | None:
+    """SHA-256 of the code of a network in a file, which belongs to the identity of its results; None for others."""
+    return files.code(name) if files.is_file(name) else None
 
 
 def load_published(name: str, scale: int, source: str | Path | Mapping[str, Any]) -> nn.Module:

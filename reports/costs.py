@@ -12,10 +12,13 @@ from typing import Any
 
 import pandas as pd
 
+from ablations import Experiment
 from results import Run
+from results.gpu import Card
 
-PYTORCH = "PyTorch"
+PYTORCH, KERNELS = "PyTorch", "C++ kernels"
 PASSES = 8  # of a self-ensemble
+_WRITTEN = ("convolutions", "products")
 
 _COUNTED = [
     "variant", "scale", "passes", "parameters", "macs", "macs_conditions", "lr_size", "convolutions", "products",
@@ -87,6 +90,36 @@ def measured_costs(runs: Iterable[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_MEASURED)
 
 
+def on_cards(experiment: Experiment, counted: pd.DataFrame, cards: Iterable[Card]) -> pd.DataFrame:
+    """Rows as those of `measured_costs` for the networks of an experiment that were timed on GPUs (`results.gpu`).
+
+    They hold for a network's own configuration, and for the size that `counted` (of `counted_costs`) refers to.
+    """
+    known = counted.set_index(["variant", "scale"])
+    rows = []
+    for card in cards:
+        for (variant, scale), costs in known.iterrows():
+            definition = experiment.variants.get(variant)
+            measured = card.latency.networks.get(f"x{scale}", {}) if card.latency else {}
+            if definition is None or definition.config or definition.model not in measured:
+                continue
+            one, passes = measured[definition.model], costs.passes
+            rows.append(
+                {
+                    "variant": variant,
+                    "scale": scale,
+                    "implementation": f"{PYTORCH} on {card.name}",
+                    **{name: costs[name] for name in ("passes", "lr_size", "parameters", "macs", *_WRITTEN)},
+                    "latency_s": passes * one.median_s,
+                    "back_to_back_s": passes * (one.back_to_back_s or math.nan),
+                    "graph_s": passes * (one.graph_s or math.nan),
+                    "latency_conditions": f"{PYTORCH}, {card.name}, batch 1, LR {costs.lr_size}",
+                    "memory_conditions": "",
+                }
+            )
+    return pd.DataFrame(rows, columns=_MEASURED)
+
+
 def in_pytorch(measured: pd.DataFrame) -> pd.DataFrame:
     """The rows of `measured_costs` that are compared with each other."""
     return measured[measured.implementation == PYTORCH]
@@ -127,8 +160,7 @@ def _contents(runs: Iterable[Run]) -> Iterator[tuple[Run, int, dict[str, Any]]]:
 
 def _activations(content: dict[str, Any], passes: int) -> dict[str, float]:
     written = content.get("activations")
-    names = ("convolutions", "products")
-    return {name: passes * _number(written if isinstance(written, dict) else {}, name) for name in names}
+    return {name: passes * _number(written if isinstance(written, dict) else {}, name) for name in _WRITTEN}
 
 
 def _number(content: dict[str, Any], key: str) -> float:

@@ -101,6 +101,12 @@ def _trade_offs(one: Study, wanted: TradeOffFigure) -> Iterator[tuple[str, Plan]
                 yield f"tradeoff-{one.name}", Plan(draw, description, "paper", picture)
             else:
                 yield f"tradeoff-{one.name}-{x}", Plan(draw, description, "page", picture)
+    for number, implementation in enumerate(one.cards, start=1):
+        picture = one.trade_off(wanted.dataset, wanted.scale, "latency", implementation=implementation)
+        if picture.points:
+            description = f"PSNR over latency on {picture.dataset}, ×{picture.scale}, {implementation}"
+            draw = partial(figures.trade_off, picture)
+            yield f"tradeoff-{one.name}-gpu-{number}", Plan(draw, description, "page", picture)
 
 
 def _differences(studies: Sequence[Study], compared: Sequence[Significance]) -> Iterator[tuple[str, Plan]]:

@@ -12,7 +12,7 @@ import results
 from reports import latex, markdown, pictures, study
 from reports.agreement import agreement
 from reports.claims import judge_studies
-from reports.costs import conditions, counted_costs, measured_costs, operators
+from reports.costs import conditions, counted_costs, operators
 from reports.drawings import drawings
 from reports.page import TEMPLATES, html_page
 from reports.provenance import full_sets, provenance, remarks
@@ -59,7 +59,7 @@ def render(
         "labels": labels,
         "runs": runs,
         "counted": counted_costs(everywhere).assign(label=lambda table: table.variant.map(labels)),
-        "timed": measured_costs(everywhere).assign(label=lambda table: table.variant.map(labels)),
+        "timed": _timed(studies).assign(label=lambda table: table.variant.map(labels)),
         "conditions": conditions,
         "operators": operators,
         "cards": load_cards(root),
@@ -92,6 +92,11 @@ def render(
     index = folder / "index.html"
     results.write(index, html_page(content))
     return index
+
+
+def _timed(studies: Sequence[Study]) -> pd.DataFrame:
+    """The measured costs of all studies, those of a run that several of them share once."""
+    return pd.concat([one.timed for one in studies]).drop_duplicates(["variant", "scale", "implementation"])
 
 
 def _pooled(studies: Sequence[Study]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 
 import ablations
 import results
-from reports.costs import counted_costs, measured_costs
+from reports.costs import PYTORCH, counted_costs, measured_costs, on_cards
 from reports.layout import Layout, layout
 from reports.notes import warm_starts
 from reports.numbers import shown, signed
@@ -22,6 +22,7 @@ from reports.reasons import TOLERANCE, exceeds, explanations, missing
 from reports.tables import CONVENTION, METRICS, PUBLISHED_WEIGHTS, fullest, means, side_by_side
 from reports.tradeoff import CostName, QualityName, TradeOff, quality_over_cost
 from results import definitions
+from results.gpu import load_cards
 
 
 class Curve(NamedTuple):
@@ -106,9 +107,21 @@ class Study:
         causes = ", ".join(f"{text} ({count})" for text, count in apart.explanation.value_counts(sort=False).items())
         return [f"{sentence}; explanations of the others: {causes}."]
 
-    def trade_off(self, dataset: str, scale: int, x: CostName = "params", y: QualityName = "psnr") -> TradeOff:
+    def trade_off(
+        self,
+        dataset: str,
+        scale: int,
+        x: CostName = "params",
+        y: QualityName = "psnr",
+        implementation: str = PYTORCH,
+    ) -> TradeOff:
         """Quality over cost on a set, of all its networks. See `reports.tradeoff`."""
-        return quality_over_cost(self.table, self.counted, self.timed, dataset, scale, x, y)
+        return quality_over_cost(self.table, self.counted, self.timed, dataset, scale, x, y, implementation)
+
+    @property
+    def cards(self) -> list[str]:
+        """The implementations that were timed on a GPU by `nox -s gpu`."""
+        return [name for name in dict.fromkeys(self.timed.implementation) if name.startswith(f"{PYTORCH} on ")]
 
     @cached_property
     def curves(self) -> list[Curve]:
@@ -183,7 +196,8 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
         if len(their_frame):
             tables.append(_elsewhere(experiment, trained, other, their_frame, published, full_sets(found.runs)))
     table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else table
-    counted, timed = counted_costs([*runs, *others]), measured_costs([*runs, *others])
+    counted = counted_costs([*runs, *others])
+    timed = pd.concat([measured_costs([*runs, *others]), on_cards(experiment, counted, load_cards(root))])
     table = _with_costs(experiment, table, counted, published)
     summaries = {other: definitions.protocol(other, root).summary for other in elsewhere}
     starts = warm_starts([*runs, *others])

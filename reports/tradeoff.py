@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, get_args
 
 import pandas as pd
 
-from reports.costs import PYTORCH, in_pytorch
+from reports.costs import KERNELS, PYTORCH
 from reports.tables import METRICS, PUBLISHED_WEIGHTS
 from results import BASELINE
 
@@ -101,20 +101,23 @@ def quality_over_cost(
     scale: int,
     x: CostName = "params",
     y: QualityName = "psnr",
+    implementation: str = PYTORCH,
 ) -> TradeOff:
     """Every network's published and measured quality on a set over what it costs.
 
     `table` is of `study.load_study`, `counted` and `timed` are of `costs`. A measured value counts on the whole set
-    only, a published one over the published parameters.
+    only, a published one over the published parameters. Latency and memory are those of `implementation`, and of
+    networks with kernels of their own beside PyTorch.
     """
     quantity = QUANTITIES[x]
     measured = x in ("latency", "memory")
-    spent = in_pytorch(timed) if measured else counted
+    spent = timed[timed.implementation == implementation] if measured else counted
     spent = spent[spent.scale == scale].set_index("variant")
     described = spent[f"{x}_conditions"] if x != "params" else pd.Series("", spent.index)
     known = described[spent[quantity.column].notna()]
     conditions = known.mode().iloc[0] if len(known) else ""
-    kernels = timed[(timed.scale == scale) & (timed.implementation != PYTORCH) & measured].set_index("variant")
+    own_kernels = (timed.scale == scale) & (timed.implementation == KERNELS) & measured & (implementation == PYTORCH)
+    kernels = timed[own_kernels].set_index("variant")
     rows = table[(table.metric == y) & (table.dataset == dataset) & (table.scale == scale)]
     points, apart = [], []
     for row in rows[rows.variant != BASELINE].itertuples():
