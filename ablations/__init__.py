@@ -44,6 +44,8 @@ __all__ = [
     "load_experiment",
     "load_protocol",
     "name_of",
+    "network_file",
+    "network_name",
     "protocol_names",
 ]
 
@@ -52,6 +54,8 @@ PROTOCOLS = FOLDER / "protocols"
 _SUFFIXES = (".yaml", ".yml")
 _NOT_EXPERIMENTS = {"ledger"}
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # a file's name without its ending, which names folders
+
+_OF_A_FILE = re.compile(r"(?P<path>.+\.py):[A-Za-z_]\w*")
 
 Schema = TypeVar("Schema", bound=Strict)
 
@@ -80,7 +84,14 @@ def load_experiment(name: str) -> Experiment:
 
     Raises AblationError: no such experiment, a file whose name cannot name a folder, or a definition that is not valid.
     """
-    return _load(_locate(name, FOLDER, experiment_names(), "experiment"), Experiment)
+    path = _locate(name, FOLDER, experiment_names(), "experiment")
+    experiment = _load(path, Experiment)
+    found = {
+        key: variant.model_copy(update={"model": _beside(path, variant.model)})
+        for key, variant in experiment.variants.items()
+        if variant.model and network_file(variant.model)
+    }
+    return experiment.model_copy(update={"variants": {**experiment.variants, **found}}) if found else experiment
 
 
 def load_protocol(name: str) -> Protocol:
@@ -89,6 +100,25 @@ def load_protocol(name: str) -> Protocol:
     Raises AblationError: no such protocol, a file whose name cannot name a folder, or a definition that is not valid.
     """
     return _load(_locate(name, PROTOCOLS, protocol_names(), "protocol"), Protocol)
+
+
+def network_file(model: str) -> Path | None:
+    """The file of a network that is named by a path and a class, `path/net.py:Net`; None for one of the registry."""
+    found = _OF_A_FILE.fullmatch(model)
+    return Path(found["path"]) if found else None
+
+
+def network_name(model: str) -> str:
+    """The name of a network wherever its file lies: `net.py:Net`, or the name in the registry."""
+    file = network_file(model)
+    return f"{file.name}:{model.rpartition(':')[2]}" if file else model
+
+
+def _beside(definition: Path, model: str) -> str:
+    """A network's file beside the definition that names it, where there is one; else relative to the current folder."""
+    file = network_file(model)
+    near = definition.parent / file if file else None
+    return f"{near}:{model.rpartition(':')[2]}" if near and near.is_file() else model
 
 
 def ledger() -> list[Decision]:

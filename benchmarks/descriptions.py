@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 import models
+from ablations import network_name
 from foundation import SpinbenchError, one_line
 from models.weights import ENTRY, metadata
 from results import BASELINE, STAGES, ResultsError, digest, plain, sha256
@@ -55,7 +56,7 @@ class Description:
         config: Mapping[str, Any] | None = None,
     ) -> None:
         """Raise NetworkError, which names both values, if an argument other than None contradicts the description."""
-        if model not in (None, self.model):
+        if model is not None and network_name(model) != network_name(self.model):
             of_variant = f" (variant {self.variant})" if self.variant else ""
             raise NetworkError(f"{what} {model}, but {self.place} says {self.model}{of_variant}")
         if scale not in (None, self.scale):
@@ -111,7 +112,8 @@ def _of_run(file: Path) -> Description:
         return _described(
             file,
             {name: run.get(name) for name in ("protocol", "variant", "label", "seed")}
-            | {name: about.get(name, {}) for name in ("model", "scale", "config")}
+            | {name: about.get(name, {}) for name in ("scale", "config")}
+            | {"model": run.get("network_file", about.get("model", {}))}
             | {name: evaluated.get(name, run.get(name)) for name in ("ensemble", "multiple")}
             | {"source": run.get("source", "baseline" if about["model"] == BASELINE else "run")}
             | {"training": digest(stages["train"]) if "train" in stages else None},

@@ -113,16 +113,25 @@ def _imported(path: str, modified: int) -> tuple[ModuleType, str]:
     try:
         with _beside(file.parent):
             spec.loader.exec_module(module)
+        beside = [
+            name for name in sys.modules.keys() - before - {spec.name} if _lies_in(file.parent, sys.modules[name])
+        ]
     except Exception as error:
         del sys.modules[spec.name]
         raise ValueError(f"{path}: cannot be imported ({type(error).__name__}: {one_line(error)})") from error
+    read = {file}
+    for name in beside:  # another file may import another module of that name from its own folder
+        read.add(Path(str(sys.modules.pop(name).__file__)).resolve())
     total = hashlib.sha256()
-    imported = (getattr(sys.modules[name], "__file__", None) for name in sys.modules.keys() - before)
-    for read in sorted({Path(one).resolve() for one in imported if one}):
-        if read.is_relative_to(file.parent):
-            total.update(f"{read.relative_to(file.parent).as_posix()}\0".encode())
-            total.update(read.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    for one in sorted(read):
+        total.update(f"{one.relative_to(file.parent).as_posix()}\0".encode())
+        total.update(one.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return module, total.hexdigest()
+
+
+def _lies_in(folder: Path, module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    return bool(file) and Path(str(file)).resolve().is_relative_to(folder)
 
 
 @contextmanager

@@ -142,7 +142,8 @@ def mismatch(run: Run, description: Mapping[str, Any], variant: Variant, protoco
     changes |= dict.fromkeys(changed_settings(description.get("ensemble", False), variant.ensemble, "ensemble"))
     overridden = {**description.get("defaults", {}), **variant.config}
     for stage in stages.values():
-        changes |= dict.fromkeys(changed_settings(stage.get("model", variant.model), variant.model, "model"))
+        model = variant.model and ablations.network_name(variant.model)
+        changes |= dict.fromkeys(changed_settings(stage.get("model", model), model, "model"))
         if changes:
             break
         changes |= dict.fromkeys(changed_settings(stage.get("scale", run.scale), run.scale, "scale"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 import results
@@ -172,6 +173,35 @@ def export_published(
     except ValueError as error:
         raise UsageError(str(error)) from error
     say(f"{output}: {count} tensors of {trained.summary}")
+
+
+@app.command()
+def validate(
+    model: Annotated[str, typer.Argument(help="A class in a file, such as net.py:Net, or the name of a network.")],
+    scale: Scale = 4,
+    config: Settings = None,
+) -> None:
+    """Check that a network can be trained and measured here, and show what holds.
+
+    The file is imported, since you name it. Example:
+    spinbench validate net.py:Net --config width=32
+    """
+    from benchmarks import networks
+    from benchmarks.measure.contract import examine
+
+    own = settings(config)
+    networks.untrained(model, scale, own).module()  # an invalid configuration is reported first
+    table = Table("", "check", "found", title=f"{model} x{scale}")
+    wrong = []
+    for finding in examine(model, scale, own):
+        held = finding.wrong is None
+        wrong += [finding] if finding.needed and not held else []
+        mark = "[green]holds[/green]" if held else "[red]fails[/red]" if finding.needed else "[yellow]not[/yellow]"
+        table.add_row(mark, finding.check, escape(finding.wrong or ""))
+    console.print(table)
+    if wrong:
+        say(f"{len(wrong)} of the needed checks fail: its results would be wrong")
+        raise typer.Exit(1)
 
 
 @app.command()

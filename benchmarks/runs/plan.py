@@ -52,6 +52,8 @@ class Job:
             "ensemble": self.variant.ensemble,
             "status": self.status,
         }
+        if ablations.network_file(str(self.variant.model)):
+            header["network_file"] = self.variant.model
         if self.variant.model != BASELINE:
             header["defaults"] = models.configuration(str(self.variant.model))
         if self.protocol.training is not None and "train" in self.stages:
@@ -185,7 +187,9 @@ class _Planner:
             config = models.configuration(str(variant.model), **variant.config)
         except ValueError as error:
             raise AblationError(f"variant {variant_name!r}: {error}") from error
-        return {"model": variant.model, "config": config, "scale": scale}
+        network = {"model": ablations.network_name(str(variant.model)), "config": config, "scale": scale}
+        code = models.code(str(variant.model))
+        return {**network, "code": code} if code else network
 
     def _cost(self, network: dict[str, Any], run: Run) -> dict[str, Any]:
         """Another card measures again. A CPU does not: what was measured on a card elsewhere remains."""

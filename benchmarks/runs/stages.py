@@ -146,7 +146,7 @@ def _check_memory(job: Job) -> None:
 
 def _about(job: Job) -> dict[str, Any]:
     """The description in weights.safetensors, with which the file can be used without its folder."""
-    about = {key: job.stages["train"][key] for key in ("model", "config", "scale", "seed")}
+    about = {key: job.stages["train"][key] for key in ("config", "scale", "seed")} | {"model": str(job.variant.model)}
     about |= {"ensemble": job.variant.ensemble, "multiple": job.variant.multiple}
     return about | {"protocol": job.run.protocol, "variant": job.run.variant}
 
