@@ -176,6 +176,26 @@ def export_published(
 
 
 @app.command()
+def identify(file: Annotated[Path, typer.Argument(help="A checkpoint: .pth, .pt or .safetensors.")]) -> None:
+    """Say which network of the registry, at which scale, a checkpoint fits.
+
+    Nothing in the file is executed. Example:
+    spinbench identify checkpoint.pth
+    """
+    from benchmarks.identification import identify as fits
+
+    found = fits(file)
+    fitting = [one for one in found if one.wrong is None]
+    for one in fitting:
+        say(f"{file}: fits {one.model} x{one.scale}")
+    if not fitting:
+        say(f"{file}: fits no network of the registry in its published configuration; the nearest:")
+        for one in found[:3]:
+            say(f"  {one.model} x{one.scale}, {one.share:.0%} of the tensors: {one.wrong}")
+        raise typer.Exit(1)
+
+
+@app.command()
 def validate(
     model: Annotated[str, typer.Argument(help="A class in a file, such as net.py:Net, or the name of a network.")],
     scale: Scale = 4,
