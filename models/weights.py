@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,7 +42,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             _check_tensors(path, content)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # a damaged file makes the readers raise anything: struct.error, KeyError, ...
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(f"{path}: not a readable checkpoint ({first})") from error
     for wrapper in _WRAPPERS:
