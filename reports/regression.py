@@ -1,109 +1,69 @@
 """Whether a network is still what it was: what was measured now against a stored reference, a verdict per line.
 
 Two cases are distinguished. *The same weights* (other code, libraries or machine): nothing may change but rounding,
-in either direction, so the pixels of SR are compared as well. *Retrained* ones: quality may not get worse.
+in either direction, so the pixels of SR are compared as well. *Retrained* ones: quality may not get worse than
+trainings differ (`reports.retraining`).
 
-Why the tolerances are what they are. SPIN of the protocol `quick` on `embedded-test`, measured with 1, 2 and 3
-threads, without oneDNN and in float64: PSNR moved by 1e-5 dB, SSIM by 1e-6, and of the 8-bit values of SR at most 14 in
-a million by one step, 0.004 steps root mean square. The faintest fault that has to be found, LR made with another
-border, moves SR by 0.23 steps at the sampled pixels and PSNR by 0.0002 dB: only pixels show it. So SR may move by 0.1
-steps. 0.002 dB and 0.0001 of SSIM lie far above rounding, and about where a paper's digits end.
+Why the tolerances for the same weights are what they are. SPIN of the protocol `quick` on `embedded-test`, measured
+with 1, 2 and 3 threads, without oneDNN and in float64: PSNR moved by 1e-5 dB, SSIM by 1e-6, and of the 8-bit values of
+SR at most 14 in a million by one step, 0.004 steps root mean square. The faintest fault that has to be found, LR made
+with another border, moves SR by 0.23 steps at the sampled pixels and PSNR by 0.0002 dB: only pixels show it. So SR may
+move by 0.1 steps. 0.002 dB and 0.0001 of SSIM lie far above rounding, and about where a paper's digits end.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.statistics import FEWEST, interval
+from reports import retraining
+from reports.costs import PYTORCH
+from reports.verdicts import Check, CheckLine, CheckVerdict, Tolerance
 from results import ResultsError
-from results.references import Cost, Measured, Reference
+from results.references import Cost, Measured, Reference, Timing
 
-CheckVerdict = Literal["equal", "better", "worse", "inconclusive"]
-_SIGNS: dict[CheckVerdict, str] = {"equal": "✓", "better": "▲", "worse": "✗", "inconclusive": "?"}
 _KEYS = ["dataset", "image"]
 _CHANNELS = ["red", "green", "blue"]
 
 
-@dataclass(frozen=True)
-class Tolerance:
-    """By how much a line may change and still be equal: dB, SSIM, steps of 8 bit, and fractions of the reference.
-
-    Ratios of latency hold among processors of one kind; `latency_elsewhere` is for those of different names.
-    """
-
-    psnr: float = 0.002
-    ssim: float = 0.0001
-    sr: float = 0.1
-    latency: float = 0.2
-    latency_elsewhere: float = 0.4
-    memory: float = 0.05
-
-
-@dataclass(frozen=True)
-class CheckLine:
-    """One quantity: what it was and is, its change with the interval that this lies in, and the verdict.
-
-    `change` is in `unit`, or a fraction of the reference where the unit is "%".
-    """
-
-    quantity: str
-    reference: float
-    measured: float
-    change: float
-    low: float
-    high: float
-    unit: str
-    verdict: CheckVerdict
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Check:
-    """A network's lines beside the reference of this name."""
-
-    name: str
-    reference: str
-    retrained: bool
-    lines: list[CheckLine]
-
-    @property
-    def verdict(self) -> CheckVerdict:
-        """The worst of the lines."""
-        found = {line.verdict for line in self.lines}
-        order: tuple[CheckVerdict, ...] = ("worse", "inconclusive", "better")
-        return next((verdict for verdict in order if verdict in found), "equal")
-
-
 def check_network(
-    name: str, reference: Reference, measured: Measured, tolerance: Tolerance | None = None, retrained: bool = False
+    name: str,
+    reference: Reference,
+    measured: Measured,
+    tolerance: Tolerance | None = None,
+    retrained: bool = False,
+    others: Sequence[Reference] = (),
 ) -> Check:
     """Compare what was measured with a reference: a line per set and metric, for the pixels of SR, and for each cost.
 
-    It is taken as retrained where that is said, where its run records a training under another configuration than the
-    reference's, and where it is another network. Only sets that were measured now are compared. Raises ResultsError
-    where reference and measurement are not of the same images at the same scale.
+    It is taken as retrained where that is said, where it is a run whose weights are other bytes than the reference's,
+    and where it is another network. `others` are further trainings of the reference, which count for retrained ones on
+    the sets that they have. Only sets that were measured now are compared. Raises ResultsError where reference and
+    measurement are not of the same images at the same scale.
     """
     tolerance = tolerance or Tolerance()
     before = reference.measured
     _check_comparable(reference, measured)
     now, then = measured.network, before.network
-    retrained = retrained or now.training not in (None, then.training) or now.model != then.model
-    quality = before.quality.merge(measured.quality, on=_KEYS, suffixes=("_before", ""))
+    retrained = retrained or (now.training is not None and now.weights != then.weights) or now.model != then.model
     lines = []
-    for dataset, rows in quality.groupby("dataset", sort=False):
-        lines += [
-            _quality(f"PSNR, {dataset}", rows, "psnr", "dB", tolerance.psnr, retrained),
-            _quality(f"SSIM, {dataset}", rows, "ssim", "", tolerance.ssim, retrained),
-        ]
-        if not retrained:  # other weights give other images
-            lines.append(_pixels(str(dataset), before.samples, measured.samples, tolerance.sr))
+    if retrained:
+        lines += _retrained(reference, others, measured, tolerance)
+    else:
+        quality = before.quality.merge(measured.quality, on=_KEYS, suffixes=("_before", ""))
+        for dataset, rows in quality.groupby("dataset", sort=False):
+            lines += [
+                _same(f"PSNR, {dataset}", rows, "psnr", "dB", tolerance.psnr),
+                _same(f"SSIM, {dataset}", rows, "ssim", "", tolerance.ssim),
+                _pixels(str(dataset), before.samples, measured.samples, tolerance.sr),
+            ]
+        if now.weights != then.weights:
+            lines[0] = replace(lines[0], note=f"{lines[0].note}; the weights' file is not the reference's")
     if before.cost is not None and measured.cost is not None:
         lines += _costs(before.cost, measured.cost, tolerance)
     return Check(name, reference.name, retrained, lines)
@@ -130,22 +90,55 @@ def _check_comparable(reference: Reference, measured: Measured) -> None:
                 raise ResultsError(f"{reference.folder / table}.csv: {name} was measured on other images ({odd})")
 
 
-def _quality(title: str, rows: pd.DataFrame, metric: str, unit: str, limit: float, retrained: bool) -> CheckLine:
-    """Higher is better. Without retraining every image has to stay as it was."""
+def _same(title: str, rows: pd.DataFrame, metric: str, unit: str, limit: float) -> CheckLine:
+    """Of the same weights, every image has to stay as it was: a change is neither better nor worse."""
     old, new = rows[f"{metric}_before"].to_numpy(), rows[metric].to_numpy()
-    with np.errstate(invalid="ignore"):
-        differences = np.where(old == new, 0.0, new - old)  # of infinite ones too
-    mean = float(differences.mean())
-    worst = int(np.abs(differences).argmax())
-    note = f"{len(rows)} images; largest: {rows['image'].iloc[worst]} {differences[worst]:+.2g}"
-    low, high = _range(differences)
-    if not retrained:
-        verdict = _unchanged(differences, limit)
-    else:  # of a few images the range replaces the interval
-        if len(differences) >= FEWEST and np.isfinite(differences).all():
-            low, high = interval(differences)
-        verdict = judge_gain(mean, low, high, limit)
-    return CheckLine(title, float(old.mean()), float(new.mean()), mean, low, high, unit, verdict, note)
+    differences = retraining.gains(old[:, None], new)
+    low, high = float(differences.min()), float(differences.max())
+    note = f"{len(rows)} images; {_largest(rows['image'], differences)}"
+    verdict = _unchanged(differences, limit)
+    return CheckLine(
+        title, float(old.mean()), float(new.mean()), float(differences.mean()), low, high, unit, verdict, note
+    )
+
+
+def _retrained(
+    reference: Reference, others: Sequence[Reference], measured: Measured, tolerance: Tolerance
+) -> list[CheckLine]:
+    """The mean of each set and metric; all of them are judged together."""
+    compared = []
+    for dataset, rows in measured.quality.groupby("dataset", sort=False):
+        trainings = [reference] + [
+            other for other in others if other.measured.data.get(str(dataset)) == measured.data[str(dataset)]
+        ]
+        tables = [other.measured.quality.set_index(_KEYS) for other in trainings]
+        for metric, unit, margin in (
+            ("psnr", "dB", tolerance.psnr_retrained),
+            ("ssim", "", tolerance.ssim_retrained),
+        ):
+            at = pd.MultiIndex.from_frame(rows[_KEYS])
+            before = np.column_stack([table[metric].reindex(at).to_numpy(float) for table in tables])
+            now = rows[metric].to_numpy(float)
+            change = retraining.change(before, now, margin)
+            manner = (
+                "one training each" if len(tables) == 1 else f"the reference is the mean of {len(tables)} trainings"
+            )
+            counted = f"{len(rows)} images" + ("" if len(rows) >= retraining.FEWEST else ", too few for an interval")
+            largest = _largest(rows["image"], retraining.gains(before, now))
+            note = f"{counted}; {manner}; margin {change.margin:.2g}; {largest}"
+            compared.append((f"{metric.upper()}, {dataset}", before, now, change, unit, note))
+    verdicts = retraining.verdicts([change for *_, change, _, _ in compared])
+    return [
+        CheckLine(
+            title, float(before.mean()), float(now.mean()), change.mean, change.low, change.high, unit, verdict, note
+        )
+        for (title, before, now, change, unit, note), verdict in zip(compared, verdicts, strict=True)
+    ]
+
+
+def _largest(images: pd.Series, differences: NDArray[np.float64]) -> str:
+    index = int(np.abs(differences).argmax())
+    return f"largest: {images.iloc[index]} {differences[index]:+.2g}"
 
 
 def _pixels(dataset: str, before: pd.DataFrame, now: pd.DataFrame, limit: float) -> CheckLine:
@@ -168,7 +161,7 @@ def _costs(before: Cost, now: Cost, tolerance: Tolerance) -> list[CheckLine]:
     return [
         _exact("parameters", before.parameters, now.parameters),
         _exact("MACs", before.macs, now.macs),
-        _latency(before, now, tolerance),
+        *_latencies(before.timings, now.timings, tolerance),
         _exact("peak memory of tensors (MiB)", before.memory_bytes / 2**20, now.memory_bytes / 2**20, tolerance.memory),
     ]
 
@@ -179,21 +172,42 @@ def _exact(title: str, old: float, new: float, limit: float = 0.0) -> CheckLine:
     return CheckLine(title, old, new, change, change, change, "%", judge_gain(-change, -change, -change, limit))
 
 
-def _latency(before: Cost, now: Cost, tolerance: Tolerance) -> CheckLine:
-    """Medians of the ratios to the calibration. The interval comes from the quartiles of both: noise widens it."""
+def _latencies(before: dict[str, Timing], now: dict[str, Timing], tolerance: Tolerance) -> list[CheckLine]:
+    """A line for each implementation that both were timed in.
+
+    Kernels are compiled for a processor, the calibration is not: on another processor only PyTorch is compared.
+    """
+    if PYTORCH not in before:
+        note = "the reference does not say which implementation was timed; store it anew"
+        return [CheckLine("latency / calibration", *5 * (math.nan,), "%", "inconclusive", note)]
+    lines = [_latency(PYTORCH, before[PYTORCH], now[PYTORCH], tolerance)]
+    for own in before.keys() - {PYTORCH}:
+        if own in now and _place(before[own]) == _place(now[own]):
+            lines.append(_latency(own, before[own], now[own], tolerance))
+        else:
+            why = "another processor" if own in now else "not in use here"
+            lines[0] = replace(lines[0], note=f"{lines[0].note}; {own} not compared: {why}")
+    return lines
+
+
+def _place(timing: Timing) -> str:
+    return f"{timing.device_name} {timing.instructions}".strip()
+
+
+def _latency(implementation: str, before: Timing, now: Timing, tolerance: Tolerance) -> CheckLine:
+    """Medians of the ratios to the calibration. The range comes from the quartiles of both: noise widens it."""
     (q1_old, old, q3_old), (q1, new, q3) = (
         np.quantile(np.divide(timing.forward_s, timing.calibration_s), [0.25, 0.5, 0.75]).tolist()
-        for timing in (before.timing, now.timing)
+        for timing in (before, now)
     )
     change, low, high = new / old - 1, q1 / q3_old - 1, q3 / q1_old - 1
-    there, here = before.timing.device_name, now.timing.device_name
-    limit, note = tolerance.latency, f"{1000 * np.median(now.timing.forward_s):.0f} ms on {here}"
-    if there != here:
-        limit, note = tolerance.latency_elsewhere, f"{note}; the reference on {there}"
+    limit, note = tolerance.latency, f"{1000 * np.median(now.forward_s):.0f} ms on {_place(now)}"
+    if _place(before) != _place(now):
+        limit, note = tolerance.latency_elsewhere, f"{note}; the reference on {_place(before)}"
     verdict = judge_gain(-change, -high, -low, limit)
-    if before.timing.device != now.timing.device or before.timing.lr_size != now.timing.lr_size:
+    if before.device != now.device or before.lr_size != now.lr_size:
         verdict = "inconclusive"
-    return CheckLine("latency / calibration", old, new, change, low, high, "%", verdict, note)
+    return CheckLine(f"latency / calibration, {implementation}", old, new, change, low, high, "%", verdict, note)
 
 
 def judge_gain(gain: float, low: float, high: float, limit: float) -> CheckVerdict:
@@ -212,76 +226,4 @@ def judge_gain(gain: float, low: float, high: float, limit: float) -> CheckVerdi
 
 
 def _unchanged(differences: NDArray[np.float64], limit: float) -> CheckVerdict:
-    return "equal" if bool((np.abs(differences) <= limit).all()) else "worse"
-
-
-def _range(differences: NDArray[np.float64]) -> tuple[float, float]:
-    return float(differences.min()), float(differences.max())
-
-
-def line_texts(line: CheckLine) -> tuple[str, str, str, str]:
-    """A line's reference, measured value, change and interval as texts."""
-    digits = {"dB": 4, "": 5, "steps": 3, "%": 3}[line.unit]
-    whole = line.quantity in ("parameters", "MACs")
-    before, now = (f"{value:,.0f}" if whole else f"{value:.{digits}f}" for value in (line.reference, line.measured))
-    factor, digits = (100, 1) if line.unit == "%" else (1, digits)
-    change, low, high = (f"{factor * value:+z.{digits}f}" for value in (line.change, line.low, line.high))
-    unit = f" {line.unit}" if line.unit else ""
-    return before, now, f"{change}{unit}", "" if line.low == line.high else f"[{low}, {high}]"
-
-
-def as_json(checks: Sequence[Check], tolerance: Tolerance) -> dict[str, Any]:
-    """All of it as plain JSON; what is infinite becomes null."""
-
-    def plain(line: CheckLine) -> dict[str, Any]:
-        values = asdict(line).items()
-        return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values}
-
-    return {
-        "verdict": overall(checks),
-        "tolerance": asdict(tolerance),
-        "checks": [
-            {
-                "name": check.name,
-                "reference": check.reference,
-                "retrained": check.retrained,
-                "verdict": check.verdict,
-                "lines": [plain(line) for line in check.lines],
-            }
-            for check in checks
-        ],
-    }
-
-
-def markdown(checks: Sequence[Check]) -> str:
-    """A comment for a pull request: the verdict, and a table per network, folded where nothing is worse."""
-    counts = _counted(checks)
-    text = [f"### Regression check: {overall(checks)}", "", counts, ""]
-    for check in checks:
-        title = f"{_cell(check.name)} against {_cell(check.reference)}{' (retrained)' if check.retrained else ''}"
-        summary = f"{_SIGNS[check.verdict]} <b>{title}</b>: {check.verdict}"
-        text += [f"<details{' open' if check.verdict == 'worse' else ''}><summary>{summary}</summary>", ""]
-        text += ["| quantity | reference | now | change | interval | verdict | |", "|---|---:|---:|---:|---|---|---|"]
-        for line in check.lines:
-            cells = (line.quantity, *line_texts(line), f"{_SIGNS[line.verdict]} {line.verdict}", line.note)
-            text.append(f"| {' | '.join(map(_cell, cells))} |")
-        text += ["", "</details>", ""]
-    return "\n".join(text)
-
-
-def overall(checks: Sequence[Check]) -> CheckVerdict:
-    """The worst of all."""
-    return Check("", "", False, [line for check in checks for line in check.lines]).verdict
-
-
-def _counted(checks: Sequence[Check]) -> str:
-    verdicts = [line.verdict for check in checks for line in check.lines]
-    return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in _SIGNS if verdict in verdicts) + "."
-
-
-def _cell(text: str) -> str:
-    """Text inside a cell of GitHub's Markdown, which also interprets HTML."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for sign in "\\|*_`[]":
-        text = text.replace(sign, f"&#{ord(sign)};")
-    return " ".join(text.split())
+    return "equal" if bool((np.abs(differences) <= limit).all()) else "changed"

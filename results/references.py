@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from results import PACKAGE, ROOT, ResultsError, digest, plain, sha256, write
 
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_SEED = re.compile(r"-s\d+$")
 _TEXTS = ("dataset", "lr_origin", "image")
 QUALITY = ["dataset", "lr_origin", "image", "psnr", "ssim"]
 SAMPLES = ["dataset", "image", "row", "column", "red", "green", "blue"]
@@ -46,23 +47,30 @@ class NetworkRecord:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of forward passes at `lr_size` (H, W), and of the fixed workload that was timed before each of them."""
+    """Seconds of forward passes at `lr_size` (H, W), and of the fixed workload that was timed before each of them.
+
+    `instructions` is the set for which PyTorch has chosen its operators on a CPU, such as AVX2.
+    """
 
     forward_s: tuple[float, ...]
     calibration_s: tuple[float, ...]
     lr_size: tuple[int, int]
     device: str
     device_name: str
+    instructions: str = ""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Parameters; MACs at an output of 1280x720; latency; and at its input most bytes of tensors held at once."""
+    """Parameters; MACs at an output of 1280x720; latency; and at its input most bytes of tensors held at once.
+
+    `timings` are by implementation, and empty in references of the first format, which did not tell it.
+    """
 
     parameters: int
     macs: int
-    timing: Timing
     memory_bytes: int
+    timings: dict[str, Timing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,15 @@ def load_reference(name: str, root: Path = ROOT) -> Reference:
     provenance = {key: value for key, value in content.history[-1].items() if key != "reason"}
     measured = Measured(content.network, content.data, content.cost, quality, samples, provenance)
     return Reference(name, folder, measured, content.history)
+
+
+def trainings_of(reference: Reference, root: Path = ROOT) -> list[Reference]:
+    """The references of other seeds of the same network, under the same protocol."""
+    stem = _SEED.sub("", reference.name)
+    names = [name for name in reference_names(root) if name != reference.name and _SEED.sub("", name) == stem]
+    found = [load_reference(name, root) for name in names]
+    own = replace(reference.measured.network, weights=None, training=None)
+    return [other for other in found if replace(other.measured.network, weights=None, training=None) == own]
 
 
 def store_reference(

@@ -1,4 +1,4 @@
-"""`spinbench check`: comparison with stored references. Exit code 0, 1 (a network is worse) or 2 (an error)."""
+"""`spinbench check`: comparison with stored references. Exit code 0, 1 (worse or changed) or 2 (an error)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,11 +29,11 @@ from spinbench.options import (
 )
 
 if TYPE_CHECKING:
-    from reports.regression import Check
+    from reports.verdicts import Check
 
 app = typer.Typer()
 
-STYLES = {"equal": "green", "better": "cyan", "worse": "bold red", "inconclusive": "yellow"}
+STYLES = {"equal": "green", "better": "cyan", "worse": "bold red", "changed": "bold red", "inconclusive": "yellow"}
 DATA = ["embedded-test"]  # the default sets of a new reference
 
 
@@ -59,12 +58,16 @@ def check(
     ] = None,
     retrained: Annotated[
         bool,
-        typer.Option(
-            "--retrained", help="The weights differ from those of the reference: compare only quality and cost."
-        ),
+        typer.Option("--retrained", help="The weights were trained again: compare only quality and cost."),
     ] = False,
-    psnr: Annotated[float | None, typer.Option(min=0, help="Tolerance of PSNR in dB.")] = None,
-    ssim: Annotated[float | None, typer.Option(min=0, help="Tolerance of SSIM.")] = None,
+    psnr: Annotated[
+        float | None,
+        typer.Option(min=0, help="Tolerance of PSNR in dB. Default: 0.002; retrained: 0.05.", show_default=False),
+    ] = None,
+    ssim: Annotated[
+        float | None,
+        typer.Option(min=0, help="Tolerance of SSIM. Default: 0.0001; retrained: 0.0015.", show_default=False),
+    ] = None,
     update: Annotated[bool, typer.Option("--update", help="Store the measurement as the reference.")] = False,
     reason: Annotated[str, typer.Option(help="The reason for --update, stored with the reference.")] = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the comparison to this file.")] = None,
@@ -77,10 +80,12 @@ def check(
 ) -> None:
     """Compare networks with stored references: quality, images, parameters, MACs, latency and peak memory.
 
-    Weights without a description are taken for those of the reference,
-    whose results may change by rounding only. Runs trained with another
-    configuration, and weights marked with --retrained, are compared by
-    quality and cost only.
+    The results of the same weights may change by rounding only, else
+    they are "changed". Weights without a description are taken for
+    those of the reference. A run with other weights than the reference,
+    trained again or on another machine, is compared by quality and cost
+    only, as are weights marked with --retrained: "worse" is a loss
+    beyond what trainings differ by.
     """
     with _two_for_an_error():
         if update != bool(reason.strip()):
@@ -93,11 +98,12 @@ def check(
         from benchmarks.data import datasets
         from benchmarks.regression.checks import measured
         from benchmarks.regression.references import find
-        from reports import regression
+        from reports import regression, verdicts
 
         where = compute_device(device, threads)
-        limits = {name: value for name, value in (("psnr", psnr), ("ssim", ssim)) if value is not None}
-        tolerance = replace(regression.Tolerance(), **limits)
+        given = [(name, value) for name, value in (("psnr", psnr), ("ssim", ssim)) if value is not None]
+        limits = {field: value for name, value in given for field in (name, f"{name}_retrained")}
+        tolerance = verdicts.Tolerance(**limits)
         found = find(
             targets or [], reference=reference, model=model, scale=scale, protocol=protocol, new=update, root=folder
         )
@@ -120,30 +126,31 @@ def check(
                     written = references.store_reference(name, now, reason, kept, folder)
                     progress.done(f"{written.folder}: reference written")
                 elif stored:
-                    checks.append(regression.check_network(network.name, stored, now, tolerance, retrained))
+                    others = references.trainings_of(stored, folder)
+                    checks.append(regression.check_network(network.name, stored, now, tolerance, retrained, others))
                     progress.done(f"{network.name}: {checks[-1].verdict}")
         if update:
             return
         for one in checks:
             console.print(table(one))
         if json_file:
-            content = regression.as_json(checks, tolerance)
+            content = verdicts.as_json(checks, tolerance)
             results.write(json_file, json.dumps(content, indent=1, allow_nan=False) + "\n")
         if markdown_file:
-            results.write(markdown_file, regression.markdown(checks))
-        verdict = regression.overall(checks)
+            results.write(markdown_file, verdicts.markdown(checks))
+        verdict = verdicts.overall(checks)
         say(f"regression check: {verdict}")
-        if verdict == "worse":
+        if verdict in verdicts.FAILURES:
             raise typer.Exit(1)
 
 
 def table(check: Check) -> Table:
     """The table of a check for a terminal."""
-    from reports.regression import line_texts
+    from reports.verdicts import line_texts
 
     title = Text(f"{check.name} against {check.reference}{', retrained' if check.retrained else ''}: {check.verdict}")
     printed = Table(title=title)
-    for heading in ("quantity", "reference", "now", "change", "interval", "verdict", "note"):
+    for heading in ("quantity", "reference", "now", "change", "range", "verdict", "note"):
         printed.add_column(heading, justify="right" if heading in ("reference", "now", "change") else "left")
     for line in check.lines:
         verdict = Text(line.verdict, STYLES[line.verdict])
@@ -153,7 +160,7 @@ def table(check: Check) -> Table:
 
 @contextmanager
 def _two_for_an_error() -> Iterator[None]:
-    """Exit with code 2 for an error of any kind, since code 1 means that a network is worse."""
+    """Exit with code 2 for an error of any kind, since code 1 is a verdict."""
     try:
         yield
     except typer.Exit:

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.measure.devices import device_facts
-from benchmarks.measure.latency import evaluating, noise, seconds
+from benchmarks.measure.latency import KERNELS, PYTORCH, evaluating, noise, seconds
+from models.spin import cpu
 from results.references import Timing
 
 WIDTH, WINDOW, ROUNDS = 48, 64, 8
+CALIBRATION = "calibration"
 
 
 class Workload(nn.Module):
@@ -45,16 +47,35 @@ class Workload(nn.Module):
         return features
 
 
-def timing(model: nn.Module, lr_size: tuple[int, int], device: torch.device, repeats: int) -> Timing:
-    """Time `repeats` passes on an image of `lr_size` (H, W), each after one of the workload; two pairs warm up."""
+def timings(model: nn.Module, lr_size: tuple[int, int], device: torch.device, repeats: int) -> dict[str, Timing]:
+    """Time `repeats` passes on an image of `lr_size` (H, W), each after one of the workload; two rounds warm up.
+
+    There is a timing for each implementation that the network has here: PyTorch, and kernels of this project.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        workload = Workload()
+        workload, image = Workload(), noise(model, lr_size, device)
         with evaluating(model, device), evaluating(workload, device), torch.inference_mode():
-            runs = [partial(network, noise(model, lr_size, device)) for network in (workload, model)]
-            samples = [[seconds(run, device) for run in runs] for _ in range(2 + repeats)][2:]
+            runs = {CALIBRATION: partial(workload, image), PYTORCH: partial(_without_kernels, model, image)}
+            with cpu.watched() as served:
+                model(image)
+            if served:
+                runs[KERNELS] = partial(model, image)
+            samples = [[seconds(run, device) for run in runs.values()] for _ in range(2 + repeats)][2:]
     finally:
         torch.set_num_threads(threads)
-    calibration, forward = zip(*samples, strict=True)
-    return Timing(forward, calibration, lr_size, device.type, str(device_facts(device)["name"]))
+    taken = dict(zip(runs, zip(*samples, strict=True), strict=True))
+    calibration = taken.pop(CALIBRATION)
+    name = str(device_facts(device)["name"])
+    instructions = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
+    return {
+        implementation: Timing(forward, calibration, lr_size, device.type, name, instructions)
+        for implementation, forward in taken.items()
+    }
+
+
+def _without_kernels(model: nn.Module, image: Tensor) -> Tensor:
+    with cpu.off():
+        found: Tensor = model(image)
+    return found

@@ -81,10 +81,10 @@ def sampled_pixels(image: NDArray[np.uint8]) -> pd.DataFrame:
 
 
 def comparable_costs(network: Network, device: torch.device, advance: Advance) -> Cost:
-    """Parameters and MACs of a network, its latency with the calibration, and its peak memory."""
+    """Parameters and MACs of a network, its latencies with the calibration, and its peak memory."""
     model = network.module()
     advance(0, 2, "latency")
-    timing = calibration.timing(model, LR_SIZE, device, REPEATS)
+    timings = calibration.timings(model, LR_SIZE, device, REPEATS)
     advance(1, 2, "memory")
     with cpu.off():  # to be the same on machines with and without a compiler
         held = memory.live_bytes(model, LR_SIZE, device)
@@ -92,6 +92,6 @@ def comparable_costs(network: Network, device: torch.device, advance: Advance) -
     return Cost(
         parameters=parameters(model),
         macs=macs(model, lr_size_for(network.scale)).total,
-        timing=timing,
         memory_bytes=held,
+        timings=timings,
     )

@@ -26,7 +26,7 @@ def measured() -> Measured:
     return Measured(
         NetworkRecord("spin", 4, {"blocks": 8, "superpixel_sizes": [12, 16]}, "1" * 64),
         {"Set5": "2" * 64},
-        Cost(5, 7, Timing((0.5, 0.25), (0.125, 0.0625), (64, 64), "cpu", "a CPU"), 11),
+        Cost(5, 7, 11, {"PyTorch": Timing((0.5, 0.25), (0.125, 0.0625), (64, 64), "cpu", "a CPU", "AVX2")}),
         quality[references.QUALITY],
         samples,
         {"versions": {"torch": "2.13.0"}, "finished": "2025-01-01T00:00:00+00:00"},
@@ -154,3 +154,13 @@ def test_history_must_not_be_empty(measured: Measured, tmp_path: Path) -> None:
     path.write_text(json.dumps({key: value for key, value in content.items() if key not in ("files", "hash")}))
     with pytest.raises(ResultsError, match="history: expected at least one record"):
         references.load_reference(NAME, tmp_path)
+
+
+def test_a_reference_of_the_first_format_is_read_without_its_latency(measured: Measured, tmp_path: Path) -> None:
+    path = references.store_reference(NAME, measured, "first", root=tmp_path).folder / "reference.json"
+    content = json.loads(path.read_text())
+    content["cost"]["timing"] = content["cost"].pop("timings")["PyTorch"]
+    path.write_text(json.dumps({key: value for key, value in content.items() if key not in ("files", "hash")}))
+    cost = references.load_reference(NAME, tmp_path).measured.cost
+    assert cost is not None
+    assert (cost.macs, cost.memory_bytes, cost.timings) == (7, 11, {})

@@ -11,7 +11,8 @@ from torch import nn
 
 from benchmarks.regression import checks
 from benchmarks.regression.references import find
-from reports.regression import Check, check_network
+from reports.regression import check_network
+from reports.verdicts import Check
 from results import references
 from results.references import Reference
 from tests.benchmarks.regression.planted import CPU, NAME, Planted, Remembered, watch

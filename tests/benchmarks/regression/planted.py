@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.networks import Network
-from reports.regression import Check
+from reports.verdicts import FAILURES, Check
 
 CPU = torch.device("cpu")
 NAME = "quick/full-x4-s0"
@@ -57,5 +57,5 @@ class Planted(Network):
         return self.planted
 
 
-def worse(found: Check) -> set[str]:
-    return {line.quantity.partition(",")[0] for line in found.lines if line.verdict == "worse"}
+def failed(found: Check) -> set[str]:
+    return {line.quantity.partition(",")[0] for line in found.lines if line.verdict in FAILURES}

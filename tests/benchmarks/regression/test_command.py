@@ -43,13 +43,15 @@ def measures(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 def slower(measured: Measured, forward: float, calibration: float = 1) -> Measured:
     assert measured.cost is not None
-    timing = measured.cost.timing
-    timing = replace(
-        timing,
-        forward_s=tuple(forward * seconds for seconds in timing.forward_s),
-        calibration_s=tuple(calibration * seconds for seconds in timing.calibration_s),
-    )
-    return replace(measured, cost=replace(measured.cost, timing=timing))
+    timings = {
+        implementation: replace(
+            timing,
+            forward_s=tuple(forward * seconds for seconds in timing.forward_s),
+            calibration_s=tuple(calibration * seconds for seconds in timing.calibration_s),
+        )
+        for implementation, timing in measured.cost.timings.items()
+    }
+    return replace(measured, cost=replace(measured.cost, timings=timings))
 
 
 def test_bicubic_passes_for_real(spinbench: Callable[..., tuple[int, str]]) -> None:
@@ -141,3 +143,30 @@ def test_tolerances_can_be_given(
     measures(replace(reference.measured, quality=quality.assign(psnr=quality["psnr"] - 0.01)))
     assert spinbench("--reference", NAME)[0] == 1
     assert spinbench("--reference", NAME, "--psnr", 0.02)[0] == 0
+
+
+def test_the_same_weights_that_give_other_images_have_changed(
+    reference: Reference, spinbench: Callable[..., tuple[int, str]], measures: Callable[[Measured], None]
+) -> None:
+    quality = reference.measured.quality
+    measures(replace(reference.measured, quality=quality.assign(psnr=quality["psnr"] + 0.0139)))
+    code, output = spinbench("--reference", NAME)
+    assert code == 1
+    assert "regression check: changed" in output
+    assert "worse" not in output
+
+
+def test_a_run_that_was_trained_elsewhere_is_retrained_and_passes(
+    reference: Reference, spinbench: Callable[..., tuple[int, str]], measures: Callable[[Measured], None]
+) -> None:
+    """The main job's run of another machine has other bytes; its training is the same."""
+    quality, network = reference.measured.quality, replace(reference.measured.network, weights="1" * 64)
+    for change, expected in ((0.0139, "equal"), (-0.3, "inconclusive")):
+        changed = quality.assign(psnr=quality["psnr"] + change)
+        measures(replace(reference.measured, quality=changed, network=network))
+        code, output = spinbench("--reference", NAME)
+        assert code == 0, output
+        assert f"regression check: {expected}" in output
+        assert "retrained" in output
+    measures(replace(reference.measured, quality=changed, network=network))
+    assert "regression check: equal" in spinbench("--reference", NAME, "--psnr", 5)[1]

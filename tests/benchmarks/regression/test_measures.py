@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import models
 from benchmarks.measure import memory
 from benchmarks.regression import calibration, checks
 from benchmarks.regression.references import find
@@ -23,7 +24,9 @@ def test_costs(reference: Reference) -> None:
     model = network.module()
     stored = reference.measured.cost
     assert stored is not None
-    assert len(stored.timing.forward_s) == len(stored.timing.calibration_s) == checks.REPEATS
+    assert set(stored.timings) == {"PyTorch", "C++ kernels"}
+    for timing in stored.timings.values():
+        assert len(timing.forward_s) == len(timing.calibration_s) == checks.REPEATS
     assert stored.parameters == sum(parameter.numel() for parameter in model.parameters())
     with cpu.off(), torch.no_grad():
         model(torch.rand(1, 3, *checks.LR_SIZE))  # makes the tables for this size, which are kept
@@ -43,21 +46,42 @@ def test_the_grid_reaches_from_edge_to_edge() -> None:
 
 
 def test_calibration_in_turn_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, calls = nn.Conv2d(3, 3, 3), list[tuple[str, int]]()
+    network, calls = nn.Conv2d(3, 3, 3), list[int]()
 
     def seconds(run: partial[Any], device: Any) -> float:
-        calls.append((type(run.func).__name__, torch.get_num_threads()))
-        assert run.args[0].shape == (1, 3, 16, 16)
+        calls.append(torch.get_num_threads())
+        assert run.args[-1].shape == (1, 3, 16, 16)
         assert device == CPU
         return float(len(calls))
 
     monkeypatch.setattr(calibration, "seconds", seconds)
     torch.set_num_threads(before := torch.get_num_threads())
-    timing = calibration.timing(network, (16, 16), CPU, 3)
-    assert calls == [("Workload", 1), ("Conv2d", 1)] * 5
-    assert timing.calibration_s == (5, 7, 9)  # the first two of each are not counted
-    assert timing.forward_s == (6, 8, 10)
+    timings = calibration.timings(network, (16, 16), CPU, 3)
+    assert calls == [1] * 10
+    assert set(timings) == {"PyTorch"}
+    assert timings["PyTorch"].calibration_s == (5, 7, 9)  # the first two rounds are not counted
+    assert timings["PyTorch"].forward_s == (6, 8, 10)
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.skipif(cpu.kernels() is None, reason="no compiler")
+def test_a_network_with_kernels_is_timed_with_and_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    served = list[bool]()
+
+    def seconds(run: partial[Any], device: Any) -> float:
+        with cpu.watched() as used:
+            run()
+        served.append(bool(used))
+        return float(len(served))
+
+    monkeypatch.setattr(calibration, "seconds", seconds)
+    timings = calibration.timings(models.build("spin", 4, blocks=1), (16, 16), CPU, 1)
+    assert served == [False, False, True] * 3  # the workload, PyTorch, kernels
+    assert {name: (*timing.forward_s, *timing.calibration_s) for name, timing in timings.items()} == {
+        "PyTorch": (8, 7),
+        "C++ kernels": (9, 7),
+    }
+    assert timings["PyTorch"].instructions == torch.backends.cpu.get_cpu_capability()
 
 
 def test_the_workload_gives_numbers_and_takes_no_random_ones() -> None:
