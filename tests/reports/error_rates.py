@@ -19,6 +19,7 @@ from rich.table import Table
 from scipy import stats
 
 from reports.statistics import FEWEST, LEVEL, Trainings, _intervals, crossed, holm
+from tests.reports import check_rates
 
 NETWORKS = 6
 IMAGES_SD, REST_SD = 0.1, 0.03  # of a difference, in dB
@@ -156,6 +157,19 @@ def main(count: int = 2000) -> int:
                 cover.add_row(str(images), str(seeds), f"normal, {sd:g} dB", bounded(rate, low, high))
     console.print(cover)
     console.print("One training of each network decides nothing: no verdict can be wrong.")
+    check = Table(
+        "", "sets", "trainings of the reference", "between trainings, dB", "between images, dB", "change, dB", "worse",
+        "bound", title="The regression check of a retrained network",
+    )  # fmt: skip
+    for row in check_rates.table(thorough=True):
+        rate, bound = row["share"], row["bound"]
+        alarm = row["kind"] == "false alarms"
+        shown = "" if bound is None else f"{'≤' if alarm else '≥'} {bound:.0%}"
+        missed = bound is not None and (rate > slack(bound, row["experiments"]) if alarm else rate < bound)
+        failures += [rate] * missed
+        numbers = (row[name] for name in ("trainings", "seed_sd", "image_sd", "change"))
+        check.add_row(row["kind"], row["sets"], *(f"{number:g}" for number in numbers), f"{rate:.3f}", shown)
+    console.print(check)
     if failures:
         console.print(f"{len(failures)} rates are out of their bounds, by more than chance.")
     return 1 if failures else 0
