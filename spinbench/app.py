@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -30,11 +31,25 @@ app = typer.Typer(
     help="Reproducible benchmark and ablation suite for lightweight image super-resolution around SPIN.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 for part in (runs, report, catalogue, networks, speed, check):
     app.add_typer(part.app)
 app.add_typer(pictures.app, name="picture")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"spin-bench {importlib.metadata.version('spin-bench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
 
 
 class _Shown(logging.Handler):
