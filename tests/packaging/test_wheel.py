@@ -107,7 +107,7 @@ def test_results_go_where_they_are_wanted(environment: Path, tmp_path: Path) -> 
         "import results; from results.references import reference_names;"
         "print(results.ROOT, *reference_names(), len(results.published('table1.csv')))"
     )
-    of_suite = ["quick/bicubic-x4-s0", "quick/full-x4-s0"]
+    of_suite = ["quick/bicubic-x4-s0", *(f"quick/full-x4-s{seed}" for seed in range(3))]
     root, *references, rows = run(environment, "python", "-c", ask, place=tmp_path).split()
     assert (root, references) == ("results", of_suite) and int(rows) > 100
     own = str(tmp_path / "own")
