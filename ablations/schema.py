@@ -67,6 +67,7 @@ class Variant(Strict):
     published: str | None = Field(default=None, description="the method's name in the published table")
     status: str | None = Field(default=None, description="why there is no measured value")
     note: str | None = Field(default=None, description="what differs from the publication, for a footnote")
+    trained_on: str | None = Field(default=None, description="the images that the published network was trained on")
 
     @model_validator(mode="after")
     def _consistent(self) -> Variant:

@@ -325,3 +325,12 @@ def test_a_variant_may_be_called_like_one_of_its_keys(tmp_path: Path) -> None:
 
 def test_the_baselines_name_is_that_of_its_runs() -> None:
     assert results.BASELINE == BASELINE
+
+
+def test_the_training_set_of_a_published_network_is_a_field() -> None:
+    """What is not confirmed stays open."""
+    table1 = ablations.load_experiment("table1").variants
+    assert {name for name, one in table1.items() if one.trained_on is None} == {
+        "madnet", "rfdn", "gladsr", "drsan", "latticenet-cl"
+    }  # fmt: skip
+    assert {name for name, one in table1.items() if one.trained_on == "DF2K"} == {"lapar-a", "bsrn"}

@@ -20,7 +20,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Judgement]:
 def test_the_papers_claims_in_its_own_numbers(verdicts: dict[str, Judgement]) -> None:
     assert {name: one.published.word for name, one in verdicts.items()} == {
         "transformers-lead": "contradicted",  # ESRT is behind CNNs
-        "best-or-second": "undecided",  # a tie of three, and no Manga109
+        "best-or-second": "undecided",  # a tie of three, and Manga109 is unknown at x2 and x3
         "best": "contradicted",  # ELAN-light leads on Set14 at x2
         "smallest-transformer": "supported",
         "trade-off": "supported",
@@ -56,7 +56,7 @@ def test_what_decides_in_the_papers_numbers(verdicts: dict[str, Judgement]) -> N
     assert verdicts["best-or-second"].published.evidence == [
         "×2 Urban100 SSIM: SPIN 0.9340, SwinIR-light 0.9340",
         "×2 Urban100 SSIM: SPIN 0.9340, ELAN-light 0.9340",
-        "SPIN: no published value, at ×2 Manga109, ×3 Manga109, ×4 Manga109",
+        "SPIN: no published value, at ×2 Manga109, ×3 Manga109",
     ]
     assert verdicts["smallest-transformer"].published.evidence[0] == "×3 parameters: SPIN 569K, ELAN-light 590K"
     assert verdicts["eight-blocks"].published.reason == "The paper shows this only as a figure."
