@@ -67,6 +67,7 @@ class Variant(Strict):
     published: str | None = Field(default=None, description="the method's name in the published table")
     status: str | None = Field(default=None, description="why there is no measured value")
     note: str | None = Field(default=None, description="what differs from the publication, for a footnote")
+    trained_on: str | None = Field(default=None, description="the images that the published network was trained on")
 
     @model_validator(mode="after")
     def _consistent(self) -> Variant:
@@ -77,11 +78,16 @@ class Variant(Strict):
         return self
 
 
-class Statement(Strict):
-    """A statement of the paper. Unless restricted, it must hold on each set, at each scale and in each metric."""
+class Sentence(Strict):
+    """A sentence of the paper."""
 
     text: str
     source: str = Field(description="section, table or figure")
+
+
+class Statement(Sentence):
+    """A statement of the paper. Unless restricted, it must hold on each set, at each scale and in each metric."""
+
     scales: Scales | None = Field(default=None, min_length=1)
     datasets: Sets | None = Field(default=None, min_length=1)
     metrics: Annotated[list[Literal["psnr", "ssim"]], AfterValidator(_once)] = Field(
@@ -107,7 +113,7 @@ class Smaller(Contest):
     """Each of the variants has less of something than each of the others."""
 
     check: Literal["smaller"]
-    cost: Literal["parameters", "macs"]
+    cost: Literal["parameters", "macs", "memory"]
 
 
 class Undominated(Contest):
@@ -124,7 +130,55 @@ class Peak(Statement):
     at: Id
 
 
-Claim = Better | Smaller | Undominated | Peak
+class AtLeast(Contest):
+    """Each of the variants leads each of the others by at least so many dB of PSNR."""
+
+    check: Literal["at_least"]
+    lead: float = Field(gt=0, description="dB")
+
+
+class Equals(Contest):
+    """Each of the variants has the same PSNR or cost as each of the others, within a margin."""
+
+    check: Literal["equals"]
+    cost: Literal["parameters", "macs"] | None = Field(default=None, description="none: PSNR")
+    within: float = Field(gt=0, description="dB, or a share of the others' cost")
+
+
+class Printed(Statement):
+    """What the paper prints beside its numbers is right: its parameters if counted, its marks if ranked."""
+
+    check: Literal["printed"]
+    of: Literal["parameters", "marks"]
+
+
+class Part(Sentence):
+    """The modules of a name have parameters in each of the variants, which are counted."""
+
+    check: Literal["part"]
+    variants: Ids = Field(min_length=1)
+    module: str = Field(description="the end of their dotted names")
+
+
+class Images(Sentence):
+    """What stored pictures show of it. They are described, and decide nothing: each shows one training."""
+
+    check: Literal["images"]
+    picture: Literal["comparison", "superpixels", "attribution"]
+    variants: Ids = Field(min_length=1)
+    images: list[str] = Field(default=[], description="as SET/NAME; none: all")
+
+
+class Unmeasured(Sentence):
+    """Nothing that is measured here can decide it."""
+
+    check: Literal["unmeasured"]
+    missing: str = Field(description="what would have to be measured")
+
+
+Comparative = Better | Smaller | Undominated | Peak | AtLeast | Equals  # compares variants
+Fact = Printed | Part | Images | Unmeasured
+Claim = Comparative | Fact
 
 
 class TradeOffFigure(Strict):
@@ -190,11 +244,12 @@ class Experiment(Strict):
 
     def _misfit(self, claim: Claim) -> str | None:
         """Why a claim cannot be judged with this experiment."""
-        named = [claim.at] if isinstance(claim, Peak) else [*claim.variants, *(claim.others or [])]
+        named = [*getattr(claim, "variants", []), *(getattr(claim, "others", None) or [])]
+        named += [claim.at] if isinstance(claim, Peak) else []
         for known, given, noun in (
             (list(self.variants), named, "variant"),
-            (self.datasets, claim.datasets or [], "dataset"),
-            ([str(scale) for scale in self.scales], map(str, claim.scales or []), "scale"),
+            (self.datasets, getattr(claim, "datasets", None) or [], "dataset"),
+            ([str(scale) for scale in self.scales], map(str, getattr(claim, "scales", None) or []), "scale"),
         ):
             for name in given:
                 if name not in known:
@@ -203,6 +258,12 @@ class Experiment(Strict):
             if self.kind != "curve":
                 return "a peak needs a curve; this experiment is a table"
             return None if len(self.variants) > 1 else "a peak needs more than one variant"
+        if isinstance(claim, Printed) and self.published is None:
+            return "the experiment has no published table"
+        if isinstance(claim, Fact):
+            return None
+        if isinstance(claim, AtLeast | Equals) and "ssim" in claim.metrics and "metrics" in claim.model_fields_set:
+            return "metrics: the margin is one of PSNR"
         rivals = self.rivals(claim)
         if not rivals:
             return "there are no other variants to compare with"

@@ -1,11 +1,12 @@
 """The paper's claims, judged twice: on its own printed numbers, and on what was measured here.
 
 A claim is a set of conditions, and a condition a set of contrasts between two variants, of which some may be allowed to
-fail. Printed numbers are compared as printed; ties neither support nor contradict. Measured numbers are compared over
-images and trainings: a difference counts if its interval excludes zero, its median has the same sign, and its test is
-significant after correction over all contrasts of the experiment. A set that is too small for a test can neither
-contradict a claim nor support it alone, and one training of each network decides nothing. A claim is judged on the sets
-at hand, and the others are named.
+fail. Printed numbers are compared as printed; ties neither support nor contradict, but share a place. Measured numbers
+are compared over images and trainings: a difference counts if its interval excludes zero, its median has the same sign,
+and its test is significant after correction over all contrasts of the experiment; a margin, if the interval that holds
+for all contrasts of the experiment at once keeps it. A set that is too small for a test can neither contradict a claim
+nor support it alone, and one training of each network decides nothing. A claim is judged on the sets at hand, and the
+others are named.
 
 Supported: every condition holds, at least one of them by a test. Contradicted: at least one fails. Undecided: neither.
 These words are for published weights and for the paper's training. A shorter training says how fast networks learn as
@@ -19,11 +20,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
-from ablations import Better, Claim, Experiment, Peak, Smaller
+from ablations import AtLeast, Better, Comparative, Equals, Experiment, Fact, Peak, Smaller, Undominated
 from reports.contrasts import Contrast, compute_contrasts
+from reports.facts import judge_fact
+from reports.margins import as_claimed
 from reports.numbers import shown
 from reports.outcomes import ContrastOutcome, Outcomes, State, measured_outcomes, printed_outcomes, psnr_rows
-from reports.statistics import holm
+from reports.pictures import PagePicture
+from reports.statistics import holm, joint_intervals
 from reports.study import Study
 from reports.tables import METRICS, PUBLISHED_WEIGHTS
 from results import BASELINE
@@ -73,29 +77,45 @@ class Condition(NamedTuple):
     spare: int = 0
 
 
-def judge_study(study: Study) -> list[Judgement]:
-    """A judgement of every claim of a study's experiment. Raises ResultsError where a measured number is missing."""
-    stated = study.experiment.claims
+def judge_study(study: Study, pictures: Sequence[PagePicture] = ()) -> list[Judgement]:
+    """A judgement of every claim of a study's experiment, and of the `pictures` that some are about.
+
+    Raises ResultsError where a measured number is missing.
+    """
+    judged = _judge_contests(study)
+    for name, claim in study.experiment.claims.items():
+        if isinstance(claim, Fact):
+            verdicts = (Verdict(*finding) for finding in judge_fact(study, claim, pictures))
+            judged[name] = Judgement(name, claim.text, claim.source, *verdicts)
+    return [judged[name] for name in study.experiment.claims]
+
+
+def _judge_contests(study: Study) -> dict[str, Judgement]:
+    """The claims that compare variants, by name."""
+    stated = {name: claim for name, claim in study.experiment.claims.items() if not isinstance(claim, Fact)}
     wanted = {name: conditions(claim, study.definition) for name, claim in stated.items()}
     needed = {name: [one for condition in found for one in condition.contrasts] for name, found in wanted.items()}
     tested = compute_contrasts(study.frame, dict.fromkeys(one for found in needed.values() for one in found))
     tested["p_holm"] = holm(tested.p)
+    tested["joint_low"], tested["joint_high"] = joint_intervals(tested.low, tested.high, tested.freedom)
     rows = {Contrast(*row[: len(Contrast._fields)]): row for row in tested.itertuples(index=False)}
-    return [
-        Judgement(
+    return {
+        name: Judgement(
             name,
             claim.text,
             claim.source,
-            _on_published(study, wanted[name], printed_outcomes(study, needed[name])),
-            _on_measured(study, wanted[name], measured_outcomes(study, needed[name], rows)),
+            _on_published(study, wanted[name], as_claimed(study, claim, printed_outcomes(study, needed[name]))),
+            _on_measured(
+                study, wanted[name], as_claimed(study, claim, measured_outcomes(study, needed[name], rows), rows)
+            ),
         )
         for name, claim in stated.items()
-    ]
+    }
 
 
-def judge_studies(studies: Iterable[Study]) -> Claims:
+def judge_studies(studies: Iterable[Study], pictures: Sequence[PagePicture] = ()) -> Claims:
     """The judgements of several studies together."""
-    judgements = [judgement for study in studies for judgement in judge_study(study)]
+    judgements = [judgement for study in studies for judgement in judge_study(study, pictures)]
     sentences = []
     for numbers in ("published", "measured") if judgements else ():
         words = Counter(getattr(one, numbers).word for one in judgements)
@@ -104,11 +124,12 @@ def judge_studies(studies: Iterable[Study]) -> Claims:
     return Claims(judgements, sentences)
 
 
-def conditions(claim: Claim, experiment: Experiment) -> list[Condition]:
+def conditions(claim: Comparative, experiment: Experiment) -> list[Condition]:
     """What must hold for a claim."""
     scales = [scale for scale in experiment.scales if scale in (claim.scales or experiment.scales)]
     sets = [name for name in experiment.datasets if name in (claim.datasets or experiment.datasets)]
-    places = [(scale, name, metric) for scale in scales for name in sets for metric in claim.metrics]
+    metrics = ["psnr"] if isinstance(claim, AtLeast | Equals) else claim.metrics
+    places = [(scale, name, metric) for scale in scales for name in sets for metric in metrics]
 
     def quality(cell: tuple[int, str, str], better: str, worse: str) -> Contrast:
         return Contrast(cell[0], cell[1], better, worse, cell[2])
@@ -120,15 +141,15 @@ def conditions(claim: Claim, experiment: Experiment) -> list[Condition]:
         return [Condition([quality(cell, *pair)]) for cell in places for pair in falling]
     rivals = experiment.rivals(claim)
     pairs = [(variant, other) for variant in claim.variants for other in rivals]
-    if isinstance(claim, Smaller):
+    if isinstance(claim, Smaller | Equals) and claim.cost:
         return [Condition([Contrast(scale, "", *pair, claim.cost)]) for scale in scales for pair in pairs]
-    if not isinstance(claim, Better):
+    if isinstance(claim, Undominated):
         return [
             Condition([quality(cell, *pair), Contrast(cell[0], "", *pair, claim.cost)], spare=1)
             for cell in places
             for pair in pairs
         ]
-    if claim.places == 1:
+    if not isinstance(claim, Better) or claim.places == 1:
         return [Condition([quality(cell, *pair)]) for cell in places for pair in pairs]
     return [
         Condition([quality(cell, variant, other) for other in rivals], spare=claim.places - 1)

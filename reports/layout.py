@@ -14,8 +14,18 @@ import pandas as pd
 
 from ablations import Experiment
 from reports.costs import in_pytorch
-from reports.notes import OTHER, PARTIAL, Footnotes, about_costs, about_measurements, about_variant
-from reports.numbers import NOTHING, MarkedNumber, shown, signed
+from reports.notes import (
+    OTHER,
+    PARTIAL,
+    Footnotes,
+    TrainedOn,
+    about_costs,
+    about_measurements,
+    about_training,
+    about_variant,
+    trained_on,
+)
+from reports.numbers import NOTHING, UNKNOWN, MarkedNumber, shown, signed
 from reports.tables import METRICS
 from results import BASELINE
 
@@ -68,6 +78,7 @@ class Row(NamedTuple):
     costs: list[str]
     cells: list[list[Cell]]
     block: bool
+    trained_on: TrainedOn
 
     @property
     def lines(self) -> list[Line]:
@@ -91,7 +102,10 @@ class Row(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A table of one scale. `costs` names the columns of cost; it is empty where none is known."""
+    """A table of one scale. `costs` names the columns of cost; it is empty where none is known.
+
+    `training`: published networks differ in their training set, so that there is a column of it; else it is a note.
+    """
 
     scale: int
     costs: list[str]
@@ -101,6 +115,7 @@ class Layout(NamedTuple):
     measured: bool
     notes: list[str]
     footnotes: dict[str, str]  # by mark
+    training: bool
 
     @property
     def single(self) -> bool:
@@ -121,12 +136,13 @@ def layout(
     protocol: str,
     scale: int,
     warm_starts: Mapping[tuple[str, str, int], int],
+    training_sets: Mapping[tuple[str, str, int], str],
     summaries: Mapping[str, str],
 ) -> Layout:
     """Arrange a table of `study.load_study`, and of costs what holds for one size of image: `costs.counted_costs`, and
     the latency of `costs.measured_costs` in PyTorch where it was measured at the size that was counted.
 
-    `warm_starts` is of `notes.warm_starts`; `summaries` are those of the other protocols in the table.
+    `warm_starts` and `training_sets` are of `notes`; `summaries` are those of the other protocols in the table.
     """
     table = table[table.scale == scale]
     cells: _Cells = {(row.variant, row.protocol, row.dataset, row.metric): row for row in table.itertuples()}
@@ -155,10 +171,18 @@ def layout(
                 [_cell(cells, footnotes, (variant, name, dataset), kind, own) for kind, dataset in group]
                 for group in places
             ]
-            rows.append(Row(variant, line, flag, spent, found, bool(definition and definition.published)))
+            block = bool(definition and definition.published)
+            images = trained_on(definition, training_sets.get((name, variant, scale), ""), own)
+            rows.append(Row(variant, line, flag, spent, found, block, images))
     kinds = {kind for group in places for kind, _ in group}
     notes = about_measurements(table) + about_costs(counted, timed)
-    return Layout(scale, list(shown_costs), groups, rows, PUBLISHED in kinds, MEASURED in kinds, notes, footnotes.texts)
+    taught = {row.trained_on.published for row in rows} - {""}
+    training = len(taught) > 1
+    notes += about_training(taught, {row.label: row.trained_on.here for row in rows})
+    return Layout(
+        scale, list(shown_costs), groups, rows, PUBLISHED in kinds, MEASURED in kinds, notes, footnotes.texts,
+        training,
+    )  # fmt: skip
 
 
 _Places = list[list[tuple[str, str]]]  # kind and set of every column, by group
@@ -203,7 +227,12 @@ def _cell(cells: _Cells, footnotes: Footnotes, place: tuple[str, str, str], kind
     for position, (key, metric) in enumerate(METRICS.items()):
         row = cells.get((variant, protocol, dataset, key))
         value = math.nan if row is None else getattr(row, kind)
-        if row is None or math.isnan(value):
+        if row is not None and kind == PUBLISHED and row.published_note:
+            known = not math.isnan(value)
+            flag = footnotes.published(row.published_note, known)
+            text = shown(value, metric.decimals) if known else UNKNOWN if position == 0 else ""
+            numbers[key] = MarkedNumber(text, row.published_mark)
+        elif row is None or math.isnan(value):
             dash = kind == MEASURED or (kind == PUBLISHED and own)
             numbers[key] = MarkedNumber(NOTHING if dash and position == 0 else "")
             if row is not None and kind == MEASURED:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import PurePath
+from typing import NamedTuple
 
 import pandas as pd
 
 from ablations import Variant
 from reports.costs import PASSES, conditions
+from reports.numbers import NOTHING, UNKNOWN
 from reports.reasons import TOLERANCE
 from reports.tables import METRICS
 from results import BASELINE, Run
 
 PARTIAL, OTHER = "†", "‡"
+OWN = "own"  # training set
 
 
 class Footnotes:
@@ -37,6 +41,10 @@ class Footnotes:
         """The mark of a value that was not measured."""
         return self.mark(f"Not measured: {reason}." if reason else "")
 
+    def published(self, note: str, known: bool) -> str:
+        """The mark of a published value that is not `known` here, or is from elsewhere."""
+        return self.mark(f"Published {note}." if known else f"Unknown here: {note}; no ranks in this column.")
+
     def difference(self, explanation: str) -> str:
         """The mark of a difference that is larger than TOLERANCE."""
         return self.mark(f"More than {TOLERANCE} dB from the published value: {explanation}." if explanation else "")
@@ -51,6 +59,33 @@ def warm_starts(runs: Iterable[Run]) -> dict[tuple[str, str, int], int]:
         if start not in (None, run.scale):
             found[run.protocol, run.variant, run.scale] = start
     return found
+
+
+def training_sets(runs: Iterable[Run]) -> dict[tuple[str, str, int], str]:
+    """The images that networks were trained on here, by protocol, variant and scale, as run.yaml records them."""
+    found = {}
+    for run in runs:
+        description = run.description() or {}
+        training = description.get("stages", {}).get("train", {}).get("training", {})
+        if data := description.get("training_data") or training.get("data"):
+            found[run.protocol, run.variant, run.scale] = PurePath(data).name
+    return found
+
+
+class TrainedOn(NamedTuple):
+    """The images that a row's networks were trained on: as `published`, and `here` (in a cell: OWN); "" for none."""
+
+    published: str
+    here: str
+
+    def __str__(self) -> str:
+        return "; ".join(text for text in (self.published, self.here and OWN) if text) or NOTHING
+
+
+def trained_on(variant: Variant | None, here: str, own: bool) -> TrainedOn:
+    """Of a row that is `own`, or that repeats no published value. What could not be confirmed is UNKNOWN."""
+    published = own and variant is not None and (variant.published is not None or variant.weights == "published")
+    return TrainedOn(variant.trained_on or UNKNOWN if variant and published else "", here)
 
 
 def about_variant(
@@ -114,6 +149,21 @@ def about_measurements(table: pd.DataFrame) -> list[str]:
         each = ", ".join(f"{label} {count}" for label, count in networks.items())
         notes.append(f"Seeds per network: {each}{spread}.")
     return notes
+
+
+def about_training(published: Collection[str], here: Mapping[str, str]) -> list[str]:
+    """The training set that all `published` networks share, and those of networks trained `here`, by label."""
+    own: dict[str, list[str]] = {}
+    for label, images in here.items():
+        if images:
+            own.setdefault(images, []).append(label)
+    each = [images if len(own) == 1 else f"{images} ({', '.join(labels)})" for images, labels in own.items()]
+    parts = [
+        *(published if len(published) == 1 else []),
+        *([f"{OWN} is {', '.join(each)}"] if each else []),
+        *([f"{UNKNOWN} is not confirmed"] if UNKNOWN in published else []),
+    ]
+    return [f"Training set: {'; '.join(parts)}."] if parts else []
 
 
 def about_costs(counted: pd.DataFrame, timed: pd.DataFrame) -> list[str]:

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 NOTHING = "–"  # where there is no number
+UNKNOWN = "?"  # where there is one that is not known here
 
 
 class MarkedNumber(NamedTuple):

@@ -7,12 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from reports.contrasts import Contrast, mixes_sources
+from reports.costs import in_pytorch
 from reports.numbers import p_value, shown, signed
 from reports.statistics import LEVEL
 from reports.study import Study
-from reports.tables import METRICS
+from reports.tables import METRICS, unknown
+from reports.tradeoff import QUANTITIES
 
-COST_METRICS = {"parameters": "parameters", "macs": "MACs"}  # metrics of which less is better, and which have no set
+COST_METRICS = {
+    "parameters": "parameters",
+    "macs": "MACs",
+    "memory": "peak memory",
+}  # metrics of which less is better, and which have no set
 
 # untested: the right sign on too small a set; once: one training of each, whose difference may be chance
 State = Literal["holds", "fails", "open", "untested", "once", "missing"]
@@ -31,6 +37,26 @@ class ContrastOutcome(NamedTuple):
 Outcomes = Mapping[Contrast, ContrastOutcome]
 
 
+def costs_of(study: Study, printed: bool) -> dict[tuple[int, str, str], float]:
+    """What variants cost, by scale, variant and cost: as `printed`, or as counted and measured.
+
+    Memory is that in PyTorch, where it was measured like most others at that scale.
+    """
+    table = study.table
+    if printed:
+        return {
+            (row.scale, row.variant, "parameters"): 1000 * row.params
+            for row in table[table.params.notna()].itertuples()
+        }
+    rows = list(table.itertuples())
+    found = {(row.scale, row.variant, cost): getattr(row, cost) for row in rows for cost in ("parameters", "macs")}
+    timed = in_pytorch(study.timed)
+    for _, column in timed[timed.memory_bytes.notna()].groupby("scale"):
+        alike = column[column.memory_conditions == column.memory_conditions.mode().iloc[0]]
+        found |= {(row.scale, row.variant, "memory"): row.memory_bytes for row in alike.itertuples()}
+    return {place: value for place, value in found.items() if not math.isnan(value)}
+
+
 def printed_outcomes(study: Study, needed: Iterable[Contrast]) -> Outcomes:
     """Outcomes in the paper's numbers; none if it prints a value of the variant but a dash for the reference."""
     table = study.table
@@ -38,27 +64,26 @@ def printed_outcomes(study: Study, needed: Iterable[Contrast]) -> Outcomes:
         (row.scale, row.dataset, row.variant, row.metric): row.published
         for row in table[table.published.notna()].itertuples()
     }
-    for row in table[table.params.notna()].itertuples():
-        values[row.scale, "", row.variant, "parameters"] = row.params
+    values |= {(scale, "", name, cost): value for (scale, name, cost), value in costs_of(study, printed=True).items()}
+    lost = {(row.scale, row.dataset, row.variant): row.published_note for row in table[unknown(table)].itertuples()}
     found = {}
     for one in needed:
         own, other = (values.get((one.scale, one.dataset, name, one.metric)) for name in (one.variant, one.reference))
-        if own is None:
+        hidden = [name for name in (one.variant, one.reference) if (one.scale, one.dataset, name) in lost]
+        if hidden:
+            note = lost[one.scale, one.dataset, hidden[0]]
+            found[one] = ContrastOutcome("missing", _where(one), f"{_label(study, hidden[0])}: unknown here, {note}")
+        elif own is None:
             found[one] = ContrastOutcome("missing", _where(one), f"{_label(study, one.variant)}: no published value")
         elif other is not None:
-            found[one] = _plain(study, one, (own, other), equal="open", unit="K" if one.metric in COST_METRICS else "")
+            found[one] = _plain(study, one, (own, other), equal="open", printed=True)
     return found
 
 
 def measured_outcomes(study: Study, needed: Sequence[Contrast], tested: Mapping[Contrast, Any]) -> Outcomes:
     """Outcomes in the measured numbers; `tested` are rows of `compute_contrasts` with p_holm, the corrected p."""
     own = psnr_rows(study)
-    costs = {
-        (row.scale, row.variant, cost): value
-        for row in study.table.itertuples()
-        for cost in COST_METRICS
-        if not math.isnan(value := getattr(row, cost))
-    }
+    costs = costs_of(study, printed=False)
     found = {}
     for one in needed:
         names = (one.variant, one.reference)
@@ -66,9 +91,8 @@ def measured_outcomes(study: Study, needed: Sequence[Contrast], tested: Mapping[
             values = [costs.get((one.scale, name, one.metric), math.nan) for name in names]
             lacking = [_label(study, name) for name, value in zip(names, values, strict=True) if math.isnan(value)]
             if lacking:
-                found[one] = ContrastOutcome(
-                    "missing", _where(one), f"{lacking[0]}: {COST_METRICS[one.metric]} not counted"
-                )
+                how = "not measured alike" if one.metric == "memory" else "not counted"
+                found[one] = ContrastOutcome("missing", _where(one), f"{lacking[0]}: {COST_METRICS[one.metric]} {how}")
             else:
                 found[one] = _plain(study, one, values, equal="fails")
             continue
@@ -111,15 +135,26 @@ def is_sure(row: Any) -> bool:
     return bool(row.p_holm <= LEVEL and not row.low <= 0 <= row.high and row.difference * row.median > 0)
 
 
-def _plain(study: Study, one: Contrast, values: Sequence[float], equal: State, unit: str = "") -> ContrastOutcome:
+def _plain(
+    study: Study, one: Contrast, values: Sequence[float], equal: State, printed: bool = False
+) -> ContrastOutcome:
     """The outcome of two numbers as they are; of costs, the smaller one is better."""
     cost = one.metric in COST_METRICS
     lead = values[1] - values[0] if cost else values[0] - values[1]
     state: State = "holds" if lead > 0 else "fails" if lead < 0 else equal
     decimals = 0 if cost else METRICS[one.metric].decimals
-    named = zip((one.variant, one.reference), values, strict=True)
-    text = ", ".join(f"{_label(study, name)} {shown(value, decimals)}{unit}" for name, value in named)
+    texts = [_cost(one.metric, value, printed) if cost else shown(value, decimals) for value in values]
+    named = zip((one.variant, one.reference), texts, strict=True)
+    text = ", ".join(f"{_label(study, name)} {value}" for name, value in named)
     return ContrastOutcome(state, _place(one), text, lead * 10**decimals)
+
+
+def _cost(metric: str, value: float, printed: bool) -> str:
+    """A cost with its unit: parameters in thousands as papers print them, or one by one as they are counted."""
+    if metric == "parameters":
+        return f"{shown(value / 1000, 0)}K" if printed else shown(value, 0)
+    quantity = QUANTITIES["macs" if metric == "macs" else "memory"]
+    return f"{shown(value / quantity.si, quantity.decimals)} {quantity.unit}"
 
 
 def psnr_rows(study: Study) -> PsnrRows:

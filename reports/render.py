@@ -66,7 +66,7 @@ def render(
         "metrics": METRICS,
         "convention": CONVENTION,
         "departures": departures(_pooled(studies)),
-        "claims": judge_studies(studies),
+        "claims": judge_studies(studies, stored),
         "statistics": compared,
         "agreement": agreement(_pooled(studies), results.official(), full_sets(runs)),
         "ledger": ablations.ledger(),

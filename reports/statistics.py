@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 CONFIDENCE = 0.95
 LEVEL = 0.05  # of the tests
 FEWEST = 6  # images, or differences that are not zero: with fewer, no signed-rank test reaches LEVEL
-ESTIMATES = ["difference", "median", "low", "high", "p", "sd_images"]  # the first is the mean
+ESTIMATES = ["difference", "median", "low", "high", "freedom", "p", "sd_images"]  # the first is the mean
 
 
 def interval(differences: Sequence[float] | np.ndarray) -> tuple[float, float]:
@@ -41,8 +42,9 @@ class Trainings(NamedTuple):
     freedom: float
 
 
-def crossed(differences: np.ndarray, trainings: Trainings | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """95% interval (low, high) and two-sided p-value of the mean of differences (..., images, seeds), 2 seeds or more.
+def crossed(differences: np.ndarray, trainings: Trainings | None = None) -> tuple[np.ndarray, ...]:
+    """95% interval (low, high) of the mean of differences (..., images, seeds), 2 seeds or more; two-sided p-value; and
+    degrees of freedom.
 
     Images and seeds are crossed random factors. The variance of the mean is (MS_images + MS_seeds - MS_residual) / (n
     S), and never below that by either factor alone; its degrees of freedom are Satterthwaite's (1946). Two or three
@@ -54,7 +56,7 @@ def crossed(differences: np.ndarray, trainings: Trainings | None = None) -> tupl
     n, seeds = d.shape[-2:]
     if n < FEWEST:
         nothing = np.full(d.shape[:-2], np.nan)
-        return nothing, nothing, nothing
+        return nothing, nothing, nothing, nothing
     mean = d.mean(axis=(-2, -1), keepdims=True)
     by_image, by_seed = d.mean(axis=-1, keepdims=True), d.mean(axis=-2, keepdims=True)
     of_images = ((by_image - mean) ** 2).sum(axis=(-2, -1)) / (n - 1) / n
@@ -76,7 +78,7 @@ def crossed(differences: np.ndarray, trainings: Trainings | None = None) -> tupl
     width = np.where(error > 0, stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * error, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * stats.t.sf(np.abs(centre) / error, freedom)
-    return centre - width, centre + width, np.where(error > 0, p, np.where(centre == 0, 1.0, 0.0))
+    return centre - width, centre + width, np.where(error > 0, p, np.where(centre == 0, 1.0, 0.0)), freedom
 
 
 def signed_rank(differences: Sequence[float] | np.ndarray) -> float:
@@ -98,6 +100,15 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return corrected
 
 
+def joint_intervals(low: ArrayLike, high: ArrayLike, freedom: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals that hold all at once with CONFIDENCE (Bonferroni), from 95% intervals by Student's t."""
+    lows, highs, df = (np.asarray(part, dtype=float) for part in (low, high, freedom))
+    count = max(1, int(np.isfinite(lows).sum()))
+    wider = stats.t.ppf(1 - (1 - CONFIDENCE) / (2 * count), df) / stats.t.ppf((1 + CONFIDENCE) / 2, df)
+    centre, half = (lows + highs) / 2, (highs - lows) / 2
+    return centre - wider * half, centre + wider * half
+
+
 def estimates(samples: Sequence[np.ndarray], trainings: Sequence[Trainings | None]) -> dict[str, np.ndarray]:
     """The ESTIMATES of each sample of differences, (images, seeds), each as an array over the samples.
 
@@ -112,13 +123,15 @@ def estimates(samples: Sequence[np.ndarray], trainings: Sequence[Trainings | Non
         if len(images) > 1:
             found["sd_images"][index] = images.std(ddof=1)
         if sample.shape[1] > 1:
-            found["low"][index], found["high"][index], found["p"][index] = crossed(sample, between)
+            estimate = crossed(sample, between)
+            for name, value in zip(("low", "high", "p", "freedom"), estimate, strict=True):
+                found[name][index] = value
         else:
             once.setdefault(len(images), []).append(index)
     for same in once.values():
         rows = np.stack([samples[index][:, 0] for index in same])
         found["low"][same], found["high"][same] = _intervals(rows).T
-        found["p"][same] = _signed_ranks(rows)
+        found["p"][same], found["freedom"][same] = _signed_ranks(rows), rows.shape[1] - 1
     return found
 
 

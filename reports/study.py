@@ -15,7 +15,7 @@ import ablations
 import results
 from reports.costs import PYTORCH, counted_costs, measured_costs, on_cards
 from reports.layout import Layout, layout
-from reports.notes import warm_starts
+from reports.notes import training_sets, warm_starts
 from reports.numbers import shown, signed
 from reports.provenance import full_sets, remarks
 from reports.reasons import TOLERANCE, exceeds, explanations, missing
@@ -200,7 +200,7 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
     timed = pd.concat([measured_costs([*runs, *others]), on_cards(experiment, counted, load_cards(root))])
     table = _with_costs(experiment, table, counted, published)
     summaries = {other: definitions.protocol(other, root).summary for other in elsewhere}
-    starts = warm_starts([*runs, *others])
+    starts, taught = warm_starts([*runs, *others]), training_sets([*runs, *others])
     layouts = [
         layout(
             experiment,
@@ -210,6 +210,7 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
             own,
             scale,
             warm_starts=starts,
+            training_sets=taught,
             summaries=summaries,
         )
         for scale in experiment.scales
@@ -253,7 +254,7 @@ def _elsewhere(
     }
     table = side_by_side(experiment.model_copy(update={"variants": named}), frame, published, images)
     table = table[table.measured.notna()].assign(protocol=protocol, published_mark="", measured_mark="")
-    return table.assign(explanation=explanations(table, frame), published=math.nan)
+    return table.assign(explanation=explanations(table, frame), published=math.nan, published_note="")
 
 
 def _with_costs(

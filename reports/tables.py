@@ -1,7 +1,7 @@
 """From single images to tables: means, differences to the paper, and who is best. Pure functions over data frames.
 
 Means keep full precision and are rounded once, on display. Ranks are taken at the displayed precision, so values
-that look equal share their mark: every best value is marked, and every one of the next lower value is second.
+that look equal share their mark. A place is how many are better: two best values leave no second one.
 """
 
 from __future__ import annotations
@@ -97,11 +97,12 @@ def side_by_side(
 
     `frame` is of `results.load`, `published` of `results.published`, `images` as in `seed_means`; `missing` says why
     a variant has no value at a scale on a set. Columns: scale, variant, label, dataset, metric, published,
-    published_mark, measured, sd (over seeds), measured_mark ("best", "second" or ""), difference (measured minus
-    published; never for a part of a set), source (as in `results.load`), status (why nothing was measured), n_images,
-    of_images, n_seeds, n_infinite, lr_origin, comparable. Missing numbers are NaN. The sets of the paper come first, in
-    its order. Where networks were trained here, published weights are not ranked with them; and networks trained once,
-    or measured on fewer than FEWEST images, are not ranked with each other.
+    published_mark, published_note (of a value that is unknown here, or from elsewhere), measured, sd (over seeds),
+    measured_mark ("best", "second" or ""), difference (measured minus published; never for a part of a set), source
+    (as in `results.load`), status (why nothing was measured), n_images, of_images, n_seeds, n_infinite, lr_origin,
+    comparable. Missing numbers are NaN. The sets of the paper come first, in its order. A column with an unknown
+    published value has no published ranks. Where networks were trained here, published weights are not ranked with
+    them; and networks trained once, or measured on fewer than FEWEST images, are not ranked with each other.
     """
     missing = missing or {}
     measured = seed_means(means(frame[frame.convention == CONVENTION]), images or {})
@@ -124,6 +125,7 @@ def side_by_side(
                     value = math.nan if theirs is None else theirs[metric]
                     row = {"scale": scale, "variant": variant, "label": label, "dataset": dataset}
                     row |= {"metric": metric, "published": value, "status": reason}
+                    row |= {"published_note": "" if theirs is None else theirs.get("note", "")}
                     if ours is not None:
                         mean = getattr(ours, metric)
                         full = ours.n_images == ours.of_images
@@ -138,21 +140,27 @@ def side_by_side(
 _COUNTS = ["n_images", "of_images", "n_seeds", "n_infinite", "lr_origin", "comparable"]
 _COMPARED = [
     "scale", "variant", "label", "dataset", "metric",
-    "published", "published_mark", "measured", "sd", "measured_mark", "difference", "source", "status", *_COUNTS,
+    "published", "published_mark", "published_note", "measured", "sd", "measured_mark", "difference",
+    "source", "status", *_COUNTS,
 ]  # fmt: skip
 
 
 def marks(values: Sequence[float], decimals: int) -> list[str]:
     """ "best", "second" or "" for each value, higher is better, at the precision with which they are displayed.
 
-    NaN is no value. Fewer than two values are no contest and bear no mark.
+    Second is who has exactly one better. NaN is no value. Fewer than two values are no contest and bear no mark.
     """
     seen = [None if math.isnan(value) else float(f"{value:.{decimals}f}") for value in values]
     present = [value for value in seen if value is not None]
     if len(present) < 2:
         return [""] * len(seen)
-    words = dict(zip(sorted(set(present), reverse=True), ("best", "second"), strict=False))
-    return ["" if value is None else words.get(value, "") for value in seen]
+    words = {0: "best", 1: "second"}
+    return ["" if value is None else words.get(sum(other > value for other in present), "") for value in seen]
+
+
+def unknown(table: pd.DataFrame) -> pd.Series:
+    """Which rows of `side_by_side` have a published value that is not known here."""
+    return table.published.isna() & table.published_note.ne("")
 
 
 def departures(frame: pd.DataFrame) -> pd.DataFrame:
@@ -193,7 +201,8 @@ def _with_marks(table: pd.DataFrame) -> pd.DataFrame:
     table[["published_mark", "measured_mark"]] = ""
     for (_, _, metric), column in table.groupby(["scale", "dataset", "metric"]):
         decimals = METRICS[metric].decimals
-        table.loc[column.index, "published_mark"] = marks(list(column.published), decimals)
+        if not unknown(column).any():
+            table.loc[column.index, "published_mark"] = marks(list(column.published), decimals)
         contest = column.comparable.eq(True) & ~_decides_nothing(column)
         if column.source.eq("run").any():
             contest &= column.source != PUBLISHED_WEIGHTS

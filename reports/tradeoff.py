@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal, NamedTuple, get_args
 
+import numpy as np
 import pandas as pd
 
 from reports.costs import KERNELS, PYTORCH
@@ -39,6 +40,10 @@ QUANTITIES: dict[CostName, Quantity] = {
     "latency": Quantity("latency", "ms", 1e-3, 1, "latency_s"),
     "memory": Quantity("peak memory", "MiB", 2**20, 1, "memory_bytes"),
 }
+
+
+# How the NTIRE challenges on efficient super-resolution weigh runtime, MACs and parameters.
+SCORE_WEIGHTS: dict[CostName, float] = {"latency": 0.7, "macs": 0.15, "params": 0.15}
 
 
 class Point(NamedTuple):
@@ -91,6 +96,23 @@ class TradeOff(NamedTuple):
     def _shown(self, point: Point) -> tuple[float, float]:
         quantity = QUANTITIES[self.x]
         return round(point.x / quantity.si, quantity.decimals), round(point.y, METRICS[self.y].decimals)
+
+
+def efficiency_scores(timed: pd.DataFrame, scale: int, baseline: str) -> dict[str, float]:
+    """The efficiency score of the NTIRE challenges by variant, lower is better; exp(2), 7.39, is that of the baseline.
+
+    The weighted sum of exp(2 x / that of the baseline) over latency, MACs and parameters, of `costs.measured_costs` in
+    PyTorch. Only of variants whose latency was measured like the baseline's; empty if that was not measured itself.
+    """
+    rows = timed[timed.implementation == PYTORCH]
+    rows = rows[(rows.scale == scale) & rows.latency_s.notna()].set_index("variant")
+    if baseline not in rows.index:
+        return {}
+    base = rows.loc[baseline]
+    rows = rows[rows.latency_conditions == base.latency_conditions]
+    columns = {name: QUANTITIES[name].column for name in SCORE_WEIGHTS}
+    parts = (SCORE_WEIGHTS[name] * np.exp(2 * rows[column] / base[column]) for name, column in columns.items())
+    return sum(parts, start=0.0 * rows.latency_s).to_dict()
 
 
 def quality_over_cost(

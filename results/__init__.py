@@ -63,8 +63,13 @@ def runs(experiment: str, protocol: str, root: Path = ROOT) -> list[Run]:
 
 
 def published(name: str) -> pd.DataFrame:
-    """A published table: method, scale, params (thousands), dataset, psnr (dB), ssim. Missing cells stay missing."""
-    return pd.read_csv(PUBLISHED / name)
+    """A published table: method, scale, params (thousands), dataset, psnr (dB), ssim, psnr_mark, ssim_mark, note.
+
+    What the paper does not print has no row. A row without numbers is printed, but unknown here; its note says why.
+    Marks and notes are texts, which may be empty.
+    """
+    texts = ("psnr_mark", "ssim_mark", "note")
+    return pd.read_csv(PUBLISHED / name, dtype=dict.fromkeys(texts, str)).fillna(dict.fromkeys(texts, ""))
 
 
 def official() -> pd.DataFrame:

@@ -61,6 +61,7 @@ class _Measured(_Part):
 
 class _Cost(_Part):
     parameters: Count
+    parameters_by_module: dict[str, Count] = {}
     macs: _Macs | None = None
     activations: _Activations | Count | None = None
     measured: list[_Measured] = []

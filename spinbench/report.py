@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -12,8 +13,13 @@ from rich.table import Table
 
 import ablations
 import results
+from foundation import nearest
 from spinbench.console import console, say
 from spinbench.options import Folder, UsageError
+
+if TYPE_CHECKING:
+    from reports.study import Study
+    from reports.tradeoff import CostName
 
 app = typer.Typer()
 
@@ -56,6 +62,14 @@ def tradeoff(
     y: Annotated[Literal["psnr", "ssim"], typer.Option("--y", help="The quality on the vertical axis.")] = "psnr",
     dataset: Annotated[str | None, typer.Option(help="The test set. Default: the first one with data.")] = None,
     scale: Annotated[int | None, typer.Option(help="Upscaling factor. Default: the largest of the experiment.")] = None,
+    score: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BASELINE",
+            help="Also list the efficiency score of the NTIRE challenges against this variant.",
+            show_default=False,
+        ),
+    ] = None,
     folder: Annotated[Path, typer.Option("--results", help="The folder with runs/.", file_okay=False)] = results.ROOT,
 ) -> None:
     """List quality and cost of the networks of an experiment (Fig. 1), and which ones are Pareto-optimal.
@@ -110,6 +124,39 @@ def tradeoff(
         say(f"{quantity.name}: {picture.conditions}")
     if picture.apart:
         say(f"left out, measured under other conditions: {', '.join(picture.apart)}")
+    if score is not None:
+        _print_scores(one, picture.scale, score)
+
+
+def _print_scores(one: Study, scale: int, baseline: str) -> None:
+    """The efficiency score of every network that was measured like the baseline, the best first."""
+    from reports.numbers import shown
+    from reports.tradeoff import SCORE_WEIGHTS, efficiency_scores
+
+    variants = one.experiment.variants
+    if baseline not in variants:
+        raise UsageError(f"--score {baseline}: not a variant of {one.name}; {nearest(baseline, variants)}")
+    scores = efficiency_scores(one.timed, scale, baseline)
+    if not scores:
+        raise UsageError(f"--score {baseline}: its latency was not measured at x{scale}, expected a measured variant")
+    label = variants[baseline].label
+    table = Table("network", "score", title=escape(f"NTIRE efficiency score, baseline {label}, x{scale}"))
+    table.columns[1].justify = "right"
+    for name, value in sorted(scores.items(), key=lambda item: item[1]):
+        table.add_row(escape(variants[name].label), shown(value, 2), style="bold" if name == baseline else None)
+    console.print(table)
+    parts = " + ".join(f"{weight:g} exp(2 {part} / {label}'s)" for part, weight in _named(SCORE_WEIGHTS))
+    say(
+        f"score: {parts}; lower is better, {label} has {shown(math.exp(2), 2)}; in PyTorch, without a threshold of PSNR"
+    )
+    conditions = one.timed[(one.timed.variant == baseline) & (one.timed.scale == scale)].latency_conditions
+    say(f"latency: {conditions.iloc[0]}")
+
+
+def _named(weights: Mapping[CostName, float]) -> list[tuple[str, float]]:
+    from reports.tradeoff import QUANTITIES
+
+    return [(QUANTITIES[name].name, weight) for name, weight in weights.items()]
 
 
 def render(protocol: str, folder: Path, also: Iterable[str] = ()) -> None:

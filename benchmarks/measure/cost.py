@@ -7,6 +7,7 @@ kernels of its own for a CPU, so it is measured with and without them. PyTorch i
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -59,9 +60,10 @@ def costs(
     """All costs of each network as a mapping that can be written as JSON: cost.json.
 
     MACs and activations at the top refer to an output of 1280x720, as papers print them; MACs are listed by module down
-    to the third level. `measured` has an entry per implementation, in which everything refers to an input of `lr_size`
-    (H, W), by default the one for 1280x720: MACs, activations, latency (`latencies`, all networks in turn) and, with
-    `memory`, peak memory. Raises CostError and the errors of `models.build`.
+    to the third level, parameters by the module that holds them. `measured` has an entry per implementation, in which
+    everything refers to an input of `lr_size` (H, W), by default the one for 1280x720: MACs, activations, latency
+    (`latencies`, all networks in turn) and, with `memory`, peak memory. Raises CostError and the errors of
+    `models.build`.
     """
     built = [models.build(subject.name, subject.scale, **subject.config) for subject in subjects]
     sizes = [lr_size or lr_size_for(subject.scale) for subject in subjects]
@@ -101,6 +103,7 @@ def _counts(subject: Subject, model: nn.Module) -> dict[str, Any]:
     height, width = counted.lr_size
     return {
         "parameters": parameters(model),
+        "parameters_by_module": dict(_by_module(model)),
         "macs": {
             "total": counted.total,
             "lr_size": counted.lr_size,
@@ -112,6 +115,14 @@ def _counts(subject: Subject, model: nn.Module) -> dict[str, Any]:
         "activations": counted.activations._asdict(),
         "measured": [],
     }
+
+
+def _by_module(model: nn.Module) -> Counter[str]:
+    """Parameters of every module without those of its descendants, by dotted name."""
+    found: Counter[str] = Counter()
+    for name, parameter in model.named_parameters():
+        found[name.rpartition(".")[0]] += parameter.numel()
+    return found
 
 
 def _key(subject: Subject) -> tuple[str, int, str]:

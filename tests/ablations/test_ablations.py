@@ -264,7 +264,7 @@ CLAIM = {"text": "Full is better.", "source": "Table 2", "check": "better", "var
         ({"check": "beter"}, r"claims.mine.check: unknown check 'beter'; did you mean 'better'\? known: better"),
         ({"check": None}, r"claims.mine.check: unknown check 'None'; known: better, smaller"),
         ({"check": "smaller"}, r"the key 'claims.mine.cost' is missing"),
-        ({"check": "smaller", "cost": "weight"}, r"claims.mine.cost: .*'parameters' or 'macs' \(found 'weight'\)"),
+        ({"check": "smaller", "cost": "weight"}, r"claims.mine.cost: .*'macs' or 'memory' \(found 'weight'\)"),
         ({"others": ["svq", "svq"]}, r"claims.mine.others: duplicate 'svq'"),
         ({"metrics": ["psnr", "psnr"]}, r"claims.mine.metrics: duplicate 'psnr'"),
         ({"rivals": ["svq"]}, r"unknown key 'claims.mine.rivals'; .*known: .*others"),
@@ -325,3 +325,51 @@ def test_a_variant_may_be_called_like_one_of_its_keys(tmp_path: Path) -> None:
 
 def test_the_baselines_name_is_that_of_its_runs() -> None:
     assert results.BASELINE == BASELINE
+
+
+@pytest.mark.parametrize(
+    ("claim", "words"),
+    [
+        (
+            {"check": "at_least", "lead": 0, "variants": ["full"], "others": ["svq"]},
+            r"claims.mine.lead: .*greater than 0",
+        ),
+        (
+            {"check": "at_least", "lead": 0.1, "variants": ["full"], "others": ["svq"], "metrics": ["ssim"]},
+            r"claim 'mine': metrics: the margin is one of PSNR",
+        ),
+        ({"check": "equals", "variants": ["full"], "others": ["svq"]}, r"the key 'claims.mine.within' is missing"),
+        ({"check": "equals", "within": 0.1, "variants": ["full"], "others": ["svg"]}, r"unknown variant 'svg'"),
+        ({"check": "printed", "of": "colours"}, r"claims.mine.of: .*'parameters' or 'marks' \(found 'colours'\)"),
+        ({"check": "printed", "of": "marks", "datasets": ["Set6"]}, r"unknown dataset 'Set6'; did you mean 'Set5'"),
+        ({"check": "part", "variants": ["ful"], "module": "spca"}, r"claim 'mine': unknown variant 'ful'"),
+        ({"check": "images", "picture": "crop", "variants": ["full"]}, r"claims.mine.picture: .*'comparison'"),
+        ({"check": "images", "picture": "comparison", "variants": ["full"], "scales": [4]}, r"unknown key .*scales"),
+        ({"check": "unmeasured"}, r"the key 'claims.mine.missing' is missing"),
+    ],
+)
+def test_mistakes_in_other_kinds_of_claims_are_explained(tmp_path: Path, claim: dict[str, Any], words: str) -> None:
+    content = yaml.safe_load((ablations.FOLDER / "table2.yaml").read_text(encoding="utf-8"))
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({**content, "claims": {"mine": {"text": "x", "source": "y", **claim}}}))
+    with pytest.raises(ablations.AblationError, match=words) as caught:
+        ablations.load_experiment(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_printed_numbers_need_a_published_table(tmp_path: Path) -> None:
+    content = yaml.safe_load((ablations.FOLDER / "switches.yaml").read_text(encoding="utf-8"))
+    content["claims"] = {"mine": {"text": "x", "source": "y", "check": "printed", "of": "marks"}}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(ablations.AblationError, match="claim 'mine': the experiment has no published table"):
+        ablations.load_experiment(str(path))
+
+
+def test_the_training_set_of_a_published_network_is_a_field() -> None:
+    """What is not confirmed stays open."""
+    table1 = ablations.load_experiment("table1").variants
+    assert {name for name, one in table1.items() if one.trained_on is None} == {
+        "madnet", "rfdn", "gladsr", "drsan", "latticenet-cl"
+    }  # fmt: skip
+    assert {name for name, one in table1.items() if one.trained_on == "DF2K"} == {"lapar-a", "bsrn"}

@@ -58,8 +58,10 @@ def storing(root: Path) -> Store:
         unwanted = {"train", "cost"} if baseline else {"train"} if weights else set()
         unwanted |= {"evaluate"} if status else set()
         stages = {name: stage for name, stage in stages.items() if name not in unwanted}
+        origin = {"training_data": definition.training.data} if definition.training and "train" in stages else {}
         made.describe(
             {
+                **origin,
                 "protocol": protocol, "variant": variant, "label": variant, "scale": scale, "seed": seed,
                 "source": source, "ensemble": variant == "latticenet-plus", "status": status,
             },

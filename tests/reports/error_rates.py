@@ -86,7 +86,7 @@ def _test(values: np.ndarray, one: int, other: int) -> tuple[float, float, float
     of_trainings = values.mean(axis=1).var(axis=1, ddof=1).mean()
     between = Trainings(2 * float(of_trainings), len(values) * (values.shape[2] - 1))
     d = values[one] - values[other]
-    low, high, p = map(float, crossed(d, between))
+    low, high, p, _ = map(float, crossed(d, between))
     return low, high, float(d.mean()), p
 
 

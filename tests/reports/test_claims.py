@@ -30,8 +30,6 @@ from tests.reports.claim_cases import (
         (SECOND, printed(a=30.2, b=30.3, c=30.0), "supported"),
         (SECOND, printed(a=30.2, b=30.3, c=(30.0, 30.3)), "contradicted"),
         (SECOND, printed(a=30.2, b=30.2, c=30.0), "supported"),
-        (SECOND, printed(a=30.2, b=30.2, c=30.2), "undecided"),
-        (SECOND, printed(a=30.2, b=30.3, c=30.2), "undecided"),
         (PEAK, printed(a=30.0, b=30.2, c=30.1), "supported"),
         (PEAK, printed(a=30.0, b=30.2, c=(30.1, 30.2)), "undecided"),
         (PEAK, printed(a=30.0, b=30.1, c=30.2), "contradicted"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reports.statistics import Trainings, crossed, interval
+from reports.statistics import Trainings, crossed, interval, joint_intervals
 
 
 @pytest.mark.parametrize("n", [6, 14, 800])
@@ -60,19 +60,20 @@ def test_crossed_factors_by_their_definition(n: int, seeds: int, number: int, be
     generator = np.random.default_rng(number)
     d = generator.normal(0.3, 1, (n, 1)) + generator.normal(0, between, (1, seeds)) + generator.normal(0, 1, (n, seeds))
     variance, freedom = plain_crossed(d)
-    low, high, p = crossed(d)
+    low, high, p, df = crossed(d)
     assert (low + high) / 2 == pytest.approx(d.mean())
     assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, freedom) * math.sqrt(variance))
+    assert df == pytest.approx(freedom)
     assert p == pytest.approx(2 * stats.t.sf(abs(d.mean()) / math.sqrt(variance), freedom))
     together = crossed(np.stack([d, d + 1]))
-    assert [float(part[0]) for part in together] == pytest.approx([float(part) for part in (low, high, p)])
+    assert [float(part[0]) for part in together] == pytest.approx([float(part) for part in (low, high, p, df)])
 
 
 def test_seeds_that_agree_by_chance_prove_nothing_against_what_all_networks_show() -> None:
     generator = np.random.default_rng(3)
     d = 0.03 + generator.normal(0, 0.05, (100, 1)) + np.zeros((1, 3))
     assert crossed(d)[2] < 1e-4
-    low, high, p = crossed(d, Trainings(2 * 0.03**2, 12))
+    low, high, p, _ = crossed(d, Trainings(2 * 0.03**2, 12))
     assert low < 0 < high
     error = math.sqrt((d.mean(axis=1).var(ddof=1) / 100) + 2 * 0.03**2 / 3)
     assert high - low == pytest.approx(2 * 2.178 * error, rel=0.03)  # t of nearly 12 degrees of freedom
@@ -81,6 +82,15 @@ def test_seeds_that_agree_by_chance_prove_nothing_against_what_all_networks_show
 
 
 def test_equal_differences_and_few_images() -> None:
-    assert [float(part) for part in crossed(np.full((6, 2), 0.25))] == [0.25, 0.25, 0.0]
-    assert [float(part) for part in crossed(np.zeros((6, 2)))] == [0.0, 0.0, 1.0]
+    assert [float(part) for part in crossed(np.full((6, 2), 0.25))[:3]] == [0.25, 0.25, 0.0]
+    assert [float(part) for part in crossed(np.zeros((6, 2)))[:3]] == [0.0, 0.0, 1.0]
     assert all(map(math.isnan, crossed(np.ones((5, 3)))))
+
+
+def test_joint_intervals_are_those_of_a_smaller_level() -> None:
+    rows = np.random.default_rng(0).normal(0.2, 1, (4, 20))
+    low, high = np.array([interval(row) for row in rows]).T
+    joint_low, joint_high = joint_intervals([*low, math.nan], [*high, math.nan], [19] * 5)
+    for row, *found in zip(rows, joint_low[:4], joint_high[:4], strict=True):
+        expected = stats.ttest_1samp(row, 0).confidence_interval(1 - 0.05 / 4)
+        assert found == pytest.approx([expected.low, expected.high])

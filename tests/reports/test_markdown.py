@@ -136,10 +136,10 @@ def test_a_network_without_a_value_keeps_its_line_and_its_reason(store: Store, t
     seen = shown(write("table1", "published", tmp_path))
     (mark,) = re.findall(r"(\w) Not measured: lost\.", seen.text)
     bsrn = [row for row in seen.rows if row[0] == f"BSRN{mark}"]
-    assert [row[1] for row in bsrn] == [""]
-    assert set(bsrn[0][5:]) == {"–"}
+    assert [row[1:3] for row in bsrn] == [["DF2K", ""]]
+    assert set(bsrn[0][6:]) == {"–"}
     position = seen.rows.index(next(row for row in seen.rows if row[0] == f"CARN{mark}"))
-    assert seen.rows[position][1] == "published"
+    assert seen.rows[position][1:3] == ["DIV2K", "published"]
     assert seen.rows[position + 1][0] == "IMDN"  # the line for what was measured of CARN would be empty
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import ablations
+import models
 import results
 from reports import study
 from reports.render import render
@@ -53,14 +54,15 @@ def test_difference_and_rank_stand_in_columns_of_their_own(weights: Store, tmp_p
     weights("bsrn", psnr=32.3, parameters=352000)
     page = Page(render(["table1"], "published", tmp_path))
     heading = next(row for row in page.rows if row[0] == "×4")
-    assert heading[:3] == ["×4", "Cost", "Set5"]
+    assert heading[:4] == ["×4", "Training", "Cost", "Set5"]
     columns = page.rows[page.rows.index(heading) + 1]
     assert columns[:6] == ["Params", "Counted", "GMACs", "publ.", "meas.", "diff."]
     row = page.rows_of("IMDN")[X4]
-    assert row[1:4] == ["715K", "715,176", "41.25"]
-    assert row[4:7] == ["32.21 0.8948", "32.21  (second best) 0.8951  (best)", "+0.002 +0.0003"]
-    assert page.rows_of("BSRN")[X4][4:7] == ["–", "32.30  (best) 0.7000  (second best)", ""]
-    assert page.rows_of("SPIN")[X4][4] == "32.48  (best) 0.8983  (best)"
+    assert row[1:5] == ["DIV2K", "715K", "715,176", "41.25"]
+    assert row[5:8] == ["32.21 0.8948", "32.21  (second best) 0.8951  (best)", "+0.002 +0.0003"]
+    assert page.rows_of("BSRN")[X4][1] == "DF2K"
+    assert page.rows_of("BSRN")[X4][5:8] == ["–", "32.30  (best) 0.7000  (second best)", ""]
+    assert page.rows_of("SPIN")[X4][5] == "32.48  (best) 0.8983  (best)"
     assert "1 of 1 PSNR values with published weights are within 0.01 dB of the paper." in page.text
 
 
@@ -77,8 +79,8 @@ def test_every_value_that_was_not_measured_says_why(weights: Store, tmp_path: Pa
         marks = [item.split()[0] for item in page.items if item.endswith(f"Not measured: {reason}.")]
         assert len(marks) == 1, reason  # one footnote for all that share a reason
     (mark,) = [item.split()[0] for item in page.items if "no published checkpoint" in item]
-    assert page.rows_of("CARN")[X4][5] == page.rows_of("DRSAN")[X4][5] == f"– {mark}"
-    assert page.rows_of("CARN")[X4][2:4] == ["123,456", "41.25"]  # costed all the same
+    assert page.rows_of("CARN")[X4][6] == page.rows_of("DRSAN")[X4][6] == f"– {mark}"
+    assert page.rows_of("CARN")[X4][3:5] == ["123,456", "41.25"]  # costed all the same
     stored = table(tmp_path)
     assert stored.status["madnet", "published", 4, "Set5"] == TABLE1.variants["madnet"].status
     assert stored.status["imdn", "published", 4, "Set5"].endswith("(IMDN_x4.pth)")
@@ -94,7 +96,7 @@ def test_a_set_of_which_nothing_was_at_hand_says_so_once(weights: Store, tmp_pat
     page = Page(render(["table1"], "published", tmp_path))
     (mark,) = [item.split()[0] for item in page.items if "excluded or unavailable" in item]
     heading = page.rows[max(index for index, row in enumerate(page.rows) if row[0] == "×4")]
-    assert heading[3:] == [f"{name} {mark}" for name in TABLE1.datasets[1:]]
+    assert heading[4:] == [f"{name} {mark}" for name in TABLE1.datasets[1:]]
 
 
 def test_a_part_of_a_set_is_counted_and_not_compared(weights: Store, tmp_path: Path) -> None:
@@ -106,7 +108,7 @@ def test_a_part_of_a_set_is_counted_and_not_compared(weights: Store, tmp_path: P
     row = page.rows_of("IMDN")[X4]
     columns = next(row for row in reversed(page.rows) if row[:3] == ["Params", "Counted", "GMACs"])
     assert columns[3:] == ["publ.", "meas.", "diff.", "publ.", "publ.", "publ.", "meas.", "publ."]
-    assert row[10].startswith("30.00  (best) †")
+    assert row[11].startswith("30.00  (best) †")
     stored = table(tmp_path)
     assert math.isnan(stored.difference["imdn", "published", 4, "Urban100"])
     assert stored.n_images["imdn", "published", 4, "Urban100"] == 20
@@ -157,16 +159,17 @@ def test_spin_stands_under_the_names_of_its_protocols_and_is_not_ranked(
     store("full", "mine", psnr=29.0, datasets=SET5, images={"Set5": 5})
     page = Page(render(EXPERIMENTS, "published", tmp_path))
     (row,) = page.rows_of("SPIN (protocol cpu)")
-    assert row[1:4] == ["", "", ""]  # what it costs stands in the row above
-    assert (row[4], row[5]) == ("", "40.50 ± 0.71 0.7000 ± 0.0000")  # the highest value bears no mark
-    assert row[6].startswith("+8.020 ")
-    assert page.rows_of("IMDN")[X4][5].startswith("32.21  (best)")
+    assert row[1] == "own"
+    assert row[2:5] == ["", "", ""]  # what it costs stands in the row above
+    assert (row[5], row[6]) == ("", "40.50 ± 0.71 0.7000 ± 0.0000")  # the highest value bears no mark
+    assert row[7].startswith("+8.020 ")
+    assert page.rows_of("IMDN")[X4][6].startswith("32.21  (best)")
     assert page.rows_of("SPIN (protocol quick)")[0][-1] == "25.10 0.7000"
-    assert page.rows_of("SPIN (protocol mine)")[0][5].startswith("29.00 †")
+    assert page.rows_of("SPIN (protocol mine)")[0][6].startswith("29.00 †")
     assert "Set5: † 2 of 5 images, LR imresize-symmetric (SPIN (protocol mine))." in page.text
     own = page.rows_of("SPIN")[X4]
-    assert own[2:4] == ["555,035", "41.25"]
-    assert own[5].startswith("– ")
+    assert own[3:5] == ["555,035", "41.25"]
+    assert own[6].startswith("– ")
     summary = " ".join(ablations.load_protocol("quick").summary.split())
     assert f"Trained here under protocol quick; not ranked. {summary}" in " ".join(page.text.split())
     stored = table(tmp_path)
@@ -215,13 +218,64 @@ def test_nothing_measured_yet(tmp_path: Path) -> None:
     page = Page(render(EXPERIMENTS, "published", tmp_path))
     assert "Nothing is measured yet under protocol published." in page.text
     assert page.rows_of("CARN")[X4] == [
-        "CARN", "1,592K", "32.13 0.8937", "28.60 0.7806", "27.58 0.7349", "26.07 0.7837", "30.42 0.9070"
+        "CARN", "DIV2K", "1,592K", "32.13 0.8937", "28.60 0.7806", "27.58 0.7349", "26.07 0.7837", "30.42 0.9070"
     ]  # fmt: skip
     assert {path.name for path in (tmp_path / "report" / "published").glob("tradeoff-table1.*")} == {
         "tradeoff-table1.pdf",
         "tradeoff-table1.png",
         "tradeoff-table1.svg",
     }
+
+
+def test_every_row_says_what_it_was_trained_on(store: Store, tmp_path: Path) -> None:
+    """A column where networks differ."""
+    store("full", "cpu", datasets=SET5, images={"Set5": 2})
+    page = Page(render(["table1"], "published", tmp_path))
+    names = [variant.label for variant in TABLE1.variants.values()]
+    found = {name: page.rows_of(name)[X4][1] for name in names} | {
+        "SPIN (protocol cpu)": page.rows_of("SPIN (protocol cpu)")[0][1]
+    }
+    assert {found[name] for name in ("CARN", "SwinIR-light", "SPIN", "HPINet-M")} == {"DIV2K"}
+    assert found["LAPAR-A"] == found["BSRN"] == "DF2K"
+    assert found["SPIN (protocol cpu)"] == "own"
+    assert found["GLADSR"] == "?"
+    assert "Training set: own is Sun-Hays80-train; ? is not confirmed." in page.items
+    tex = (tmp_path / "report" / "published" / "table1.tex").read_text(encoding="utf-8")
+    assert " & Train & Params" in " ".join(tex.split()).replace("& & ", "& ")
+    assert "BSRN & DF2K" in " ".join(tex.split())
+
+
+def test_a_training_set_that_all_share_is_a_note(store: Store, tmp_path: Path) -> None:
+    store("full", "cpu-short", datasets=SET5)
+    page = Page(render(["table2"], "cpu-short", tmp_path))
+    assert "Training set: DIV2K; own is Sun-Hays80-train." in page.items
+    assert all("Training" not in row for row in page.rows)
+    assert "Training set: DIV2K." in Page(render(["table2"], "paper", tmp_path)).items
+
+
+def test_training_sets_are_those_of_the_networks_descriptions() -> None:
+    for name, variant in TABLE1.variants.items():
+        if variant.trained_on and variant.model:
+            training = models.describe(variant.model).training
+            assert training.startswith({"DIV2K": "DIV2K 1-800", "DF2K": "D"}[variant.trained_on]), name
+            assert ("Flickr2K" in training) == (variant.trained_on == "DF2K"), name
+
+
+def test_a_published_value_that_is_unknown_here_has_a_sign_of_its_own(weights: Store, tmp_path: Path) -> None:
+    weights("imdn", psnr=printed("IMDN"))
+    page = Page(render(["table1"], "published", tmp_path))
+    for position in (0, 1):  # x2, x3
+        spin = page.rows_of("SPIN")[position]
+        sign, mark = spin[-1].split()
+        assert sign == "?"
+        note = next(item for item in page.items if item.startswith(f"{mark} Unknown here"))
+        assert note.endswith("lost in the transcription; no ranks in this column.")
+        assert not any("best" in row[-1] for row in (page.rows_of("SwinIR-light")[position], spin))
+    assert page.rows_of("MADNet")[0][-1] == "–"  # the paper prints a dash
+    assert page.rows_of("SPIN")[X4][-1].startswith("30.98  (best) ")
+    assert any(item.endswith(" Published from Table 2 (Full).") for item in page.items)
+    text = (tmp_path / "report" / "published" / "table1.md").read_text(encoding="utf-8")
+    assert "?<sup>" in text
 
 
 def titles(path: Path) -> list[str]:

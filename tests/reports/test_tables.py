@@ -47,13 +47,17 @@ def test_marks_follow_the_displayed_digits(column: list[float], decimals: int) -
     texts = ["" if math.isnan(value) else f"{value:.{decimals}f}" for value in column]
     contest = sum(text != "" for text in texts) > 1
     for text, mark in zip(texts, marks(column, decimals), strict=True):
-        above = {other for other in texts if other and text and float(other) > float(text)}
+        above = [other for other in texts if other and text and float(other) > float(text)]
         expected = {0: "best", 1: "second"}.get(len(above), "") if text and contest else ""
         assert mark == expected
 
 
 def test_marks_of_a_tie_are_shared() -> None:
-    assert marks([28.801, 28.80, 28.71, 28.69], 2) == ["best", "best", "second", ""]
+    assert marks([28.80, 28.75, 28.75, 28.69], 2) == ["best", "second", "second", ""]
+
+
+def test_two_firsts_leave_no_second() -> None:
+    assert marks([28.801, 28.80, 28.71, 28.69], 2) == ["best", "best", "", ""]
     assert marks([28.806, 28.80], 2) == ["best", "second"]
 
 
@@ -197,6 +201,18 @@ def test_nothing_measured_leaves_the_published_values() -> None:
     assert len(table) == 6 * 5 * 2
     assert table.measured.isna().all()
     assert (table.measured_mark == "").all()
+
+
+def test_an_unknown_published_value_leaves_its_column_without_ranks() -> None:
+    printed = PUBLISHED.copy()
+    lost = (printed.method == "SVQ") & (printed.dataset == "Set5")
+    printed.loc[lost, ["psnr", "ssim"]] = math.nan
+    assert cell(side_by_side(TABLE2, frame(), printed), "full", "Set5").published_mark == "best"  # a dash
+    printed.loc[lost, "note"] = "lost"
+    table = side_by_side(TABLE2, frame(), printed)
+    assert (table[table.dataset == "Set5"].published_mark == "").all()
+    assert cell(table, "full", "Set14").published_mark == "best"
+    assert cell(table, "svq", "Set5").published_note == "lost"
 
 
 def test_departures_compare_the_same_images_only() -> None:

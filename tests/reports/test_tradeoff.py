@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import results
 from reports import study
-from reports.tradeoff import POINT_KINDS, Point, TradeOff
+from reports.costs import PYTORCH
+from reports.tradeoff import POINT_KINDS, Point, TradeOff, efficiency_scores
 from tests.reports.conftest import replace
 
 Store = Callable[..., results.Run]
@@ -151,3 +154,22 @@ def test_what_was_trained_here_lies_below(weights: Store, store: Store, tmp_path
     assert below == Point("SPIN (protocol cpu)", "trained", 555035, pytest.approx(29.5))
     assert [point.label for point in found.front("trained")] == ["SPIN (protocol paper)"]
     assert [point.label for point in found.dominated_by(below)] == ["SPIN (protocol paper)"]
+
+
+def measured(*rows: tuple[str, str, float, float, float, str], scale: int = 4) -> pd.DataFrame:
+    columns = ["variant", "implementation", "latency_s", "macs", "parameters", "latency_conditions"]
+    return pd.DataFrame(rows, columns=columns).assign(scale=scale)
+
+
+def test_the_efficiency_score_is_that_of_the_ntire_challenges() -> None:
+    table = measured(
+        ("base", PYTORCH, 0.1, 1e9, 5e5, "here"),
+        ("half", PYTORCH, 0.05, 2e9, 5e5, "here"),
+        ("half", "kernels", 0.001, 2e9, 5e5, "here"),
+        ("elsewhere", PYTORCH, 0.01, 1e9, 5e5, "there"),
+        ("untimed", PYTORCH, math.nan, 1e9, 5e5, ""),
+    )
+    found = efficiency_scores(table, 4, "base")
+    expected = 0.7 * math.exp(1) + 0.15 * math.exp(4) + 0.15 * math.exp(2)
+    assert found == {"base": pytest.approx(math.exp(2)), "half": pytest.approx(expected)}
+    assert efficiency_scores(table, 4, "untimed") == efficiency_scores(table, 2, "base") == {}

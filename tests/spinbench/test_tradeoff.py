@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from spinbench.report import app
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two networks of Table 1 at x4 on Set5: BSRN is better and cheaper than IMDN, but slower."""
-    for variant, psnr, parameters, seconds in (("imdn", 32.2, 715176, 0.1), ("bsrn", 32.35, 352000, 0.2)):
+    networks = (("imdn", 32.2, 715176, 40e9, 0.1), ("bsrn", 32.35, 352000, 20e9, 0.2))
+    for variant, psnr, parameters, macs, seconds in networks:
         run = results.Run("published", variant, 4, 0, tmp_path)
         run.describe(
             {"variant": variant, "source": "published weights", "ensemble": False},
@@ -24,8 +26,13 @@ def folder(tmp_path: Path) -> Path:
         )
         rows = f"dataset,lr_origin,convention,image,psnr,ssim\nSet5,stored,rcan,a,{psnr},0.9\n"
         results.write(run.path("quality.csv"), rows)
-        latency = {"median_s": seconds, "device": "cpu", "device_name": "X [bold]", "lr_size": [90, 160]}
-        results.write(run.path("cost.json"), json.dumps({"parameters": parameters, "latency": latency}))
+        entry = {
+            "implementation": "PyTorch", "lr_size": [90, 160], "macs": int(macs),
+            "activations": {"convolutions": 1, "products": 1}, "latency": {"median_s": seconds},
+        }  # fmt: skip
+        machine = {"kind": "cpu", "name": "X [bold]"}
+        cost = {"parameters": parameters, "measured": [entry], "machine": machine}
+        results.write(run.path("cost.json"), json.dumps(cost))
     return tmp_path
 
 
@@ -54,7 +61,7 @@ def test_parameters_of_published_and_measured_networks(folder: Path) -> None:
 def test_latency_with_its_conditions(folder: Path) -> None:
     output, found = rows(folder, "--x", "latency")
     assert found == {("IMDN", "measured"): ["100.0", "32.20", "yes"], ("BSRN", "measured"): ["200.0", "32.35", "yes"]}
-    assert "latency: X [bold] (cpu), LR 90×160" in output
+    assert "latency: PyTorch, X [bold], batch 1, LR 90×160" in output
 
 
 def test_ssim_of_another_set_and_scale(folder: Path) -> None:
@@ -82,3 +89,27 @@ def test_what_cannot_be_shown_is_told(folder: Path, arguments: list[str], messag
 
 def test_another_axis_is_a_wrong_argument(folder: Path) -> None:
     assert CliRunner().invoke(app, ["tradeoff", "--results", str(folder), "--x", "watts"]).exit_code == 2
+
+
+def test_the_efficiency_score_names_its_baseline(folder: Path) -> None:
+    output, _ = rows(folder, "--score", "imdn")
+    lines = [[cell.strip() for cell in line.strip("│").split("│")] for line in output.splitlines() if "│" in line]
+    scores = {name: float(score) for name, score in (line for line in lines if len(line) == 2)}
+    assert "NTIRE efficiency score, baseline IMDN, x4" in " ".join(output.split())
+    assert scores["IMDN"] == round(math.exp(2), 2)
+    parts = 0.7 * math.exp(4) + 0.15 * math.exp(2 * 20e9 / 40e9) + 0.15 * math.exp(2 * 352000 / 715176)
+    assert scores["BSRN"] == round(parts, 2)
+    assert "0.7 exp(2 latency / IMDN's)" in " ".join(output.split())
+
+
+@pytest.mark.parametrize(
+    ("baseline", "message"),
+    [
+        ("imdm", "--score imdm: not a variant of table1; did you mean 'imdn'? known: carn"),
+        ("carn", "--score carn: its latency was not measured at x4"),
+    ],
+)
+def test_a_baseline_without_a_score_is_told(folder: Path, baseline: str, message: str) -> None:
+    result = CliRunner().invoke(app, ["tradeoff", "--results", str(folder), "--score", baseline])
+    assert isinstance(result.exception, UsageError)
+    assert str(result.exception).startswith(message)

@@ -33,6 +33,8 @@ def test_what_cost_json_holds() -> None:
     assert misshapen(written) is None
     assert written["macs"]["output_size"] == [720, 1280]
     assert spin["parameters"] == parameters(model) == 555_035
+    assert sum(spin["parameters_by_module"].values()) == 555_035
+    assert spin["parameters_by_module"]["blocks.7.spca.superpixels"] == model.blocks[7].spca.superpixels.weight.numel()
     assert spin["macs"]["total"] == counted.total == sum(spin["macs"]["by_operator"].values())
     parts = spin["macs"]["by_module"]
     assert set(parts) == {name for name in counted.by_module if name and name.count(".") < 3}
