@@ -46,7 +46,9 @@ def untiled(query: Tensor, key: Tensor, value: Tensor, scale: float, bias: Tenso
     if query.dim() == 3:
         return untiled(query[:, None], key[:, None], value[:, None], scale, bias).squeeze(1)
     width, depth = query.shape[-1], value.shape[-1]
-    if query.device.type == "cpu":
+    if torch.jit.is_tracing():  # MACs are those of the network, not of a device's kernels
+        of_keys, of_values = width, depth
+    elif query.device.type == "cpu":
         of_keys = of_values = max(width, depth)
     else:
         of_keys, of_values = (-(-each // WIDTHS) * WIDTHS for each in (width, depth))
