@@ -102,12 +102,8 @@ def load_experiment(name: str) -> Experiment:
     """
     path = _locate(name, FOLDER, experiment_names(), "experiment")
     experiment = _load(path, Experiment)
-    found = {
-        key: variant.model_copy(update={"model": _beside(path, variant.model)})
-        for key, variant in experiment.variants.items()
-        if variant.model and network_file(variant.model)
-    }
-    return experiment.model_copy(update={"variants": {**experiment.variants, **found}}) if found else experiment
+    found = {key: _located(variant, path.parent) for key, variant in experiment.variants.items()}
+    return experiment.model_copy(update={"variants": found})
 
 
 def load_protocol(name: str) -> Protocol:
@@ -130,11 +126,15 @@ def network_name(model: str) -> str:
     return f"{file.name}:{model.rpartition(':')[2]}" if file else model
 
 
-def _beside(definition: Path, model: str) -> str:
-    """A network's file beside the definition that names it, where there is one; else relative to the current folder."""
-    file = network_file(model)
-    near = definition.parent / file if file else None
-    return f"{near}:{model.rpartition(':')[2]}" if near and near.is_file() else model
+def _located(variant: Variant, folder: Path) -> Variant:
+    """Files of a variant that lie beside its definition are found there; others relative to the current folder."""
+    changes: dict[str, str] = {}
+    file = network_file(variant.model) if variant.model else None
+    if variant.model and file and (folder / file).is_file():
+        changes["model"] = f"{folder / file}:{variant.model.rpartition(':')[2]}"
+    if variant.checkpoint and (folder / variant.checkpoint).is_file():
+        changes["weights"] = str(folder / variant.checkpoint)
+    return variant.model_copy(update=changes) if changes else variant
 
 
 def ledger() -> list[Decision]:

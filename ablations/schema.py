@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -52,6 +52,9 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
+CHECKPOINTS = (".pth", ".pt", ".safetensors")
+
+
 class Variant(Strict):
     """A network and what is overridden in its configuration.
 
@@ -61,7 +64,9 @@ class Variant(Strict):
     label: str
     model: str | None = Field(default=None, description="none: the row has published numbers only")
     config: dict[str, Any] = {}
-    weights: Literal["trained", "published"] = "trained"
+    weights: str = Field(
+        default="trained", description="trained here; published; or a checkpoint of yours: .pth, .pt, .safetensors"
+    )
     ensemble: bool = Field(default=False, description="mean over the 8 symmetries of the square")
     multiple: Positive = Field(default=1, description="LR is cropped to a multiple of this, as its authors did")
     published: str | None = Field(default=None, description="the method's name in the published table")
@@ -75,7 +80,21 @@ class Variant(Strict):
             raise ValueError("a variant without `model` needs `status`, which says why")
         if self.weights == "published" and self.config:
             raise ValueError("published weights belong to the published configuration: `config` must be empty")
+        if self.weights not in ("trained", "published") and not self.weights.endswith(CHECKPOINTS):
+            raise ValueError(
+                f"weights: expected trained, published, or a file {', '.join(CHECKPOINTS)} (found {self.weights!r})"
+            )
         return self
+
+    @property
+    def trained(self) -> bool:
+        """Whether the protocol trains it; else it has weights already."""
+        return self.weights == "trained"
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The user's file of weights."""
+        return None if self.weights in ("trained", "published") else Path(self.weights)
 
 
 class Sentence(Strict):

@@ -137,12 +137,13 @@ def layout(
     scale: int,
     warm_starts: Mapping[tuple[str, str, int], int],
     training_sets: Mapping[tuple[str, str, int], str],
+    given: Mapping[tuple[str, str, int], str],
     summaries: Mapping[str, str],
 ) -> Layout:
     """Arrange a table of `study.load_study`, and of costs what holds for one size of image: `costs.counted_costs`, and
     the latency of `costs.measured_costs` in PyTorch where it was measured at the size that was counted.
 
-    `warm_starts` and `training_sets` are of `notes`; `summaries` are those of the other protocols in the table.
+    `warm_starts`, `training_sets` and `given` are of `notes`; `summaries` are those of the other protocols here.
     """
     table = table[table.scale == scale]
     cells: _Cells = {(row.variant, row.protocol, row.dataset, row.metric): row for row in table.itertuples()}
@@ -164,7 +165,14 @@ def layout(
         for name, line in ({protocol: label} | dict(zip(other.protocol, other.label, strict=True))).items():
             own = name == protocol
             start = warm_starts.get((name, variant, scale))
-            about = about_variant(definition, None if own else name, start, summaries.get(name, ""), trained)
+            about = about_variant(
+                definition,
+                None if own else name,
+                start,
+                summaries.get(name, ""),
+                trained,
+                given.get((name, variant, scale), ""),
+            )
             flag = footnotes.mark(about)
             spent = [column.get(variant, NOTHING) if own else "" for column in shown_costs.values()]
             found = [

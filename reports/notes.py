@@ -88,16 +88,29 @@ def trained_on(variant: Variant | None, here: str, own: bool) -> TrainedOn:
     return TrainedOn(variant.trained_on or UNKNOWN if variant and published else "", here)
 
 
+def given_weights(runs: Iterable[Run]) -> dict[tuple[str, str, int], str]:
+    """Which checkpoint a user gave for a row, by protocol, variant and scale, as run.yaml records it."""
+    found = {}
+    for run in runs:
+        description = run.description() or {}
+        if file := description.get("weights_file"):
+            digest = description.get("stages", {}).get("evaluate", {}).get("weights")
+            content = f", SHA-256 {str(digest)[:12]}" if digest else ""
+            found[run.protocol, run.variant, run.scale] = f"Weights given as {PurePath(file).name}{content}."
+    return found
+
+
 def about_variant(
     variant: Variant | None,
     other_protocol: str | None = None,
     warm_start: int | None = None,
     summary: str = "",
     among_trained: bool = False,
+    given: str = "",
 ) -> str:
     """How a row differs from its neighbours; with the `summary` of its protocol if that is another one.
 
-    `among_trained`: the others were trained here.
+    `among_trained`: the others were trained here. `given` is of `given_weights`.
     """
     if variant is None:
         return ""
@@ -105,6 +118,7 @@ def about_variant(
     parts += [variant.note] if variant.note else []
     if other_protocol is not None:
         parts.append(f"Trained here under protocol {other_protocol}; not ranked. {summary.strip()}".strip())
+    parts += [given] if given else []
     if among_trained and variant.weights == "published":
         parts.append("Published weights, trained by the authors and not under this protocol; not ranked.")
     parts += [f"Warm start: trained from the weights of the same network at ×{warm_start}."] if warm_start else []

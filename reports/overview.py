@@ -50,7 +50,7 @@ def contents(protocol: str, root: Path = results.ROOT) -> list[str]:
         if experiment.published is None:  # shown as soon as two of its variants can be compared
             runs = results.stored_runs(experiment, protocol, root)
             return len({run.variant for run in runs} - {results.BASELINE}) > 1
-        trained = [variant.weights == "trained" for variant in experiment.variants.values()]
+        trained = [variant.trained for variant in experiment.variants.values()]
         return (sum(trained) > len(trained) / 2) == trains
 
     known = [name for name in ablations.experiment_names() if of_its_kind(name)]

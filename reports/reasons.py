@@ -57,7 +57,7 @@ def _not_evaluated(
     recorded = ((run.description() or {}).get("status") if run else None) or definition.status
     if recorded:
         return str(recorded)
-    if definition.weights == "published":
+    if not definition.trained:
         return "not evaluated yet"
     if plan.training is not None:
         return ""

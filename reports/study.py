@@ -15,7 +15,7 @@ import ablations
 import results
 from reports.costs import PYTORCH, counted_costs, measured_costs, on_cards
 from reports.layout import Layout, layout
-from reports.notes import training_sets, warm_starts
+from reports.notes import given_weights, training_sets, warm_starts
 from reports.numbers import shown, signed
 from reports.provenance import full_sets, remarks
 from reports.reasons import TOLERANCE, exceeds, explanations, missing
@@ -70,7 +70,7 @@ class Study:
     @property
     def weights(self) -> bool:
         """Some variant has published weights."""
-        return any(variant.weights == "published" for variant in self.experiment.variants.values())
+        return any(not variant.trained for variant in self.experiment.variants.values())
 
     @property
     def findings(self) -> list[str]:
@@ -209,6 +209,7 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
             timed if plan.training else timed[:0],
             own,
             scale,
+            given=given_weights([*runs, *others]),
             warm_starts=starts,
             training_sets=taught,
             summaries=summaries,
@@ -236,7 +237,7 @@ def _budget(plan: ablations.Protocol) -> int | None:
 
 
 def _is_trained(variant: ablations.Variant) -> bool:
-    return variant.model is not None and variant.weights == "trained"
+    return variant.model is not None and variant.trained
 
 
 def _elsewhere(

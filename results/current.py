@@ -137,7 +137,7 @@ def mismatch(run: Run, description: Mapping[str, Any], variant: Variant, protoco
     stages = description["stages"]
     changes: dict[str, None] = {}
     source = "baseline" if variant.model == BASELINE else "run"
-    source = "published weights" if variant.weights == "published" else source
+    source = source if variant.trained or variant.model == BASELINE else "published weights"
     changes |= dict.fromkeys(changed_settings(description.get("source", source), source, "weights"))
     changes |= dict.fromkeys(changed_settings(description.get("ensemble", False), variant.ensemble, "ensemble"))
     overridden = {**description.get("defaults", {}), **variant.config}

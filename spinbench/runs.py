@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from rich.table import Table
 
 import ablations
 import results
+from foundation import nearest
 from spinbench.console import ConsoleProgress, console, say
 from spinbench.options import (
     DeviceName,
@@ -50,6 +52,10 @@ def run(
     ] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="Checkpoints of yours for variants that are not trained, as variant=FILE,variant=FILE."),
+    ] = None,
     rerun: Rerun = False,
     folder: Folder = results.ROOT,
 ) -> None:
@@ -65,6 +71,7 @@ def run(
     from results import definitions
 
     definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
+    definition = _with_weights(definition, words(weights))
     if data:
         training = orchestrator.narrowed(training, words(data))
     where = compute_device(device, threads)
@@ -90,6 +97,27 @@ def run(
         outcomes = orchestrator.carry_out(jobs, progress, rerun)
     render(protocol, folder)
     _tell_failures(outcomes)
+
+
+def _with_weights(definition: ablations.Experiment, given: list[str]) -> ablations.Experiment:
+    """The experiment with checkpoints of the user, each given as variant=FILE. Raises UsageError."""
+    variants = dict(definition.variants)
+    for pair in given:
+        name, equals, file = pair.partition("=")
+        if not equals or name not in variants:
+            raise UsageError(f"--weights {pair}: expected variant=FILE; {nearest(name, variants)}")
+        if variants[name].model is None:
+            raise UsageError(f"--weights {pair}: {name} has no network here that could have weights")
+        if variants[name].trained:
+            raise UsageError(
+                f"--weights {pair}: {name} is trained here; give weights: {file} to a variant in an experiment of yours"
+            )
+        if not Path(file).is_file():
+            raise UsageError(f"--weights {pair}: {file}: no such file")
+        variants[name] = type(variants[name]).model_validate(
+            {**variants[name].model_dump(), "weights": file, "status": None}
+        )
+    return definition.model_copy(update={"variants": variants})
 
 
 @app.command()
@@ -160,7 +188,7 @@ def train(
     )
     jobs = [without_stages(job, ["train"]) for job in jobs if "train" in job.stages]
     if not jobs:
-        weights = "has published weights" if definition.variants[variant].weights == "published" else "is not trained"
+        weights = "has published weights" if not definition.variants[variant].trained else "is not trained"
         raise UsageError(f"{variant}: {weights} under protocol {protocol}, there is nothing to train")
     definitions.remember(protocol, experiment, folder)
     profiles = {job.run.name: Profile(where) for job in jobs} if profile else {}

@@ -39,9 +39,13 @@ def named_network(text: str, scale: int, experiment: str, protocol: str, root: P
     variant = _variant(name, definition)
     if variant.model == BASELINE:
         return replace(networks.bicubic(scale), name=name)
-    if variant.weights == "published":
+    if not variant.trained:
         try:
-            found = networks.published(str(variant.model), scale)
+            found = (
+                networks.of_weights(variant.checkpoint, model=str(variant.model), scale=scale, config=variant.config)
+                if variant.checkpoint
+                else networks.published(str(variant.model), scale)
+            )
         except NetworkError as error:
             raise PictureError(f"{error}; name a file as {name}=FILE") from error
         return replace(found, name=name, label=variant.label, ensemble=variant.ensemble, multiple=variant.multiple)

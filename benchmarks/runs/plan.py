@@ -15,12 +15,13 @@ import ablations
 import models
 from ablations import AblationError, Experiment, Protocol, Variant
 from ablations.schema import Training
+from benchmarks import networks
 from benchmarks.data import datasets, published
 from benchmarks.data.datasets import Dataset
 from benchmarks.data.images import READER
 from benchmarks.measure.quality import find_convention
-from foundation import nearest
-from results import BASELINE, ROOT, ResultsError, Run, digest
+from foundation import SpinbenchError, nearest, one_line
+from results import BASELINE, ROOT, ResultsError, Run, digest, sha256
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,12 @@ class Job:
             "label": self.variant.label,
             "scale": self.run.scale,
             "seed": self.run.seed,
-            "source": "published weights" if self.variant.weights == "published" else trained,
+            "source": trained if self.variant.trained else "published weights",
             "ensemble": self.variant.ensemble,
             "status": self.status,
         }
+        if self.variant.checkpoint:
+            header["weights_file"] = str(self.variant.checkpoint)
         if ablations.network_file(str(self.variant.model)):
             header["network_file"] = self.variant.model
         if self.variant.model != BASELINE:
@@ -104,7 +107,9 @@ def plan(
     for variant_name, variant in chosen.items():
         if variant.model is None:
             continue
-        if variant.weights == "published":
+        if variant.checkpoint:
+            jobs += [planner.given(variant_name, variant, scale) for scale in scales or experiment.scales]
+        elif variant.weights == "published":
             jobs += [planner.published(variant_name, variant, scale) for scale in scales or experiment.scales]
         elif protocol.training is None:
             jobs += [planner.untrained(variant_name, variant, scale) for scale in scales or experiment.scales]
@@ -160,6 +165,20 @@ class _Planner:
             status = f"its checkpoint is not in the mirror ({Path(source.path).name})"
         if status is None and source is not None:
             stages["evaluate"] = self._evaluation(network, variant, source.content)
+        return self._of(run, variant, stages, status=status)
+
+    def given(self, variant_name: str, variant: Variant, scale: int) -> Job:
+        """A network with a checkpoint of the user; only its cost is measured where the checkpoint does not fit."""
+        run, file = self._run(variant_name, scale), variant.checkpoint
+        assert file
+        network = self._network(variant_name, variant, scale)
+        stages, status = {"cost": self._cost(network, run)}, None
+        try:
+            found = networks.of_weights(file, model=str(variant.model), scale=scale, config=variant.config)
+            found.module()
+            stages["evaluate"] = self._evaluation(network, variant, sha256(file))
+        except SpinbenchError as error:
+            status = f"its weights cannot be used at x{scale}: {one_line(error)}"
         return self._of(run, variant, stages, status=status)
 
     def untrained(self, variant_name: str, variant: Variant, scale: int) -> Job:

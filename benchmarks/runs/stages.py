@@ -57,7 +57,10 @@ def _network(job: Job, trained: bool = True) -> Network:
     variant, run = job.variant, job.run
     if variant.model == BASELINE:
         return networks.bicubic(run.scale)
-    if variant.weights == "published":
+    if variant.checkpoint:
+        model = str(variant.model)
+        found = networks.of_weights(variant.checkpoint, model=model, scale=run.scale, config=variant.config)
+    elif variant.weights == "published":
         found = networks.published(str(variant.model), run.scale)
     else:
         weights = Local(run.path(WEIGHTS)) if trained else None
