@@ -221,6 +221,7 @@ class Experiment(Strict):
     scales: Scales = Field(min_length=1)
     datasets: Sets = Field(min_length=1, description="the paper's test sets, in its order")
     reference: Id
+    ours: Ids = Field(default=[], description="variants whose rows and points stand out")
     tradeoff: TradeOffFigure | None = Field(default=None, description="for a table; default: no such figure")
     breakdown: Ids = Field(default=[], description="variants whose MACs the report draws part by part")
     variants: dict[Id, Variant] = Field(min_length=1)
@@ -239,9 +240,10 @@ class Experiment(Strict):
                 value = variant.config.get(self.x)
                 if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                     raise ValueError(f"variant {name!r} gives no number for {self.x!r} in its config")
-        for name in self.breakdown:
-            if name not in self.variants:
-                raise ValueError(f"breakdown: unknown variant {name!r}; {nearest(name, self.variants)}")
+        for key, named in (("breakdown", self.breakdown), ("ours", self.ours)):
+            for name in named:
+                if name not in self.variants:
+                    raise ValueError(f"{key}: unknown variant {name!r}; {nearest(name, self.variants)}")
         if self.tradeoff and self.kind == "curve":
             raise ValueError("tradeoff: belongs to a table; this experiment is a curve")
         if self.tradeoff and (self.tradeoff.dataset not in self.datasets or self.tradeoff.scale not in self.scales):

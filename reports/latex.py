@@ -79,7 +79,8 @@ def reference(label: str) -> Tex:
 
 
 def _label(row: Row) -> Tex:
-    return Tex(escape(row.label) + _superscript(row.flags))
+    label = escape(row.label)
+    return Tex((rf"\textbf{{{label}}}" if row.ours else label) + _superscript(row.flags))
 
 
 def _lines(row: Row) -> list[list[Tex]]:

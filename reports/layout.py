@@ -79,6 +79,7 @@ class Row(NamedTuple):
     cells: list[list[Cell]]
     block: bool
     trained_on: TrainedOn
+    ours: bool = False  # stands out
 
     @property
     def lines(self) -> list[Line]:
@@ -135,6 +136,7 @@ def layout(
     timed: pd.DataFrame,
     protocol: str,
     scale: int,
+    trains: bool,
     warm_starts: Mapping[tuple[str, str, int], int],
     training_sets: Mapping[tuple[str, str, int], str],
     given: Mapping[tuple[str, str, int], str],
@@ -144,6 +146,7 @@ def layout(
     the latency of `costs.measured_costs` in PyTorch where it was measured at the size that was counted.
 
     `warm_starts`, `training_sets` and `given` are of `notes`; `summaries` are those of the other protocols here.
+    `trains`: the protocol trains networks.
     """
     table = table[table.scale == scale]
     cells: _Cells = {(row.variant, row.protocol, row.dataset, row.metric): row for row in table.itertuples()}
@@ -154,7 +157,8 @@ def layout(
     timed = in_pytorch(timed)
     timed = timed[(timed.scale == scale) & timed.lr_size.isin(counted.lr_size)]
     timed = timed.assign(label=lambda frame: frame.variant.map(labels))
-    trained = bool((table.source.eq("run") & table.protocol.eq(protocol)).any())
+    here = table[table.source.eq("run") & table.protocol.eq(protocol)]
+    trained = trains and len(here) > 0
     footnotes = Footnotes()
     groups, places = _columns(experiment, table, footnotes)
     shown_costs = _costs(counted, timed, table)
@@ -181,9 +185,11 @@ def layout(
             ]
             block = bool(definition and definition.published)
             images = trained_on(definition, training_sets.get((name, variant, scale), ""), own)
-            rows.append(Row(variant, line, flag, spent, found, block, images))
+            rows.append(Row(variant, line, flag, spent, found, block, images, own and variant in experiment.ours))
     kinds = {kind for group in places for kind, _ in group}
     notes = about_measurements(table) + about_costs(counted, timed)
+    if trained and here.variant.nunique() > 1 and (here.n_seeds < 2).any():
+        notes.append("Networks trained once are not ranked: another training may change the order.")
     taught = {row.trained_on.published for row in rows} - {""}
     training = len(taught) > 1
     notes += about_training(taught, {row.label: row.trained_on.here for row in rows})

@@ -114,7 +114,11 @@ def about_variant(
     """
     if variant is None:
         return ""
-    parts = ["Self-ensemble: mean over the 8 symmetries of the square."] if variant.ensemble else []
+    parts = (
+        [f"Self-ensemble: mean over the {PASSES} symmetries of the square; MACs of {PASSES} passes."]
+        if variant.ensemble
+        else []
+    )
     parts += [variant.note] if variant.note else []
     if other_protocol is not None:
         parts.append(f"Trained here under protocol {other_protocol}; not ranked. {summary.strip()}".strip())
@@ -151,8 +155,6 @@ def about_measurements(table: pd.DataFrame) -> list[str]:
         for row in measured[measured.n_infinite > 0].itertuples()
     ]
     trained = measured[(measured.variant != BASELINE) & (measured.source == "run")]
-    if (trained.n_seeds < 2).any():
-        notes.append("Networks trained once are not ranked: another training may change the order.")
     networks = trained.groupby("label", sort=False).n_seeds.agg(
         lambda counts: "/".join(f"{count:g}" for count in dict.fromkeys(counts))
     )
@@ -183,6 +185,4 @@ def about_training(published: Collection[str], here: Mapping[str, str]) -> list[
 def about_costs(counted: pd.DataFrame, timed: pd.DataFrame) -> list[str]:
     """How the costs of a table were obtained. The tables are those of `costs`, with a column `label`."""
     notes = [f"Latency: {text}." for text in conditions(timed, "latency")]
-    notes += [f"MACs: multiply-adds of one image, {text}." for text in conditions(counted, "macs")]
-    several = list(counted[counted.passes > 1].label)
-    return notes + ([f"MACs of {', '.join(several)}: of all {PASSES} passes of the self-ensemble."] if several else [])
+    return notes + [f"MACs: multiply-adds of one image, {text}." for text in conditions(counted, "macs")]

@@ -116,7 +116,8 @@ class Study:
         implementation: str = PYTORCH,
     ) -> TradeOff:
         """Quality over cost on a set, of all its networks. See `reports.tradeoff`."""
-        return quality_over_cost(self.table, self.counted, self.timed, dataset, scale, x, y, implementation)
+        found = quality_over_cost(self.table, self.counted, self.timed, dataset, scale, x, y, implementation)
+        return found._replace(ours=tuple(self.experiment.variants[name].label for name in self.experiment.ours))
 
     @property
     def cards(self) -> list[str]:
@@ -210,6 +211,7 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
             own,
             scale,
             given=given_weights([*runs, *others]),
+            trains=plan.training is not None,
             warm_starts=starts,
             training_sets=taught,
             summaries=summaries,

@@ -64,7 +64,7 @@ class TradeOff(NamedTuple):
 
     Networks that were trained here and lie `below` all others are not drawn, since the others would become
     indistinguishable. `conditions` describe how the cost was measured ("" for parameters); `apart` are the labels of
-    networks measured under other conditions, which have no point.
+    networks measured under other conditions, which have no point. Labels in `ours` stand out.
     """
 
     dataset: str
@@ -75,6 +75,7 @@ class TradeOff(NamedTuple):
     below: list[Point]
     conditions: str = ""
     apart: tuple[str, ...] = ()
+    ours: tuple[str, ...] = ()
 
     def front(self, kind: PointKind) -> list[Point]:
         """The points of a kind that no other of that kind dominates, from the cheapest to the best."""

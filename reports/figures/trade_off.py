@@ -49,7 +49,8 @@ def trade_off(picture: TradeOff, size: FigureSize = PAGE) -> Figure:
             handles.append(Line2D([], [], label=name, **marks | (front if several else {"linestyle": "none"})))
             for index, point in enumerate(picture.points):
                 if point.kind == kind:
-                    (mark,) = ax.plot(*_at(picture, point), linestyle="none", zorder=3, **marks)
+                    own = {"marker": "*", "markersize": 13 * size.marks} if point.label in picture.ours else {}
+                    (mark,) = ax.plot(*_at(picture, point), linestyle="none", zorder=3, **marks | own)
                     mark.set_label(literal(_title(picture, point)))
                     mark.set_gid(f"point-{index}")
         legend(figure, size, handles, [str(handle.get_label()) for handle in handles])

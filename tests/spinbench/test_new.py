@@ -1,0 +1,49 @@
+"""From nothing to a table, a figure and a LaTeX file of one's own network."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+import ablations
+from tests.spinbench.commands import spinbench
+
+
+def test_the_commands_that_it_names_lead_to_a_paper(tmp_path: Path) -> None:
+    done = spinbench("new", "my-paper", "--folder", tmp_path)
+    assert done.returncode == 0, done.stderr
+    validate, run, report = re.findall(r"^  spinbench (.*)$", done.stdout, re.MULTILINE)
+    protocol = tmp_path / "my-paper-protocol.yaml"
+    quicker = yaml.safe_load(protocol.read_text())
+    quicker["training"] |= {"iterations": 2, "lr_patch": 32, "batch_size": 1}
+    quicker["costing"] |= {"repeats": 1, "warmup": 0, "memory": False}
+    protocol.write_text(yaml.safe_dump(quicker))
+    assert spinbench(*validate.split()).returncode == 0
+    results = tmp_path / "results"
+    done = spinbench(*run.split(), "--results", results)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert spinbench(*report.split(), "--results", results).returncode == 0
+    page = results / "report" / "my-paper-protocol"
+    assert r"\textbf{Mine}" in (page / "my-paper.tex").read_text()
+    assert "**Mine**" in (page / "my-paper.md").read_text()
+    html = (page / "index.html").read_text()
+    assert re.search(r'<tr class="ours">\s*<th scope="row">Mine', html)
+    assert (page / "tradeoff-my-paper.pdf").stat().st_size > 1000
+    assert "My network is better than IMDN." in html and "at 2 iterations" in html
+
+
+def test_nothing_is_overwritten_and_names_are_checked(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("mine")
+    done = spinbench("new", "other", "--folder", tmp_path)
+    assert done.returncode == 1 and "net.py: exists already" in done.stderr
+    assert (tmp_path / "net.py").read_text() == "mine" and not (tmp_path / "other.yaml").exists()
+    assert spinbench("new", "../evil", "--folder", tmp_path).returncode == 1
+
+
+def test_what_it_writes_is_valid(tmp_path: Path) -> None:
+    spinbench("new", "x.1", "--folder", tmp_path)
+    experiment = ablations.load_experiment(str(tmp_path / "x.1.yaml"))
+    assert experiment.variants["mine"].model == f"{tmp_path / 'net.py'}:Net"
+    assert ablations.load_protocol(str(tmp_path / "x.1-protocol.yaml")).training
