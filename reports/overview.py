@@ -42,19 +42,26 @@ def write_report(protocol: str, root: Path = results.ROOT, also: Iterable[str] =
 
 
 def contents(protocol: str, root: Path = results.ROOT) -> list[str]:
-    """Every experiment that was run under a protocol, and the paper's experiments of the protocol's kind."""
+    """Every experiment that was run under a protocol, and the paper's experiments of the protocol's kind.
+
+    Beside an experiment of the user's own, those of the paper are shown only if some of their runs are there.
+    """
+    run = definitions.experiments(protocol, root)
+    own = set(run) - set(ablations.experiment_names())
     trains = definitions.protocol(protocol, root).training is not None
 
     def of_its_kind(name: str) -> bool:
         experiment = definitions.experiment(name, protocol, root)
+        stored = {one.variant for one in results.stored_runs(experiment, protocol, root)} - {results.BASELINE}
         if experiment.published is None:  # shown as soon as two of its variants can be compared
-            runs = results.stored_runs(experiment, protocol, root)
-            return len({run.variant for run in runs} - {results.BASELINE}) > 1
+            return len(stored) > 1
+        if own and not stored:
+            return False
         trained = [variant.trained for variant in experiment.variants.values()]
         return (sum(trained) > len(trained) / 2) == trains
 
     known = [name for name in ablations.experiment_names() if of_its_kind(name)]
-    return list(dict.fromkeys([*known, *definitions.experiments(protocol, root)]))
+    return list(dict.fromkeys([*known, *run]))
 
 
 def listed_reports(root: Path) -> list[ListedReport]:

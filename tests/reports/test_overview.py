@@ -27,6 +27,9 @@ def test_a_report_holds_what_was_run_and_the_paper_s_experiments_of_its_kind(sto
     definitions.remember("quick", str(own_experiment(tmp_path)), tmp_path)
     definitions.remember("quick", "table1", tmp_path)
     assert contents("quick", tmp_path) == ["fig7", "switches", "table2", "own", "table1"]
+    own = tmp_path / "alone"
+    definitions.remember("quick", str(own_experiment(tmp_path)), own)
+    assert contents("quick", own) == ["own"]  # nobody ran the paper's experiments there
 
 
 def test_a_second_protocol_has_a_page_of_its_own(store: Store, tmp_path: Path) -> None:

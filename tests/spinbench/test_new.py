@@ -31,6 +31,7 @@ def test_the_commands_that_it_names_lead_to_a_paper(tmp_path: Path) -> None:
     html = (page / "index.html").read_text()
     assert re.search(r'<tr class="ours">\s*<th scope="row">Mine', html)
     assert (page / "tradeoff-my-paper.pdf").stat().st_size > 1000
+    assert "Ablation of SPIN" not in html  # which nobody ran under this protocol
     assert "My network is better than IMDN." in html and "at 2 iterations" in html
 
 
