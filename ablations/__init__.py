@@ -10,28 +10,24 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ablations.schema import (
+from ablations.claims import (
     AtLeast,
     Better,
     Claim,
     Comparative,
     Contest,
-    Decision,
     Equals,
-    Experiment,
     Fact,
     Images,
     Part,
     Peak,
     Printed,
-    Protocol,
     Smaller,
-    Strict,
-    TradeOffFigure,
     Undominated,
     Unmeasured,
-    Variant,
 )
+from ablations.fields import Strict
+from ablations.schema import Decision, Experiment, Protocol, TradeOffFigure, Variant
 from foundation import SpinbenchError, nearest
 
 __all__ = [

@@ -3,54 +3,16 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from ablations.claims import AtLeast, Better, Claim, Contest, Equals, Fact, Peak, Printed
+from ablations.fields import Id, Ids, Positive, Scale, Scales, Sets, Size, Strict, once
 from foundation import nearest
 
 BASELINE = "bicubic"  # measured beside the variants of every experiment, under this id
-
-Item = TypeVar("Item")
-
-
-def _once(items: list[Item]) -> list[Item]:
-    for item in items:
-        if items.count(item) > 1:
-            raise ValueError(f"duplicate {item!r}")
-    return items
-
-
-def _sets_once(names: list[str]) -> list[str]:
-    """A folder of images is named by the last part of its path, which identifies it in the results."""
-    _once(names)
-    called = [PurePath(name).name for name in names]
-    for name, short in zip(names, called, strict=True):
-        if called.count(short) > 1:
-            raise ValueError(f"{name!r}: another set has the same name {short!r}, the last part of its path")
-    return names
-
-
-# A variant's id names a folder, so its characters are restricted; its label may be any text.
-Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
-Scale = Literal[2, 3, 4]
-Positive = Annotated[int, Field(gt=0)]
-Size = Annotated[tuple[Positive, Positive], Field(strict=False)]  # not strict: also a list
-# Lists without duplicates, since a duplicate would count twice in every mean.
-Ids = Annotated[list[Id], AfterValidator(_once)]
-Scales = Annotated[list[Scale], AfterValidator(_once)]
-Sets = Annotated[list[str], AfterValidator(_sets_once)]
-
-
-class Strict(BaseModel):
-    """Rejects unknown keys and values of another type: `true` is not 1, "8" and 8.0 are not 8; 1 is accepted for 1.0.
-
-    A tuple (`Size`) is given as a list, as YAML and JSON have it.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
-
 
 CHECKPOINTS = (".pth", ".pt", ".safetensors")
 
@@ -63,7 +25,7 @@ class Variant(Strict):
 
     label: str
     model: str | None = Field(default=None, description="none: the row has published numbers only")
-    config: dict[str, Any] = {}
+    config: dict[str, Any] = Field(default={})
     weights: str = Field(
         default="trained", description="trained here; published; or a checkpoint of yours: .pth, .pt, .safetensors"
     )
@@ -97,109 +59,6 @@ class Variant(Strict):
         return None if self.weights in ("trained", "published") else Path(self.weights)
 
 
-class Sentence(Strict):
-    """A sentence of the paper."""
-
-    text: str
-    source: str = Field(description="section, table or figure")
-
-
-class Statement(Sentence):
-    """A statement of the paper. Unless restricted, it must hold on each set, at each scale and in each metric."""
-
-    scales: Scales | None = Field(default=None, min_length=1)
-    datasets: Sets | None = Field(default=None, min_length=1)
-    metrics: Annotated[list[Literal["psnr", "ssim"]], AfterValidator(_once)] = Field(
-        default=["psnr", "ssim"], min_length=1
-    )
-
-
-class Contest(Statement):
-    """A statement about some variants and some others."""
-
-    variants: Ids = Field(min_length=1)
-    others: Ids | None = Field(default=None, min_length=1, description="none: all others of the paper's table")
-
-
-class Better(Contest):
-    """Each of the variants is better than each of the others."""
-
-    check: Literal["better"]
-    places: Positive = Field(default=1, description="2: best or second best, and so on")
-
-
-class Smaller(Contest):
-    """Each of the variants has less of something than each of the others."""
-
-    check: Literal["smaller"]
-    cost: Literal["parameters", "macs", "memory"]
-
-
-class Undominated(Contest):
-    """Each of the variants is better or smaller than each of the others: on the front of quality over size."""
-
-    check: Literal["undominated"]
-    cost: Literal["parameters", "macs"]
-
-
-class Peak(Statement):
-    """Along a curve, quality rises from variant to variant up to one, and falls after it."""
-
-    check: Literal["peak"]
-    at: Id
-
-
-class AtLeast(Contest):
-    """Each of the variants leads each of the others by at least so many dB of PSNR."""
-
-    check: Literal["at_least"]
-    lead: float = Field(gt=0, description="dB")
-
-
-class Equals(Contest):
-    """Each of the variants has the same PSNR or cost as each of the others, within a margin."""
-
-    check: Literal["equals"]
-    cost: Literal["parameters", "macs"] | None = Field(default=None, description="none: PSNR")
-    within: float = Field(gt=0, description="dB, or a share of the others' cost")
-
-
-class Printed(Statement):
-    """What the paper prints beside its numbers is right: its parameters if counted, its marks if ranked."""
-
-    check: Literal["printed"]
-    of: Literal["parameters", "marks"]
-
-
-class Part(Sentence):
-    """The modules of a name have parameters in each of the variants, which are counted."""
-
-    check: Literal["part"]
-    variants: Ids = Field(min_length=1)
-    module: str = Field(description="the end of their dotted names")
-
-
-class Images(Sentence):
-    """What stored pictures show of it. They are described, and decide nothing: each shows one training."""
-
-    check: Literal["images"]
-    picture: Literal["comparison", "superpixels", "attribution"]
-    variants: Ids = Field(min_length=1)
-    images: list[str] = Field(default=[], description="as SET/NAME; none: all")
-
-
-class Unmeasured(Sentence):
-    """Nothing that is measured here can decide it."""
-
-    check: Literal["unmeasured"]
-    missing: str = Field(description="what would have to be measured")
-
-
-Comparative = Better | Smaller | Undominated | Peak | AtLeast | Equals  # compares variants
-Fact = Printed | Part | Images | Unmeasured
-Claim = Comparative | Fact
-
-
 class TradeOffFigure(Strict):
     """A figure of quality over cost: every network of the experiment as a point, on one set at one scale."""
 
@@ -225,7 +84,7 @@ class Experiment(Strict):
     tradeoff: TradeOffFigure | None = Field(default=None, description="for a table; default: no such figure")
     breakdown: Ids = Field(default=[], description="variants whose MACs the report draws part by part")
     variants: dict[Id, Variant] = Field(min_length=1)
-    claims: dict[Id, Annotated[Claim, Field(discriminator="check")]] = {}
+    claims: dict[Id, Annotated[Claim, Field(discriminator="check")]] = Field(default={})
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
@@ -299,7 +158,7 @@ class Schedule(Strict):
     """Learning rate over the iterations; `learning_rate` of the training is its peak."""
 
     kind: Literal["constant", "milestones", "one-cycle"]
-    milestones: list[Positive] = []
+    milestones: list[Positive] = Field(default=[])
     factor: float = Field(default=0.5, gt=0, le=1)
     warmup: float = Field(default=0.3, gt=0, lt=1, description="one-cycle: share of the iterations that rise")
 
@@ -377,7 +236,7 @@ class Evaluation(Strict):
     """Test sets, and the conventions of PSNR and SSIM under which each image is measured."""
 
     datasets: Sets = Field(min_length=1)
-    conventions: Annotated[list[str], AfterValidator(_once)] = Field(default=["rcan"], min_length=1)
+    conventions: Annotated[list[str], AfterValidator(once)] = Field(default=["rcan"], min_length=1)
 
 
 class Costing(Strict):
@@ -400,7 +259,7 @@ class Protocol(Strict):
     summary: str = Field(description="what its numbers may be used for; printed with every number")
     cost: str = Field(description="what a run of Table 2 costs")
     expect: str = Field(description="what to expect of the result")
-    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], AfterValidator(_once)] = Field(
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], AfterValidator(once)] = Field(
         default=[0], min_length=1
     )
     training: Training | None = Field(default=None, description="without it only published weights are measured")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ablations.schema import Positive, Strict
+from ablations.fields import Positive, Strict
 from results.comparison import Box
 from results.pictures import Facts
 

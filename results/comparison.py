@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from ablations.schema import Positive, Size, Strict
+from ablations.fields import Positive, Size, Strict
 from results.pictures import Facts
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
-from ablations.schema import Strict
+from ablations.fields import Strict
 from results import ROOT, ResultsError, plain, write
 
 PictureKind = Literal["comparison", "superpixels", "attribution"]

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from ablations.schema import Positive, Scale, Size, Strict
+from ablations.fields import Positive, Scale, Size, Strict
 from results.pictures import Facts
 
 Share = Annotated[float, Field(ge=0, le=1.000001)]  # a sum of rounded values may be just above 1

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from ablations.schema import Scale
+from ablations.fields import Scale
 from benchmarks.data.datasets import Pair
 from benchmarks.pictures.named import PictureError
 from benchmarks.pictures.superpixels import (

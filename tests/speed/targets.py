@@ -10,7 +10,7 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from ablations.schema import Positive, Scale, Size, Strict
+from ablations.fields import Positive, Scale, Size, Strict
 from reports.speed import power
 from results import ROOT, ResultsError, write
 

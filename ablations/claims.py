@@ -1,0 +1,112 @@
+"""Claims: sentences of a paper, each written as a check over results."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from ablations.fields import Id, Ids, Positive, Scales, Sets, Strict, once
+
+
+class Sentence(Strict):
+    """A sentence of the paper."""
+
+    text: str
+    source: str = Field(description="section, table or figure")
+
+
+class Statement(Sentence):
+    """A statement of the paper. Unless restricted, it must hold on each set, at each scale and in each metric."""
+
+    scales: Scales | None = Field(default=None, min_length=1)
+    datasets: Sets | None = Field(default=None, min_length=1)
+    metrics: Annotated[list[Literal["psnr", "ssim"]], AfterValidator(once)] = Field(
+        default=["psnr", "ssim"], min_length=1
+    )
+
+
+class Contest(Statement):
+    """A statement about some variants and some others."""
+
+    variants: Ids = Field(min_length=1)
+    others: Ids | None = Field(default=None, min_length=1, description="none: all others of the paper's table")
+
+
+class Better(Contest):
+    """Each of the variants is better than each of the others."""
+
+    check: Literal["better"]
+    places: Positive = Field(default=1, description="2: best or second best, and so on")
+
+
+class Smaller(Contest):
+    """Each of the variants has less of something than each of the others."""
+
+    check: Literal["smaller"]
+    cost: Literal["parameters", "macs", "memory"]
+
+
+class Undominated(Contest):
+    """Each of the variants is better or smaller than each of the others: on the front of quality over size."""
+
+    check: Literal["undominated"]
+    cost: Literal["parameters", "macs"]
+
+
+class Peak(Statement):
+    """Along a curve, quality rises from variant to variant up to one, and falls after it."""
+
+    check: Literal["peak"]
+    at: Id
+
+
+class AtLeast(Contest):
+    """Each of the variants leads each of the others by at least so many dB of PSNR."""
+
+    check: Literal["at_least"]
+    lead: float = Field(gt=0, description="dB")
+
+
+class Equals(Contest):
+    """Each of the variants has the same PSNR or cost as each of the others, within a margin."""
+
+    check: Literal["equals"]
+    cost: Literal["parameters", "macs"] | None = Field(default=None, description="none: PSNR")
+    within: float = Field(gt=0, description="dB, or a share of the others' cost")
+
+
+class Printed(Statement):
+    """What the paper prints beside its numbers is right: its parameters if counted, its marks if ranked."""
+
+    check: Literal["printed"]
+    of: Literal["parameters", "marks"]
+
+
+class Part(Sentence):
+    """The modules of a name have parameters in each of the variants, which are counted."""
+
+    check: Literal["part"]
+    variants: Ids = Field(min_length=1)
+    module: str = Field(description="the end of their dotted names")
+
+
+class Images(Sentence):
+    """What stored pictures show of it. They are described, and decide nothing: each shows one training."""
+
+    check: Literal["images"]
+    picture: Literal["comparison", "superpixels", "attribution"]
+    variants: Ids = Field(min_length=1)
+    images: list[str] = Field(default=[], description="as SET/NAME; none: all")
+
+
+class Unmeasured(Sentence):
+    """Nothing that is measured here can decide it."""
+
+    check: Literal["unmeasured"]
+    missing: str = Field(description="what would have to be measured")
+
+
+Comparative = Better | Smaller | Undominated | Peak | AtLeast | Equals  # compares variants
+Fact = Printed | Part | Images | Unmeasured
+Claim = Comparative | Fact
