@@ -7,7 +7,7 @@ measurement stands apart: it says what the network can do here, not how it compa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -20,6 +20,10 @@ PYTORCH, KERNELS = "PyTorch", "C++ kernels"
 PASSES = 8  # of a self-ensemble
 _WRITTEN = ("convolutions", "products")
 
+_NUMBERS = {
+    "parameters", "macs", "convolutions", "products", "latency_s", "low_s", "high_s", "back_to_back_s", "graph_s",
+    "images_per_s", "memory_bytes",
+}  # fmt: skip
 _COUNTED = [
     "variant", "scale", "passes", "parameters", "macs", "macs_conditions", "lr_size", "convolutions", "products",
     "counted", "zeros",
@@ -54,7 +58,7 @@ def counted_costs(runs: Iterable[Run]) -> pd.DataFrame:
                 "zeros": tuple(macs.get("zero_operators") or ()),
             }
         )
-    return pd.DataFrame(rows, columns=_COUNTED)
+    return _table(rows, _COUNTED)
 
 
 def measured_costs(runs: Iterable[Run]) -> pd.DataFrame:
@@ -87,7 +91,7 @@ def measured_costs(runs: Iterable[Run]) -> pd.DataFrame:
                     "memory_conditions": _memory_conditions(entry, memory, machine),
                 }
             )
-    return pd.DataFrame(rows, columns=_MEASURED)
+    return _table(rows, _MEASURED)
 
 
 def on_cards(experiment: Experiment, counted: pd.DataFrame, cards: Iterable[Card]) -> pd.DataFrame:
@@ -117,7 +121,7 @@ def on_cards(experiment: Experiment, counted: pd.DataFrame, cards: Iterable[Card
                     "memory_conditions": "",
                 }
             )
-    return pd.DataFrame(rows, columns=_MEASURED)
+    return _table(rows, _MEASURED)
 
 
 def in_pytorch(measured: pd.DataFrame) -> pd.DataFrame:
@@ -145,6 +149,12 @@ def operators(table: pd.DataFrame, column: str) -> str:
 def size(edges: Iterable[int]) -> str:
     """Height x width, as everywhere in the suite."""
     return "×".join(map(str, edges))
+
+
+def _table(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Numbers are numbers in a table without rows too, and where none was measured."""
+    table = pd.DataFrame(rows, columns=list(columns))
+    return table.astype({name: float for name in columns if name in _NUMBERS})
 
 
 def _contents(runs: Iterable[Run]) -> Iterator[tuple[Run, int, dict[str, Any]]]:
