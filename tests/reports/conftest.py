@@ -19,6 +19,13 @@ from results import Run
 Store = Callable[..., Run]
 
 
+@pytest.fixture(autouse=True)
+def figures_only_where_looked_at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes most of the time of a page; tests with the mark `drawn` have its figures, the others none."""
+    if "drawn" not in request.keywords:
+        monkeypatch.setattr("reports.render.drawings", lambda *_: {})
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """A function that stores a finished run below tmp_path."""

@@ -40,6 +40,7 @@ def test_parts_add_up_to_the_whole(tmp_path: Path) -> None:
     assert macs_by_part(results.Run("quick", "svq", 4, 0, tmp_path)) == {}
 
 
+@pytest.mark.drawn
 def test_the_report_draws_the_variants_that_the_experiment_names(store: Store, tmp_path: Path) -> None:
     table2 = yaml.safe_load((ablations.FOLDER / "table2.yaml").read_text(encoding="utf-8"))
     for variant in ("full", "svq"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import results
 from reports.render import render
 from reports.study import load_study
@@ -36,6 +38,7 @@ def test_a_card_is_shown_with_every_figure(tmp_path: Path) -> None:
     assert "steps of batch 64 with LR patches of 64×64. PyTorch 2.11.0+cu130." in page.text
 
 
+@pytest.mark.drawn
 def test_networks_timed_on_a_card_enter_costs_and_figures(store: Store, tmp_path: Path) -> None:
     """Beside those timed on a CPU, and never in one figure with them."""
     store("imdn", "published", weights=True, datasets={"Set5": ["a", "b"]}, images={"Set5": 2})

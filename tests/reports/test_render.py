@@ -34,6 +34,7 @@ def store_table2(store: Store, protocol: str = "quick", sets: dict[str, list[str
         store(variant, protocol, psnr=25 + position / 10, ssim=0.7 + position / 100, datasets=sets)
 
 
+@pytest.mark.drawn
 def test_quick_says_what_it_is_and_compares_nothing(store: Store, tmp_path: Path) -> None:
     store_table2(store)
     page = Page(render(EXPERIMENTS, "quick", tmp_path))
@@ -83,6 +84,7 @@ def test_some_variants_and_a_part_of_a_set(store: Store, tmp_path: Path) -> None
     assert "published (" not in page.text  # no sentence with a difference
 
 
+@pytest.mark.drawn
 def test_the_published_point_is_drawn_beside_the_whole_of_its_set_only(store: Store, tmp_path: Path) -> None:
     figure = tmp_path / "report" / "cpu" / "fig7.svg"
     for images, drawn in ((5, False), (2, True)):
@@ -94,6 +96,7 @@ def test_the_published_point_is_drawn_beside_the_whole_of_its_set_only(store: St
         assert ("Set5 (2 of 5 images)" in page.text) is not drawn
 
 
+@pytest.mark.drawn
 def test_nothing_measured_yet(tmp_path: Path) -> None:
     page = Page(render(EXPERIMENTS, "paper", tmp_path))
     assert page.text.count("Nothing is measured yet under protocol paper.") == 2 * len(EXPERIMENTS)
@@ -102,6 +105,7 @@ def test_nothing_measured_yet(tmp_path: Path) -> None:
     assert (tmp_path / "report" / "paper" / "fig7.pdf").is_file()
 
 
+@pytest.mark.drawn
 def test_several_seeds(store: Store, tmp_path: Path) -> None:
     for seed in range(3):
         store("full", seed=seed, psnr=25.0 + seed)
@@ -167,6 +171,7 @@ def store_hostile(store: Store, folder: Path) -> list[str]:
     return [str(folder / "table1.yaml"), str(folder / "curve.yaml")]
 
 
+@pytest.mark.drawn
 @pytest.mark.filterwarnings("ignore:constrained_layout not applied")  # the labels are absurdly long
 def test_text_from_data_stays_text(store: Store, tmp_path: Path) -> None:
     index = render(store_hostile(store, tmp_path), "quick", tmp_path)
@@ -204,6 +209,7 @@ def test_text_from_data_stays_text(store: Store, tmp_path: Path) -> None:
     assert "<script>alert(1)</script>$&%#{}~^\\" in printed.replace("_", "")  # the underscore of TeX's fonts is a rule
 
 
+@pytest.mark.drawn
 def test_the_page_needs_nothing_else(store: Store, tmp_path: Path) -> None:
     store_table2(store)
     page = Page(render(EXPERIMENTS, "quick", tmp_path))
@@ -224,6 +230,7 @@ def test_the_page_needs_nothing_else(store: Store, tmp_path: Path) -> None:
     assert [tag for tag, _ in page.elements].count("h1") == 1
 
 
+@pytest.mark.drawn
 def test_the_policy_names_every_script_and_style_by_its_hash(store: Store, tmp_path: Path) -> None:
     store_table2(store)
     source = render(EXPERIMENTS, "quick", tmp_path).read_text(encoding="utf-8")
@@ -238,6 +245,7 @@ def test_the_policy_names_every_script_and_style_by_its_hash(store: Store, tmp_p
     assert used == named
 
 
+@pytest.mark.drawn
 def test_tables_1_and_2_and_fig_7_are_less_than_three_megabytes(store: Store, tmp_path: Path) -> None:
     sets = {"Set5": ["a", "b"], "Urban100": ["c"]}
     for scale in (2, 3, 4):
@@ -249,6 +257,7 @@ def test_tables_1_and_2_and_fig_7_are_less_than_three_megabytes(store: Store, tm
     assert 100_000 < path.stat().st_size < 3_000_000
 
 
+@pytest.mark.drawn
 def test_two_renders_are_equal_to_the_byte(store: Store, tmp_path: Path) -> None:
     store_table2(store)
     store("depth-4")
@@ -337,6 +346,7 @@ def test_latency_stands_beside_macs_only_if_measured_at_the_same_size(store: Sto
     assert ["Full", "×4", "C++ kernels", "64×64", "3.00", "500.0", "1,200.0 to 1,300.0", "700.0"] in page.rows
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_browser_shows_the_page(store: Store, tmp_path: Path, dark: bool) -> None:
     """Headless Chromium lays the page out without a script and in the reader's colours."""

@@ -214,6 +214,7 @@ def test_a_protocol_that_trains_nothing_says_so(weights: Store, tmp_path: Path) 
     assert "Seeds per network" not in text
 
 
+@pytest.mark.drawn
 def test_nothing_measured_yet(tmp_path: Path) -> None:
     page = Page(render(EXPERIMENTS, "published", tmp_path))
     assert "Nothing is measured yet under protocol published." in page.text
@@ -284,6 +285,7 @@ def titles(path: Path) -> list[str]:
     ]
 
 
+@pytest.mark.drawn
 def test_figure_1_names_every_point(store: Store, weights: Store, tmp_path: Path) -> None:
     weights("imdn", psnr=32.205, parameters=715176)
     weights("bsrn", psnr=32.35, parameters=352000)
@@ -307,6 +309,7 @@ def test_figure_1_names_every_point(store: Store, weights: Store, tmp_path: Path
     assert all(f"<title>{name}</title>" in page.source for name in named)
 
 
+@pytest.mark.drawn
 def test_figure_1_escapes_labels(weights: Store, store: Store, tmp_path: Path) -> None:
     store("full", "a$b&c", psnr=32.4, datasets=SET5, images={"Set5": 2})
     render(["table1"], "published", tmp_path)
@@ -326,11 +329,12 @@ def test_text_of_a_status_stays_text(weights: Store, tmp_path: Path) -> None:
     assert r"\input{x}" not in tex
 
 
+@pytest.mark.drawn
 def test_all_of_it_is_small_and_needs_no_torch(store: Store, weights: Store, tmp_path: Path) -> None:
     for variant, definition in TABLE1.variants.items():
         if definition.weights == "published" and definition.model:
             for scale in TABLE1.scales:
-                images = {name: [str(index) for index in range(100)] for name in TABLE1.datasets}
+                images = {name: [str(index) for index in range(30)] for name in TABLE1.datasets}
                 weights(variant, scale=scale, datasets=images, images=None, conventions={"rcan": 0.0, "y8": -0.02})
     for variant in ablations.load_experiment("table2").variants:
         store(variant, "quick")
