@@ -28,7 +28,7 @@ from ablations.claims import (
 )
 from ablations.fields import Strict
 from ablations.schema import Decision, Experiment, Protocol, TradeOffFigure, Variant
-from foundation import SpinbenchError, nearest
+from foundation import SpinbenchError, nearest, network_in_file
 
 __all__ = [
     "AblationError",
@@ -56,7 +56,6 @@ __all__ = [
     "load_experiment",
     "load_protocol",
     "name_of",
-    "network_file",
     "network_name",
     "protocol_names",
 ]
@@ -66,8 +65,6 @@ PROTOCOLS = FOLDER / "protocols"
 _SUFFIXES = (".yaml", ".yml")
 _NOT_EXPERIMENTS = {"ledger"}
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # a file's name without its ending, which names folders
-
-_OF_A_FILE = re.compile(r"(?P<path>.+\.py):[A-Za-z_]\w*")
 
 Schema = TypeVar("Schema", bound=Strict)
 
@@ -110,24 +107,18 @@ def load_protocol(name: str) -> Protocol:
     return _load(_locate(name, PROTOCOLS, protocol_names(), "protocol"), Protocol)
 
 
-def network_file(model: str) -> Path | None:
-    """The file of a network that is named by a path and a class, `path/net.py:Net`; None for one of the registry."""
-    found = _OF_A_FILE.fullmatch(model)
-    return Path(found["path"]) if found else None
-
-
 def network_name(model: str) -> str:
     """The name of a network wherever its file lies: `net.py:Net`, or the name in the registry."""
-    file = network_file(model)
-    return f"{file.name}:{model.rpartition(':')[2]}" if file else model
+    found = network_in_file(model)
+    return f"{found[0].name}:{found[1]}" if found else model
 
 
 def _located(variant: Variant, folder: Path) -> Variant:
     """Files of a variant that lie beside its definition are found there; others relative to the current folder."""
     changes: dict[str, str] = {}
-    file = network_file(variant.model) if variant.model else None
-    if variant.model and file and (folder / file).is_file():
-        changes["model"] = f"{folder / file}:{variant.model.rpartition(':')[2]}"
+    found = network_in_file(variant.model or "")
+    if found and (folder / found[0]).is_file():
+        changes["model"] = f"{folder / found[0]}:{found[1]}"
     if variant.checkpoint and (folder / variant.checkpoint).is_file():
         changes["weights"] = str(folder / variant.checkpoint)
     return variant.model_copy(update=changes) if changes else variant

@@ -1,14 +1,16 @@
-"""Functions shared by all packages: the base class of errors, nearest names, the cache folder, atomic writing."""
+"""Functions shared by all packages: errors, names, the cache folder, atomic writing."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+_IN_A_FILE = re.compile(r"(?P<path>.+\.py):(?P<cls>[A-Za-z_]\w*)")
 _SEAL = 32  # bytes of a SHA-256
 
 
@@ -28,6 +30,12 @@ def nearest(wrong: str, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
     return (f"did you mean {close[0]!r}? " if close else "") + f"known: {', '.join(names)}"
+
+
+def network_in_file(name: str) -> tuple[Path, str] | None:
+    """File and class of a network that is named as `path/net.py:Net`; None for a name of the registry."""
+    found = _IN_A_FILE.fullmatch(name)
+    return (Path(found["path"]), found["cls"]) if found else None
 
 
 def cache_folder() -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from foundation import nearest, one_line
+from foundation import nearest, network_in_file, one_line
 from models.info import ModelInfo, same_names
 
 INFO_FIELDS = (
@@ -31,12 +30,10 @@ INFO_FIELDS = (
 )  # fmt: skip
 LARGEST = 256  # LR pixels: no network needs more
 
-_NAME = re.compile(r"(?P<path>.+\.py):(?P<cls>[A-Za-z_]\w*)")
-
 
 def is_file(name: str) -> bool:
     """Whether a network's name is that of a class in a file."""
-    return _NAME.fullmatch(name) is not None
+    return network_in_file(name) is not None
 
 
 def describe(name: str) -> ModelInfo:
@@ -77,12 +74,12 @@ def _build(name: str, scale: int, config: Mapping[str, Any]) -> nn.Module:
 
 
 def _parts(name: str) -> tuple[Path, str]:
-    found = _NAME.fullmatch(name)
+    found = network_in_file(name)
     assert found
-    path = Path(found["path"])
+    path, cls = found
     if not path.is_file():
         raise ValueError(f"{path}: no such file, expected a network as path/net.py:Class")
-    return path.resolve(), found["cls"]
+    return path.resolve(), cls
 
 
 def _modified(path: Path) -> int:

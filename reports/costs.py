@@ -14,9 +14,9 @@ import pandas as pd
 
 from ablations import Experiment
 from results import Run
+from results.cost import PYTORCH
 from results.gpu import Card
 
-PYTORCH, KERNELS = "PyTorch", "C++ kernels"
 PASSES = 8  # of a self-ensemble
 _WRITTEN = ("convolutions", "products")
 

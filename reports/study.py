@@ -13,7 +13,7 @@ import pandas as pd
 
 import ablations
 import results
-from reports.costs import PYTORCH, counted_costs, measured_costs, on_cards
+from reports.costs import counted_costs, measured_costs, on_cards
 from reports.layout import Layout, layout
 from reports.notes import given_weights, training_sets, warm_starts
 from reports.numbers import shown, signed
@@ -22,6 +22,7 @@ from reports.reasons import TOLERANCE, exceeds, explanations, missing
 from reports.tables import CONVENTION, METRICS, PUBLISHED_WEIGHTS, fullest, means, side_by_side
 from reports.tradeoff import CostName, QualityName, TradeOff, quality_over_cost
 from results import definitions
+from results.cost import PYTORCH
 from results.gpu import load_cards
 
 

@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
-from reports.costs import KERNELS, PYTORCH
 from reports.tables import METRICS, PUBLISHED_WEIGHTS
 from results import BASELINE
+from results.cost import KERNELS, PYTORCH
 
 CostName = Literal["params", "macs", "latency", "memory"]
 QualityName = Literal["psnr", "ssim"]

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+PYTORCH, KERNELS = "PyTorch", "C++ kernels"  # implementations: the one that is compared, and SPIN's own for a CPU
+
 Count = Annotated[int, Field(ge=0, strict=True)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

@@ -17,20 +17,9 @@ from torch import nn
 
 import models
 from benchmarks.measure.devices import clocks, device_facts, software_facts
-from benchmarks.measure.latency import (
-    BATCH,
-    KERNELS,
-    PYTORCH,
-    REPEATS,
-    Pass,
-    evaluating,
-    latencies,
-    noise,
-    throughput,
-)
+from benchmarks.measure.latency import BATCH, REPEATS, implementations, latencies, throughput
 from benchmarks.measure.macs import Macs, lr_size_for, macs
 from benchmarks.measure.peak import peak_memory
-from models.spin import cpu
 from results import plain
 
 
@@ -69,23 +58,22 @@ def costs(
     sizes = [lr_size or lr_size_for(subject.scale) for subject in subjects]
     found = [_counts(subject, model) for subject, model in zip(subjects, built, strict=True)]
     manners = [
-        (index, kernels)
+        (index, one)
         for index, (subject, model) in enumerate(zip(subjects, built, strict=True))
-        for kernels in ([False, True] if _has_kernels(subject, model, device) else [False])
+        for one in implementations(model, sizes[index], device, models.describe(subject.name).smallest_input)
     ]
-    passes = [Pass(built[index], sizes[index], kernels) for index, kernels in manners]
     before = clocks(device)
-    timed = latencies(passes, device, repeats, warmup_s, progress)
-    for (index, kernels), timing in zip(manners, timed, strict=True):
+    timed = latencies([one for _, one in manners], device, repeats, warmup_s, progress)
+    for (index, one), timing in zip(manners, timed, strict=True):
         subject, size = subjects[index], sizes[index]
         counted = _counted(*_key(subject), size)
         entry = {
-            "implementation": KERNELS if kernels else PYTORCH,
+            "implementation": one.implementation,
             "lr_size": size,
             "macs": counted.total,
             "activations": counted.activations._asdict(),
             "latency": timing.record(),
-            "memory": peak_memory(*subject, size, device, kernels).record() if memory else None,
+            "memory": peak_memory(*subject, size, device, one.kernels).record() if memory else None,
         }
         if device.type == "cuda":
             entry["throughput"] = {
@@ -95,7 +83,7 @@ def costs(
     machine = {**device_facts(device), **software_facts(device)}
     if before:
         machine["clocks"] = {"before": before, "after": clocks(device)}
-    return [{**one, "machine": machine} for one in found]
+    return [{**content, "machine": machine} for content in found]
 
 
 def _counts(subject: Subject, model: nn.Module) -> dict[str, Any]:
@@ -133,13 +121,3 @@ def _key(subject: Subject) -> tuple[str, int, str]:
 def _counted(name: str, scale: int, config: str, lr_size: tuple[int, int]) -> Macs:
     """The MACs of a network, counted once a process: runs of one variant differ in their seeds only."""
     return macs(models.build(name, scale, **json.loads(config)), lr_size)
-
-
-def _has_kernels(subject: Subject, model: nn.Module, device: torch.device) -> bool:
-    """Whether a pass of the network on this device computes anything in kernels of this project."""
-    if device.type != "cpu":
-        return False
-    edge = max(32, models.describe(subject.name).smallest_input)
-    with evaluating(model, device), torch.inference_mode(), cpu.watched() as served:
-        model(noise(model, (edge, edge), device))
-    return bool(served)

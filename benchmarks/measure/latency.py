@@ -20,12 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from models.spin import cpu
+from results.cost import KERNELS, PYTORCH
 
 ROUNDS, REPEATS = 3, 21
 WARMUP_S = {"cpu": 0.5, "cuda": 1.0}  # until threads run, libraries have chosen algorithms, and clocks are steady
 BATCH = 8  # of throughput
-
-PYTORCH, KERNELS = "PyTorch", "C++ kernels"
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,23 @@ class Pass:
     model: nn.Module
     lr_size: tuple[int, int]
     kernels: bool = True
+
+    @property
+    def implementation(self) -> str:
+        """What computes it, where the network has kernels."""
+        return KERNELS if self.kernels else PYTORCH
+
+    @contextmanager
+    def prepared(self, device: torch.device) -> Iterator[Callable[[], Any]]:
+        """The pass over a noise image as a function, in a context in which the network is ready for it."""
+        with evaluating(self.model, device):
+            image = noise(self.model, self.lr_size, device)
+
+            def run() -> None:
+                with nullcontext() if self.kernels else cpu.off():
+                    self.model(image)
+
+            yield run
 
 
 @dataclass(frozen=True)
@@ -78,6 +94,20 @@ def noise(model: nn.Module, lr_size: tuple[int, int], device: torch.device, batc
     return torch.rand(batch, 3, *lr_size, generator=generator).to(device, dtype)
 
 
+def implementations(model: nn.Module, lr_size: tuple[int, int], device: torch.device, least: int = 1) -> list[Pass]:
+    """The passes of a network in every implementation that it has on this device: in PyTorch, and with SPIN's kernels.
+
+    Whether it has any is seen in a pass over a small image, of `least` pixels a side or more.
+    """
+    passes = [Pass(model, lr_size, kernels=False)]
+    if device.type != "cpu":
+        return passes
+    edge = max(32, least)
+    with evaluating(model, device), torch.inference_mode(), cpu.watched() as served:
+        model(noise(model, (edge, edge), device))
+    return [*passes, Pass(model, lr_size)] if served else passes
+
+
 def latency(
     model: nn.Module,
     lr_size: tuple[int, int],
@@ -109,7 +139,7 @@ def latencies(
     taken: list[list[tuple[float, ...]]] = [[] for _ in passes]
     found = []
     with ExitStack() as stack, torch.inference_mode():
-        runs = [stack.enter_context(_prepared(one, device)) for one in passes]
+        runs = [stack.enter_context(one.prepared(device)) for one in passes]
         for number in range(rounds):
             for index, run in enumerate(runs):
                 if progress:
@@ -159,18 +189,6 @@ def seconds(run: Callable[[], Any], device: torch.device) -> float:
     end.record(stream)
     torch.cuda.synchronize(device)
     return start.elapsed_time(end) / 1000
-
-
-@contextmanager
-def _prepared(one: Pass, device: torch.device) -> Iterator[Callable[[], Any]]:
-    with evaluating(one.model, device):
-        image = noise(one.model, one.lr_size, device)
-
-        def run() -> None:
-            with nullcontext() if one.kernels else cpu.off():
-                one.model(image)
-
-        yield run
 
 
 def _warm_up(run: Callable[[], Any], device: torch.device, least_s: float) -> None:

@@ -6,15 +6,14 @@ with several threads depends on the machine.
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.measure.devices import device_facts
-from benchmarks.measure.latency import KERNELS, PYTORCH, evaluating, noise, seconds
-from models.spin import cpu
+from benchmarks.measure.latency import Pass, implementations, seconds
 from results.references import Timing
 
 WIDTH, WINDOW, ROUNDS = 48, 64, 8
@@ -55,17 +54,15 @@ def timings(model: nn.Module, lr_size: tuple[int, int], device: torch.device, re
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        workload, image = Workload(), noise(model, lr_size, device)
-        with evaluating(model, device), evaluating(workload, device), torch.inference_mode():
-            runs = {CALIBRATION: partial(workload, image), PYTORCH: partial(_without_kernels, model, image)}
-            with cpu.watched() as served:
-                model(image)
-            if served:
-                runs[KERNELS] = partial(model, image)
-            samples = [[seconds(run, device) for run in runs.values()] for _ in range(2 + repeats)][2:]
+        workload = Workload()
+        passes = {CALIBRATION: Pass(workload, lr_size)}
+        passes |= {one.implementation: one for one in implementations(model, lr_size, device)}
+        with ExitStack() as stack, torch.inference_mode():
+            runs = [stack.enter_context(one.prepared(device)) for one in passes.values()]
+            samples = [[seconds(run, device) for run in runs] for _ in range(2 + repeats)][2:]
     finally:
         torch.set_num_threads(threads)
-    taken = dict(zip(runs, zip(*samples, strict=True), strict=True))
+    taken = dict(zip(passes, zip(*samples, strict=True), strict=True))
     calibration = taken.pop(CALIBRATION)
     name = str(device_facts(device)["name"])
     instructions = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
@@ -73,9 +70,3 @@ def timings(model: nn.Module, lr_size: tuple[int, int], device: torch.device, re
         implementation: Timing(forward, calibration, lr_size, device.type, name, instructions)
         for implementation, forward in taken.items()
     }
-
-
-def _without_kernels(model: nn.Module, image: Tensor) -> Tensor:
-    with cpu.off():
-        found: Tensor = model(image)
-    return found

@@ -20,7 +20,7 @@ from benchmarks.data import datasets, published
 from benchmarks.data.datasets import Dataset
 from benchmarks.data.images import READER
 from benchmarks.measure.quality import find_convention
-from foundation import SpinbenchError, nearest, one_line
+from foundation import SpinbenchError, nearest, network_in_file, one_line
 from results import BASELINE, ROOT, ResultsError, Run, digest, sha256
 
 
@@ -55,7 +55,7 @@ class Job:
         }
         if self.variant.checkpoint:
             header["weights_file"] = str(self.variant.checkpoint)
-        if ablations.network_file(str(self.variant.model)):
+        if network_in_file(str(self.variant.model)):
             header["network_file"] = self.variant.model
         if self.variant.model != BASELINE:
             header["defaults"] = models.configuration(str(self.variant.model))

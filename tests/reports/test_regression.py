@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,82 +16,30 @@ from hypothesis import strategies as st
 from reports import regression
 from reports.regression import check_network, judge_gain
 from reports.verdicts import Check, CheckLine, CheckVerdict, Tolerance, as_json, markdown, overall
-from results import ResultsError, references
-from results.references import Cost, Measured, NetworkRecord, Reference, Timing
-
-SETS = {"few": ["a", "b"], "many": [f"{number:03}" for number in range(20)]}
-random = np.random.default_rng(0)
-SPREAD = random.normal(0, 2, 22)
-SR = random.integers(0, 256, (22 * 16, 3))
-FORWARD = 0.25 * (1 + 0.04 * random.standard_normal(15))
-CALIBRATION = 0.03 * (1 + 0.04 * random.standard_normal(15))
-
-
-def timing(
-    forward: float = 1.0,
-    calibration: float = 1.0,
-    device_name: str = "a CPU",
-    device: str = "cpu",
-    kernels: float = 0.5,
-) -> dict[str, Timing]:
-    return {
-        implementation: Timing(
-            tuple(factor * forward * FORWARD), tuple(calibration * CALIBRATION), (64, 64), device, device_name, "AVX2"
-        )
-        for implementation, factor in (("PyTorch", 1), ("C++ kernels", kernels))
-        if factor
-    }
+from results import references
+from results.references import Measured, NetworkRecord, Reference
+from tests.reports.check_cases import (
+    FORWARD,
+    SETS,
+    SPREAD,
+    altered,
+    by,
+    changed,
+    cost,
+    measurement,
+    timing,
+    verdicts,
+)
 
 
 @pytest.fixture
 def measured() -> Measured:
-    images = [(name, image) for name, pictures in SETS.items() for image in pictures]
-    quality = pd.DataFrame(images, columns=["dataset", "image"])
-    quality = quality.assign(lr_origin="imresize-symmetric", psnr=28 + SPREAD, ssim=0.8 + SPREAD / 100)
-    samples = quality.loc[quality.index.repeat(16), ["dataset", "image"]].reset_index(drop=True)
-    samples = samples.assign(row=np.tile(np.arange(16) // 4, 22), column=np.tile(np.arange(16) % 4, 22))
-    samples[["red", "green", "blue"]] = SR
-    return Measured(
-        NetworkRecord("spin", 4, {"blocks": 8}, weights="1" * 64, training="2" * 64),
-        {name: name * 3 for name in SETS},
-        Cost(555_035, 78_013_382_208, 22_282_240, timing()),
-        quality[references.QUALITY],
-        samples[references.SAMPLES],
-        {"versions": {"torch": "2.13.0"}, "finished": "2025-01-01T00:00:00+00:00"},
-    )
+    return measurement()
 
 
 @pytest.fixture
 def reference(measured: Measured, tmp_path: Path) -> Reference:
     return references.store_reference("quick/full-x4-s0", measured, "first", root=tmp_path)
-
-
-def verdicts(check: Check) -> dict[str, str]:
-    return {line.quantity: line.verdict for line in check.lines}
-
-
-def changed(check: Check) -> set[str]:
-    return {line.quantity for line in check.lines if line.verdict == "changed"}
-
-
-def altered(measured: Measured, table: str, change: Callable[[pd.DataFrame], Any]) -> Measured:
-    frame = getattr(measured, table).copy()
-    change(frame)
-    return replace(measured, **{table: frame})
-
-
-def by(metric: str, amount: Any, dataset: str = "many") -> Callable[[pd.DataFrame], None]:
-    """Adds to a metric of a set."""
-
-    def change(frame: pd.DataFrame) -> None:
-        frame.loc[frame["dataset"] == dataset, metric] += amount
-
-    return change
-
-
-def cost(measured: Measured, **changes: Any) -> Measured:
-    assert measured.cost is not None
-    return replace(measured, cost=replace(measured.cost, **changes))
 
 
 # the same weights: nothing may change
@@ -325,69 +272,3 @@ def test_the_worst_line_decides() -> None:
     ]  # fmt: skip
     assert overall([of("inconclusive"), of("better", "changed")]) == "changed"
     assert overall([of("changed"), of("inconclusive", "worse")]) == "worse"
-
-
-# what cannot be compared
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"data": {"few": "other"}}, "the images of few, HR or LR, have changed"),
-        ({"data": {"Set5": "x"}}, "has no set Set5, expected some of few, many"),
-        ({"network": NetworkRecord("spin", 2, {})}, "is at x4, but x2 was measured"),
-    ],
-)
-def test_other_data_are_not_compared(
-    reference: Reference, measured: Measured, change: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(ResultsError, match=message):
-        check_network("now", reference, replace(measured, **change))
-
-
-def test_missing_images_are_not_compared(reference: Reference, measured: Measured) -> None:
-    fewer = replace(measured, quality=measured.quality.iloc[1:])
-    with pytest.raises(ResultsError, match=r"quality\.csv: few was measured on other images \(a\)"):
-        check_network("now", reference, fewer)
-
-
-def test_other_pixels_are_not_compared(reference: Reference, measured: Measured) -> None:
-    with pytest.raises(ResultsError, match="SR has another size"):
-        check_network(
-            "now", reference, altered(measured, "samples", lambda frame: frame.update({"row": frame["row"] + 1}))
-        )
-
-
-def test_only_the_sets_measured_now_are_compared(reference: Reference, measured: Measured) -> None:
-    few = replace(
-        measured,
-        data={"few": measured.data["few"]},
-        quality=measured.quality[measured.quality["dataset"] == "few"],
-        samples=measured.samples[measured.samples["dataset"] == "few"],
-    )
-    assert not any("many" in quantity for quantity in verdicts(check_network("now", reference, few)))
-
-
-# what a reader gets
-
-
-def test_markdown_and_json(reference: Reference, measured: Measured) -> None:
-    slower = cost(measured, timings=timing(1.5, kernels=0.5 / 1.5))
-    checks = [check_network("fine", reference, measured), check_network("a|b <script>*", reference, slower)]
-    text = markdown(checks)
-    assert text.startswith("### Regression check: worse\n")
-    assert "21 equal, 1 worse." in text
-    assert text.count("<details open>") == 1
-    assert "<script>" not in text
-    tables = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in tables} == {8}
-    assert "| latency / calibration, PyTorch |" in text
-    assert "+50.0 %" in text
-    content = json.loads(json.dumps(as_json(checks, Tolerance()), allow_nan=False))
-    assert content["verdict"] == "worse"
-    assert [each["verdict"] for each in content["checks"]] == ["equal", "worse"]
-    assert (content["tolerance"]["psnr"], content["tolerance"]["psnr_retrained"]) == (0.002, 0.05)
-    (line,) = (line for line in content["checks"][1]["lines"] if line["verdict"] == "worse")
-    assert line["quantity"] == "latency / calibration, PyTorch"
-    assert line["change"] == pytest.approx(0.5)
-    assert line["low"] < 0.5 < line["high"]

@@ -182,24 +182,6 @@ def test_spin_stands_under_the_names_of_its_protocols_and_is_not_ranked(
     assert page.rows_of("Full (protocol cpu)")
 
 
-def test_published_weights_among_trained_networks_say_so_in_every_form(store: Store, tmp_path: Path) -> None:
-    """They stood there unmarked, and bold, as if that protocol had trained them."""
-    store("imdn", weights=True, datasets=SET5, images={"Set5": 2}, psnr=33)
-    store("full", datasets=SET5, images={"Set5": 2}, psnr=26)
-    render(["table1"], "quick", tmp_path)
-    marks = (
-        pd.read_csv(tmp_path / "report" / "quick" / "table1.csv")
-        .query("metric == 'psnr' and scale == 4")
-        .query("dataset == 'Set5'")
-        .set_index("variant")
-        .measured_mark
-    )
-    assert marks.isna()[["imdn", "full"]].all()
-    for form in ("index.html", "table1.tex", "table1.md"):
-        text = (tmp_path / "report" / "quick" / form).read_text("utf-8")
-        assert "Published weights, trained by the authors and not under this protocol; not ranked." in text, form
-
-
 def test_a_protocol_that_trains_nothing_says_so(weights: Store, tmp_path: Path) -> None:
     plan = ablations.load_protocol("published")
     assert plan.training is None
@@ -345,10 +327,7 @@ def test_all_of_it_is_small_and_needs_no_torch(store: Store, weights: Store, tmp
     )
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
     index = tmp_path / "report" / "published" / "index.html"
-    assert index.stat().st_size < 3_000_000
-    first = {path.name: path.read_bytes() for path in index.parent.iterdir()}
-    again = render(EXPERIMENTS, "published", tmp_path).parent
-    assert {path.name: path.read_bytes() for path in again.iterdir()} == first
+    assert 100_000 < index.stat().st_size < 3_000_000
 
 
 def test_footnotes_of_a_table_are_complete(weights: Store, tmp_path: Path) -> None:
