@@ -178,7 +178,8 @@ def _on_measured(study: Study, wanted: Sequence[Condition], outcomes: Outcomes) 
         first = next(outcome.text for outcome in outcomes.values())
         return Verdict("undecided", f"Nothing can be compared. {first}.", _capped(_missing(outcomes.values())))
     phrases: dict[State, str] = {
-        "fails": "significantly contrary", "open": "not significant",
+        "fails": "significantly contrary" if compared else "contrary",
+        "open": "not significant" if compared else "too close to tell",
         "untested": "in the right direction on too few images for a test",
         "once": "between single trainings, which decide nothing", "missing": "not measured",
     }  # fmt: skip

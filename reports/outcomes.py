@@ -20,6 +20,8 @@ COST_METRICS = {
     "memory": "peak memory",
 }  # metrics of which less is better, and which have no set
 
+MEMORY_VARIES = 1 / 3  # the growth of a process from measurement to measurement, with the allocator's state
+
 # untested: the right sign on too small a set; once: one training of each, whose difference may be chance
 State = Literal["holds", "fails", "open", "untested", "once", "missing"]
 PsnrRows = Mapping[tuple[int, str, str], Any]  # scale, set, variant -> a row of a study's table
@@ -95,6 +97,9 @@ def measured_outcomes(study: Study, needed: Sequence[Contrast], tested: Mapping[
                 found[one] = ContrastOutcome("missing", _where(one), f"{lacking[0]}: {COST_METRICS[one.metric]} {how}")
             else:
                 found[one] = _plain(study, one, values, equal="fails")
+                if one.metric == "memory" and max(values) < (1 + MEMORY_VARIES) * min(values):
+                    text = f"{found[one].text}, no more than two measurements of one network may differ by"
+                    found[one] = found[one]._replace(state="open", text=text)
             continue
         absent = next(filter(None, (_absence(study, own, one, name) for name in names)), "")
         if not absent and mixes_sources(*(own[one.scale, one.dataset, name].source for name in names)):

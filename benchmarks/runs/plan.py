@@ -41,7 +41,7 @@ class Job:
 
     @property
     def header(self) -> dict[str, Any]:
-        """The fields of run.yaml before the stages."""
+        """The fields of run.yaml before the stages; the same whichever stages the job is restricted to."""
         trained = "baseline" if self.variant.model == BASELINE else "run"
         header = {
             "protocol": self.run.protocol,
@@ -59,7 +59,7 @@ class Job:
             header["network_file"] = self.variant.model
         if self.variant.model != BASELINE:
             header["defaults"] = models.configuration(str(self.variant.model))
-        if self.protocol.training is not None and "train" in self.stages:
+        if self.protocol.training is not None and self.variant.trained and self.variant.model != BASELINE:
             header["training_data"] = self.protocol.training.data
         return header
 

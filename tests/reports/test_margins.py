@@ -67,6 +67,15 @@ def _with_memory(study: Study, *rows: tuple[str, str, float, str]) -> Study:
     return dataclasses.replace(study, timed=pd.DataFrame(rows, columns=columns).assign(scale=4))
 
 
+@pytest.mark.parametrize(
+    ("other", "word"), [(1.01, "undecided"), (1.3, "undecided"), (1.4, "supported"), (0.7, "contradicted")]
+)
+def test_memory_must_differ_by_more_than_its_measurement(other: float, word: str) -> None:
+    """59.9 MiB against 59.3 contradicted the paper."""
+    measured = ("a", "PyTorch", 1e8, "alike"), ("b", "PyTorch", other * 1e8, "alike")
+    assert only(_with_memory(stored(MEMORY), *measured)).measured.word == word
+
+
 def test_memory_is_compared_in_pytorch_where_it_was_measured_alike() -> None:
     measured = [("a", PYTORCH, 2.0**20, "here"), ("b", PYTORCH, 2.0**21, "here"), ("a", "kernels", 2.0**30, "here")]
     found = only(_with_memory(stored(MEMORY), *measured)).measured

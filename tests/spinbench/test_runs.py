@@ -37,6 +37,7 @@ def test_a_run_leaves_everything(finished: Finished) -> None:
     assert set(loaded["convention"]) == {"rcan", "float"}
     assert loaded["psnr"].between(5, 60).all()
     assert (folder / "report" / "tiny" / "index.html").stat().st_size > 10_000
+    assert "own is embedded-train" in (folder / "report" / "tiny" / "table2.md").read_text()
     assert "tiny/index.html" in (folder / "report" / "index.html").read_text()
 
 

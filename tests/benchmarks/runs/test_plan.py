@@ -13,7 +13,7 @@ import ablations
 from benchmarks.data.images import DataError
 from benchmarks.data.registry import entries
 from benchmarks.runs import orchestrator
-from benchmarks.runs.plan import Job, plan
+from benchmarks.runs.plan import Job, plan, without_stages
 
 TINY = str(Path(__file__).parents[2] / "tiny.yaml")
 CPU = torch.device("cpu")
@@ -77,6 +77,14 @@ def test_the_machine_and_how_training_is_watched_decide_nothing() -> None:
     watched = jobs(only=["full"], changes={"workers": 3, "checkpoint_every": 1, "validation": None})[1].stages
     assert watched == base
     assert jobs(only=["full"], changes={"augment": False})[1].stages["train"] != base["train"]
+
+
+def test_a_run_is_described_alike_whichever_stage_is_at_work() -> None:
+    """Measuring the costs had removed the training data from run.yaml, and the report named the paper's alone."""
+    for job in jobs(only=["full"]):
+        for stage in job.stages:
+            assert without_stages(job, [stage]).header == job.header
+    assert job.header["training_data"] == "embedded-train"
 
 
 def test_seeds_of_what_is_not_trained_are_refused(mirror_folder: Path) -> None:
