@@ -131,7 +131,7 @@ class _Tally:
         self.zero_operators: set[str] = set()
 
     def handlers(self) -> dict[str, partial[Counter[str]]]:
-        counted = {f"aten::{operator}": partial(self._count, *entry) for operator, entry in HANDLERS.items()}
+        counted = {operator: partial(self._count, *entry) for operator, entry in HANDLERS.items()}
         return counted | {f"aten::{operator}": partial(self._zero, operator) for operator in ZERO_OPERATORS}
 
     def _count(self, name: str, handler: Handler, inputs: list[Any], outputs: list[Any]) -> Counter[str]:
@@ -178,16 +178,16 @@ def _einsum(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 HANDLERS: dict[str, tuple[str, Handler]] = {
-    "_convolution": ("convolution", _convolution),
-    "_convolution_mode": ("convolution", _convolution),  # padding="same"
-    "linear": ("linear", _product),
-    "matmul": ("matmul", _product),
-    "mm": ("mm", _product),
-    "bmm": ("bmm", _product),
-    "addmm": ("addmm", _added_product),
-    "baddbmm": ("baddbmm", _added_product),
-    "einsum": ("einsum", _einsum),
-    "scaled_dot_product_attention": ("attention", _attention),
+    "spinbench::convolution": ("convolution", _convolution),
+    "aten::_convolution_mode": ("convolution", _convolution),  # padding="same"
+    "aten::linear": ("linear", _product),
+    "aten::matmul": ("matmul", _product),
+    "aten::mm": ("mm", _product),
+    "aten::bmm": ("bmm", _product),
+    "aten::addmm": ("addmm", _added_product),
+    "aten::baddbmm": ("baddbmm", _added_product),
+    "aten::einsum": ("einsum", _einsum),
+    "aten::scaled_dot_product_attention": ("attention", _attention),
 }
 
 # None of these sums products over a shared axis. The time they take is part of the latency.
@@ -243,6 +243,14 @@ class _Traceable(TorchFunctionMode):
         return _RECORDED.get(func, func)(*args, **(kwargs or {}))
 
 
+# PyTorch's own operator is never recorded, and `_convolution`, which is, lacks a meta kernel before PyTorch 2.12.
+_OPERATORS = torch.library.Library("spinbench", "DEF")  # lives as long as its operators
+_OPERATORS.define(
+    "convolution(Tensor input, Tensor weight, Tensor? bias, int[] stride, int[] padding, int[] dilation, "
+    "bool transposed, int[] output_padding, int groups) -> Tensor"
+)
+_OPERATORS.impl("convolution", torch.ops.aten.convolution.default, "Meta")
+
 Numbers = int | tuple[int, ...]
 
 
@@ -259,7 +267,7 @@ def _convolve(
         convolution = {3: torch.conv1d, 4: torch.conv2d, 5: torch.conv3d}[weight.dim()]
         return convolution(input, weight, bias, stride, padding, dilation, groups)
     sizes = _list(stride), _list(padding), _list(dilation)
-    return torch._convolution(input, weight, bias, *sizes, False, [0], groups, False, False, False, False)
+    return torch.ops.spinbench.convolution(input, weight, bias, *sizes, False, [0], groups)  # type: ignore[no-any-return]
 
 
 def _convolve_transposed(
@@ -274,7 +282,7 @@ def _convolve_transposed(
 ) -> Tensor:
     sizes = _list(stride), _list(padding), _list(dilation)
     more = True, _list(output_padding), groups
-    return torch._convolution(input, weight, bias, *sizes, *more, False, False, False, False)
+    return torch.ops.spinbench.convolution(input, weight, bias, *sizes, *more)  # type: ignore[no-any-return]
 
 
 def _list(numbers: Numbers) -> list[int]:
