@@ -95,7 +95,7 @@ def error_rates(session: nox.Session) -> None:
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """Measure and check everything on a GPU within eight minutes; `-- --rehearse` tries everything out on the CPU."""
+    """Measure and check everything on a GPU within ten minutes; `-- --rehearse` tries everything out on the CPU."""
     prepare(session)
     run(session, "python", "-m", "tests.gpu")
 

@@ -41,7 +41,8 @@ def untiled(query: Tensor, key: Tensor, value: Tensor, scale: float, bias: Tenso
     """Attention by `fused`, for any widths, with or without a dimension for heads; `bias` is added to the scores.
 
     Fused kernels have conditions, without which PyTorch stores all weights of the attention: on a CPU equal widths, on
-    a GPU four dimensions and widths in multiples of 8. Zeros beyond a width change no product.
+    a GPU four dimensions, widths in multiples of 8 and rows of the bias in one piece. Zeros beyond a width change no
+    product.
     """
     if query.dim() == 3:
         return untiled(query[:, None], key[:, None], value[:, None], scale, bias).squeeze(1)
@@ -52,6 +53,7 @@ def untiled(query: Tensor, key: Tensor, value: Tensor, scale: float, bias: Tenso
         of_keys = of_values = max(width, depth)
     else:
         of_keys, of_values = (-(-each // WIDTHS) * WIDTHS for each in (width, depth))
+        bias = bias if bias is None else bias.contiguous()
     query, key = (F.pad(part, (0, of_keys - width)) for part in (query, key))
     value = F.pad(value, (0, of_values - depth))
     return fused(query, key, value, bias, scale)[..., :depth]

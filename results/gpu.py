@@ -63,11 +63,15 @@ class Steps(_File):
 
 
 class Card(NamedTuple):
-    """The measurements on a card; None for those that are missing."""
+    """The measurements on a card; None for those that are missing.
+
+    Steps are those of the protocol, with the algorithms that cuDNN finds to be the fastest, and compiled.
+    """
 
     name: str
     latency: Latency | None
     steps: Steps | None
+    chosen: Steps | None
     compiled: Steps | None
 
 
@@ -91,13 +95,13 @@ def load_cards(root: Path = ROOT) -> list[Card]:
 
 def _card(folder: Path) -> Card | None:
     latency = _read(folder / "latency.json", Latency)
-    steps, compiled = (_read(folder / name, Steps) for name in ("steps.json", "compiled.json"))
-    found = [one for one in (latency, steps, compiled) if one is not None]
+    steps = [_read(folder / f"{name}.json", Steps) for name in ("steps", "chosen", "compiled")]
+    found = [one for one in (latency, *steps) if one is not None]
     if not found:
         return None
     if len(names := {one.card for one in found}) > 1:
         raise ResultsError(f"{folder}: measurements on {', '.join(sorted(names))}, expected those of one card")
-    return Card(found[0].card, latency, steps, compiled)
+    return Card(found[0].card, latency, *steps)
 
 
 def _read(path: Path, kind: type[Kind]) -> Kind | None:

@@ -18,6 +18,7 @@ from torch import nn
 
 from benchmarks.data.datasets import Dataset, Pair
 from benchmarks.data.resize import imresize
+from benchmarks.measure.precision import algorithms
 from benchmarks.measure.quality import find_convention, scores
 from foundation import SpinbenchError
 
@@ -90,7 +91,8 @@ def _scores(upscale: Upscale, pair: Pair, scale: int, conventions: Sequence[str]
 def network_upscale(model: nn.Module, device: torch.device) -> Upscale:
     """Return the upscaler of a network, which is moved to `device` and upscales one image at a time.
 
-    The network runs in eval mode without gradients; after each image the modes of its modules are restored.
+    The network runs in eval mode without gradients, on a GPU by deterministic algorithms; after each image the modes of
+    its modules are restored.
     The upscaler raises ValueError for an output that is not one RGB image.
     """
     model.to(device)
@@ -101,7 +103,7 @@ def network_upscale(model: nn.Module, device: torch.device) -> Upscale:
         training = [module for module in model.modules() if module.training]
         model.eval()
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), algorithms():
                 sr = model(torch.from_numpy(planes).to(device))
         finally:
             for module in training:

@@ -267,7 +267,7 @@ def _convolve(
         convolution = {3: torch.conv1d, 4: torch.conv2d, 5: torch.conv3d}[weight.dim()]
         return convolution(input, weight, bias, stride, padding, dilation, groups)
     sizes = _list(stride), _list(padding), _list(dilation)
-    return torch.ops.spinbench.convolution(input, weight, bias, *sizes, False, [0], groups)  # type: ignore[no-any-return]
+    return torch.ops.spinbench.convolution(input, weight, bias, *sizes, False, [0], groups)
 
 
 def _convolve_transposed(
@@ -282,7 +282,7 @@ def _convolve_transposed(
 ) -> Tensor:
     sizes = _list(stride), _list(padding), _list(dilation)
     more = True, _list(output_padding), groups
-    return torch.ops.spinbench.convolution(input, weight, bias, *sizes, *more)  # type: ignore[no-any-return]
+    return torch.ops.spinbench.convolution(input, weight, bias, *sizes, *more)
 
 
 def _list(numbers: Numbers) -> list[int]:

@@ -82,6 +82,7 @@ class FusedAttention(TorchFunctionMode):
         if func is torch.nn.functional.scaled_dot_product_attention:
             query, key, value, bias, scale = *args[:3], kwargs.get("attn_mask"), kwargs.get("scale")
             aligned = all(part.shape[-1] % WIDTHS == 0 for part in (query, key, value))
+            aligned &= bias is None or bias.stride(-1) == 1
             if query.dim() == 4 and aligned and query.shape[0] * query.shape[1] <= BLOCKS:
                 if bias is not None:
                     bias = bias.expand(*query.shape[:3], key.shape[2])

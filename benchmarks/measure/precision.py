@@ -1,4 +1,4 @@
-"""The precision of a network's arithmetic: float32, TF32, or autocast to a half precision."""
+"""How a GPU computes: in float32, TF32 or autocast to a half precision, and by which algorithms of cuDNN."""
 
 from __future__ import annotations
 
@@ -29,3 +29,18 @@ def arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
             yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+@contextmanager
+def algorithms(benchmark: bool = False) -> Iterator[None]:
+    """A context with deterministic algorithms of cuDNN, or with those that prove to be the fastest in this process.
+
+    By default cuDNN may add in an order that varies, which it does in transposed convolutions.
+    """
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
+    cudnn.benchmark, cudnn.deterministic = benchmark, not benchmark
+    try:
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = before

@@ -13,7 +13,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 import results
 from ablations.schema import Training
 from benchmarks.data.patches import PatchBatches, loader
-from benchmarks.measure.precision import arithmetic
+from benchmarks.measure.precision import algorithms, arithmetic
 from benchmarks.measure.provenance import Process
 from benchmarks.training import checkpoints
 from benchmarks.training.schedule import learning_rate
@@ -147,7 +147,7 @@ def train(
     saved, clock = start, time.perf_counter() - seconds
     batches = loader(patches, start, training.iterations, training.workers, device, training.data_on_device)
     # closed explicitly: the frame of an exception would keep the workers, and this process would wait forever
-    with _cudnn(training.cudnn_benchmark), noted_signals() as signals, contextlib.closing(batches):
+    with algorithms(training.cudnn_benchmark), noted_signals() as signals, contextlib.closing(batches):
         for iteration, (lr, hr) in zip(range(start + 1, training.iterations + 1), batches, strict=True):
             ended("data")
             rate = learning_rate(training, iteration)
@@ -281,15 +281,3 @@ def _validated(
 def _write_rows(run: results.Run, rows: list[tuple[float | None, ...]]) -> None:
     table = pd.DataFrame(rows, columns=COLUMNS)
     run.write("training.csv", table.to_csv(index=False, lineterminator="\n"))
-
-
-@contextlib.contextmanager
-def _cudnn(benchmark: bool) -> Iterator[None]:
-    """Deterministic algorithms of cuDNN, or those that prove to be the fastest in this process."""
-    cudnn = torch.backends.cudnn
-    before = cudnn.benchmark, cudnn.deterministic
-    cudnn.benchmark, cudnn.deterministic = benchmark, not benchmark
-    try:
-        yield
-    finally:
-        cudnn.benchmark, cudnn.deterministic = before

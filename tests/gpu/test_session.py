@@ -125,8 +125,8 @@ def test_results_of_an_earlier_session_do_not_remain(tmp_path: Path) -> None:
     assert "summary" not in result(tmp_path, "dies")
 
 
-def test_all_checks_fit_into_the_budget_of_eight_minutes() -> None:
-    assert sum(one.seconds for one in CHECKS) <= 480
+def test_all_checks_fit_into_the_budget_of_ten_minutes() -> None:
+    assert sum(one.seconds for one in CHECKS) <= 600
     assert len({one.name for one in CHECKS}) == len(CHECKS)
     folder = Path(__file__).parent / "checks"
     assert {one.name for one in CHECKS} == {path.stem for path in folder.glob("*.py")}

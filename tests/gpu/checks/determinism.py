@@ -8,11 +8,13 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 import models
+from benchmarks.measure.evaluation import network_upscale
 from benchmarks.training.determinism import reproducible
 from tests.gpu.checks.correctness import with_data
 from tests.gpu.checks.steps import protocol, train
@@ -80,9 +82,9 @@ def _asked() -> Iterator[set[str]]:
 
 def _evaluation(session: Session, name: str) -> Tensor:
     torch.manual_seed(0)
-    model, image = models.build(name, 4).eval(), torch.rand(1, 3, *session.sized((180, 320), (48, 50)))
-    with torch.inference_mode():
-        return model.to(session.device)(image.to(session.device)).cpu()
+    upscale = network_upscale(models.build(name, 4), session.device)
+    lr = np.random.default_rng(0).integers(0, 256, (*session.sized((180, 320), (48, 50)), 3), np.uint8)
+    return torch.from_numpy(upscale(lr))
 
 
 def _gradients(session: Session, any_order: bool = False) -> Tensor:
