@@ -22,7 +22,7 @@ def say(text: str) -> None:
 
 
 class ConsoleProgress:
-    """The progress of one stage at a time and of all runs together, with the remaining time.
+    """The progress of the stage that each run is in, and of all runs together, with the remaining time.
 
     A context manager. Without a terminal it prints lines at intervals instead of bars.
     """
@@ -31,7 +31,8 @@ class ConsoleProgress:
         self.runs = runs
         self.finished = 0
         self.began = time.monotonic()
-        self._last_line = 0.0
+        self._stages: dict[str, TaskID] = {}
+        self._shares: dict[str, float] = {}  # of the stage of each run
         self._bars: Progress | None = None
         if console.is_terminal:
             self._bars = Progress(
@@ -45,7 +46,6 @@ class ConsoleProgress:
                 console=console,
             )
             self._overall = self._bars.add_task("all runs", total=runs, note="")
-            self._stage: TaskID | None = None
 
     def __enter__(self) -> ConsoleProgress:
         if self._bars:
@@ -61,29 +61,31 @@ class ConsoleProgress:
     def stage(self, run: str, stage: str) -> Callable[[int, int, str], None]:
         """Begin a stage of a run; the returned function is called with its progress."""
         began = time.monotonic()
-        self._last_line = 0.0
+        last_line = 0.0
         title = f"{run} {stage}"
         if self._bars:
-            if self._stage is not None:
-                self._bars.remove_task(self._stage)
-            self._stage = self._bars.add_task(title, total=None, note="")
+            self._remove(run)
+            self._stages[run] = self._bars.add_task(title, total=None, note="")
 
         def advance(done: int, total: int, note: str) -> None:
-            if self._bars and self._stage is not None:
-                self._bars.update(self._stage, completed=done, total=total, note=note)
-                self._bars.update(self._overall, completed=self.finished + done / max(total, 1) * 0.9)
+            nonlocal last_line
+            if self._bars and run in self._stages:
+                self._shares[run] = done / max(total, 1) * 0.9
+                self._bars.update(self._stages[run], completed=done, total=total, note=note)
+                self._bars.update(self._overall, completed=self.finished + sum(self._shares.values()))
                 return
             now = time.monotonic()
-            if now - self._last_line < _SECONDS_BETWEEN_LINES and done < total:
+            if now - last_line < _SECONDS_BETWEEN_LINES and done < total:
                 return
-            self._last_line = now
+            last_line = now
             left = (now - began) / max(done, 1) * (total - done)
             self.line(f"  {title} {done}/{total} {note} (left: {_clock(left)})")
 
         return advance
 
-    def done(self, text: str) -> None:
-        """End a run: print its outcome and the remaining time of all runs."""
+    def done(self, text: str, run: str | None = None) -> None:
+        """End a run, whose stage is no longer shown: print its outcome and the remaining time of all runs."""
+        self._remove(run or "")
         self.finished += 1
         elapsed = time.monotonic() - self.began
         left = elapsed / self.finished * (self.runs - self.finished)
@@ -93,6 +95,11 @@ class ConsoleProgress:
 
     def line(self, text: str) -> None:
         say(text)
+
+    def _remove(self, run: str) -> None:
+        self._shares.pop(run, None)
+        if self._bars and (task := self._stages.pop(run, None)) is not None:
+            self._bars.remove_task(task)
 
 
 def _clock(seconds: float) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.measure.tiling import Tile
     from benchmarks.networks import Network
+    from benchmarks.runs.places import Place
     from results.comparison import Box
 
 DeviceName = Annotated[str, typer.Option(help="The device: auto, cpu, cuda, cuda:1 or a GPU's UUID.")]
@@ -76,6 +77,26 @@ def compute_device(name: str, threads: int | None) -> torch.device:
         return devices.device(name)
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def compute_places(name: str, threads: int | None, jobs: int | None = None, gpus: str | None = None) -> list[Place]:
+    """Where runs are executed at the same time: all GPUs (or those that are named), or `jobs` shares of the CPU."""
+    import torch
+
+    from benchmarks.runs.places import Place, on_cpu, on_gpus
+
+    if gpus is not None and (jobs is not None or name != "auto"):
+        raise UsageError(f"--gpus {gpus}: not together with --{'device' if name != 'auto' else 'jobs'}")
+    if gpus is not None or (name == "auto" and jobs is None and torch.cuda.is_available()):
+        if not torch.cuda.is_available():
+            raise UsageError(f"--gpus {gpus}: PyTorch {torch.__version__} sees no GPU")
+        return on_gpus(gpus, threads)
+    where = compute_device("cpu" if jobs is not None and name == "auto" else name, threads)
+    if where.type == "cpu":
+        return on_cpu(jobs or 1, threads)
+    if jobs is not None:
+        raise UsageError(f"--jobs {jobs}: is for a CPU; several GPUs are named by --gpus")
+    return [Place(name, threads, torch.cuda.get_device_name(where))]
 
 
 def settings(pairs: list[str] | None) -> dict[str, Any]:

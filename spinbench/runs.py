@@ -26,13 +26,15 @@ from spinbench.options import (
     Threads,
     UsageError,
     compute_device,
+    compute_places,
     integers,
     words,
 )
 from spinbench.report import render
 
 if TYPE_CHECKING:
-    from benchmarks.runs.orchestrator import Outcome
+    from benchmarks.runs.plan import Job
+    from benchmarks.runs.pool import Outcome
     from benchmarks.training.profiling import Profile
 
 app = typer.Typer()
@@ -57,13 +59,23 @@ def run(
         typer.Option(help="Checkpoints of yours for variants that are not trained, as variant=FILE,variant=FILE."),
     ] = None,
     rerun: Rerun = False,
+    jobs_at_once: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Runs at the same time on a CPU, which share its cores.")
+    ] = None,
+    gpus: Annotated[
+        str | None, typer.Option(help="GPUs, a run on each at the same time, such as 0-3,6. Default: all visible ones.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would run, with hours, and stop.")] = False,
     folder: Folder = results.ROOT,
 ) -> None:
     """Train, evaluate and measure the cost of an experiment's variants, then render the report.
 
     The same command resumes after an interruption. Finished work is not
     repeated. A run whose training differs from the protocol is reported
-    and left as it is.
+    and left as it is. With several GPUs or --jobs, each run is a process
+    of its own, which writes run.log in the run's folder.
+
+    Example: spinbench run table2 --only full,patch --jobs 2 --dry-run
     """
     from benchmarks.measure import devices
     from benchmarks.runs import orchestrator
@@ -74,7 +86,7 @@ def run(
     definition = _with_weights(definition, words(weights))
     if data:
         training = orchestrator.narrowed(training, words(data))
-    where = compute_device(device, threads)
+    places = compute_places(device, threads, jobs_at_once, gpus)
     scales = integers(scale, "--scale") or list(definition.scales)
     sets = orchestrator.prepare(training, scales, say)
     jobs = plan(
@@ -84,19 +96,45 @@ def run(
         only=words(only),
         scales=scales,
         seeds=integers(seeds, "--seeds"),
-        device=where,
-        card=devices.card(where),
+        device=places[0].kind,
+        card=places[0].card,
         sets=sets,
         root=folder,
     )
-    name = devices.device_facts(where)["name"]
-    say(f"{definition.title}: {len(jobs)} runs under protocol {ablations.name_of(protocol)} on {name}")
+    if dry_run:
+        _show_plan(jobs, len(places))
+        return
+    name = places[0].card or devices.cpu_name()
+    where = name if len(places) == 1 else f"{len(places)} places on {name}"
+    say(f"{definition.title}: {len(jobs)} runs under protocol {ablations.name_of(protocol)} on {where}")
     say(f"{training.summary} Expect: {training.expect}.")
     definitions.remember(protocol, experiment, folder)
     with ConsoleProgress(len(jobs)) as progress:
-        outcomes = orchestrator.carry_out(jobs, progress, rerun)
+        outcomes = orchestrator.carry_out(jobs, progress, rerun, places)
     render(protocol, folder)
     _tell_failures(outcomes)
+
+
+def _show_plan(jobs: Sequence[Job], places: int) -> None:
+    """What is pending, and the hours of its trainings as far as stored trainings tell."""
+    from benchmarks.runs.estimates import training_seconds
+    from results.state import state
+
+    seconds = training_seconds(jobs)
+    table = Table("run", "pending", "hours", title=f"{len(jobs)} runs")
+    for job in jobs:
+        pending = state(job.run, job.stages).pending
+        each = seconds[job.run]
+        hours = "unknown" if each is None else f"{each / 3600:.2f}" if each else ""
+        table.add_row(job.run.name, ", ".join(pending) or "nothing", hours)
+    console.print(table)
+    known = [each for each in seconds.values() if each is not None]
+    unknown = len(seconds) - len(known)
+    least = max([sum(known) / places, *known], default=0.0) / 3600
+    say(
+        f"trainings: {sum(known) / 3600:.2f} hours, at {places} at once at least {least:.2f}"
+        + (f"; unknown for {unknown} runs, since no training of such a network is stored" if unknown else "")
+    )
 
 
 def _with_weights(definition: ablations.Experiment, given: list[str]) -> ablations.Experiment:
@@ -166,6 +204,7 @@ def train(
     """Train one variant without evaluating it. `spinbench run` evaluates it later."""
     from benchmarks.measure import devices
     from benchmarks.runs import orchestrator
+    from benchmarks.runs.places import Place
     from benchmarks.runs.plan import plan, without_stages
     from benchmarks.training.profiling import Profile
     from results import definitions
@@ -195,7 +234,7 @@ def train(
     jobs = [dataclasses.replace(job, on_phase=profiles.get(job.run.name)) for job in jobs]
     try:
         with ConsoleProgress(len(jobs)) as progress:
-            outcomes = orchestrator.carry_out(jobs, progress, rerun)
+            outcomes = orchestrator.carry_out(jobs, progress, rerun, [Place(str(where), threads, devices.card(where))])
     finally:  # also after an interruption, which ends the profile of a long training
         for name, measured in profiles.items():
             _show(measured, name)

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -30,9 +30,12 @@ def device(name: str) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
     if name == "cpu" or (name == "auto" and not count):
-        if name == "auto" and (card := _card_of_the_driver()):
+        if name == "auto" and (found := cards()):
             log.warning(
-                "%s is present, but PyTorch %s (%s) cannot use it: the CPU is used", card, torch.__version__, build
+                "%s is present, but PyTorch %s (%s) cannot use it: the CPU is used",
+                found[0].name,
+                torch.__version__,
+                build,
             )
         keep_freed_memory()
         return torch.device("cpu")
@@ -51,20 +54,27 @@ def device(name: str) -> torch.device:
     return torch.device("cuda") if number is None else torch.device("cuda", number)
 
 
-def _card_of_the_driver() -> str | None:
-    """The name of a GPU that the driver lists, whether PyTorch can use it or not; None without a driver."""
-    found = _asked_of_the_driver("name")
-    return found[0] if found else None
+class Card(NamedTuple):
+    """A GPU as the driver lists it."""
+
+    number: int
+    uuid: str
+    name: str
 
 
-def _asked_of_the_driver(fields: str, *which: str) -> list[str]:
-    """The driver's answer, a value for each of the fields of the first card; empty without a driver."""
+def cards() -> list[Card]:
+    """The GPUs that the driver lists, whether PyTorch can use them or not; none without a driver."""
+    return [Card(int(number), uuid, name) for number, uuid, name in _asked_of_the_driver("index,uuid,name")]
+
+
+def _asked_of_the_driver(fields: str, *which: str) -> list[list[str]]:
+    """The driver's answer: for each card a value for each of the fields; empty without a driver."""
     command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits", *which]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [value.strip() for value in answer.partition("\n")[0].split(",")] if answer.strip() else []
+    return [[value.strip() for value in line.split(",")] for line in answer.splitlines() if line.strip()]
 
 
 def keep_freed_memory(of_any_size: bool = False) -> None:
@@ -87,7 +97,7 @@ def keep_freed_memory(of_any_size: bool = False) -> None:
 
 def device_facts(where: torch.device) -> dict[str, str | int]:
     """Return the facts of a device that results record: kind, name and number of PyTorch's CPU threads."""
-    name = card(where) or _cpu_name()
+    name = card(where) or cpu_name()
     return {"kind": where.type, "name": name, "threads": torch.get_num_threads()}
 
 
@@ -102,7 +112,7 @@ def software_facts(where: torch.device) -> dict[str, Any]:
         return {}
     driver = _asked_of_the_driver("driver_version", f"--id={_uuid(where)}")
     return {
-        "driver": driver[0] if driver else None,
+        "driver": driver[0][0] if driver else None,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
         "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
@@ -122,7 +132,8 @@ def clocks(where: torch.device) -> dict[str, float]:
         "power_w": "power.draw",
         "power_limit_w": "power.limit",
     }
-    values = _asked_of_the_driver(",".join(names.values()), f"--id={_uuid(where)}")
+    answer = _asked_of_the_driver(",".join(names.values()), f"--id={_uuid(where)}")
+    values = answer[0] if answer else []
     return {name: float(value) for name, value in zip(names, values, strict=False) if _is_number(value)}
 
 
@@ -134,7 +145,8 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"\d+(\.\d+)?", text) is not None  # the driver says "[N/A]" where a card has no such sensor
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The model of this machine's processor."""
     cpuinfo = Path("/proc/cpuinfo")  # on Linux, where platform.processor() returns at most the architecture
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -1,4 +1,4 @@
-"""A run in a process of its own.
+"""Work on runs in a process of its own.
 
 An error of a GPU makes every later call of its process fail, and memory that was kept is not given back: with a process
 for each run, neither reaches the next one.
@@ -7,17 +7,20 @@ for each run, neither reaches the next one.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import multiprocessing
 import os
 import pickle
 import signal
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from benchmarks.runs.executors import execute
+from benchmarks.runs.places import Place
 from benchmarks.runs.plan import Job
 from benchmarks.runs.progress import Advance
 from benchmarks.runs.stages import BeginStage, RunError
@@ -25,20 +28,38 @@ from benchmarks.training.loop import TrainingStopped
 from benchmarks.training.signals import noted_signals
 
 _POLL_S = 0.2
+LOG = "run.log"
 
 
-def execute_apart(job: Job, begin: BeginStage, say: Callable[[str], None], rerun: bool = False) -> bool:
-    """`executors.execute` in a process of its own: the same result, errors, progress and log messages.
+class ProcessError(RunError):
+    """A process that ended without a result."""
 
-    SIGINT and SIGTERM are passed on once, and the process is waited for: a training ends its step and saves. Raises
-    RunError if the process dies.
+
+Work = Callable[[Sequence[Job], BeginStage, Callable[[str], None]], Any]  # a function of a module, or a partial of one
+
+
+def call_apart(
+    work: Work,
+    jobs: Sequence[Job],
+    place: Place,
+    begin: BeginStage,
+    say: Callable[[str], None],
+    stopping: Sequence[int] | None = None,
+) -> Any:
+    """`work(jobs, begin, say)` in a process of its own: the same result, errors, progress and log messages.
+
+    The jobs' device is that of the place. What the process writes, and its messages, go to run.log of the first job.
+    SIGINT and SIGTERM are passed on once, and the process is waited for: a training ends its step and saves. In other
+    threads than the main one, `stopping` has the signals that were received. Raises ProcessError if the process dies.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job, rerun, sender), name=job.run.name)
-    advance: Advance = begin(job.run.name, "start")
+    name = jobs[0].run.name
+    process = context.Process(target=_work, args=(work, jobs, place, sender), name=name)
+    advance: Advance = begin(name, "start")
     passed_on = False
-    with noted_signals() as signals, contextlib.closing(receiver):
+    with noted_signals() as noted, contextlib.closing(receiver):
+        signals = noted if stopping is None else stopping
         process.start()
         sender.close()  # so that the end of the process is the end of the messages
         try:
@@ -52,8 +73,10 @@ def execute_apart(job: Job, begin: BeginStage, say: Callable[[str], None], rerun
                     kind, content = receiver.recv()
                 except EOFError:
                     process.join()
+                    if passed_on and process.exitcode == -signal.SIGTERM:  # while it started
+                        raise TrainingStopped(f"{name}: stopped before its first step") from None
                     how = _death(process.exitcode or 0)
-                    raise RunError(f"{job.run.name}: its process {how}") from None
+                    raise ProcessError(f"{name}: its process {how}") from None
                 if kind == "stage":
                     advance = begin(*content)
                 elif kind == "advance":
@@ -68,7 +91,7 @@ def execute_apart(job: Job, begin: BeginStage, say: Callable[[str], None], rerun
                     raise error from _Remote(trace)
                 else:
                     process.join()
-                    return bool(content)
+                    return content
         finally:
             if process.is_alive():
                 process.kill()
@@ -86,26 +109,48 @@ def _death(code: int) -> str:
     return f"was ended by {name}" + (", usually for lack of memory" if -code == signal.SIGKILL else "")
 
 
-def _work(job: Job, rerun: bool, sender: Connection) -> None:
+def _work(work: Work, jobs: Sequence[Job], place: Place, sender: Connection) -> None:
     """The other process. Its group is its own, since Ctrl-C would reach it a second time, and a second one kills."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()
+    _write_to(jobs[0].run.folder / LOG)
 
     def send(kind: str, content: Any) -> None:
         sender.send((kind, content))
 
     def begin(run: str, stage: str) -> Advance:
+        _note(f"{run} {stage}")
         send("stage", (run, stage))
         return lambda *progress: send("advance", progress)
+
+    def say(line: str) -> None:
+        _note(line)
+        send("line", line)
 
     log = logging.getLogger("benchmarks")
     log.setLevel(logging.INFO)
     log.handlers = [_Sent(lambda record: send("log", record))]
     try:
-        send("result", execute(job, begin, lambda line: send("line", line), rerun))
+        here = place.enter()
+        send("result", work([dataclasses.replace(job, device=here) for job in jobs], begin, say))
     except (Exception, KeyboardInterrupt) as error:
+        traceback.print_exc()
         with contextlib.suppress(BrokenPipeError):  # the parent is gone
             send("error", (_portable(error), traceback.format_exc()))
+
+
+def _write_to(log: Path) -> None:
+    """Append all that this process writes to a file, also what libraries and drivers write."""
+    with contextlib.suppress(OSError):  # a log is not worth a run
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            for number in (1, 2):
+                os.dup2(file.fileno(), number)
+
+
+def _note(line: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", flush=True)
 
 
 def _portable(error: BaseException) -> BaseException:
@@ -128,4 +173,5 @@ class _Sent(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         record.msg, record.args, record.exc_info = record.getMessage(), None, None
+        _note(record.msg)
         self.send(record)

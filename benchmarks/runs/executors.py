@@ -26,7 +26,7 @@ def execute(job: Job, begin: BeginStage, say: Callable[[str], None], rerun: bool
     another process is executing the run, and the errors of the stages; stored results are kept.
     """
     run = job.run
-    if _nothing_to_do(job, rerun):
+    if nothing_to_do(job, rerun):
         return False
     with held(run):
         todo = state(run, job.stages)
@@ -89,7 +89,8 @@ def _left_checkpoint(job: Job) -> bool:
     return record is not None and record["hash"] == digest(job.stages["train"]) and job.run.path(WEIGHTS).is_file()
 
 
-def _nothing_to_do(job: Job, rerun: bool) -> bool:
+def nothing_to_do(job: Job, rerun: bool) -> bool:
+    """Whether `execute` would leave the run as it is."""
     todo = state(job.run, job.stages)
     repairable = [line for line in todo.damaged if not line.startswith("training.csv:")]
     if todo.pending or repairable or todo.refused or (todo.gone and rerun):

@@ -1,37 +1,23 @@
-"""Execution of all runs of an experiment in turn, and then of their costs.
+"""Execution of all runs of an experiment, and then of their costs.
 
 Finished work is kept, and a failed run does not stop the others.
 """
 
 from __future__ import annotations
 
-import contextlib
-import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from ablations import AblationError, Protocol
 from benchmarks.data import datasets
 from benchmarks.data.images import DataError
-from benchmarks.runs.apart import execute_apart
+from benchmarks.runs.apart import call_apart
 from benchmarks.runs.costing import measure_costs
-from benchmarks.runs.executors import ElsewhereRun, RefusedRun, execute
+from benchmarks.runs.places import Place
 from benchmarks.runs.plan import Job, without_stages
+from benchmarks.runs.pool import Outcome, execute_all, failure
 from benchmarks.runs.progress import Progress
-from foundation import SpinbenchError, nearest, one_line, write
+from foundation import nearest
 from results import Run
-
-FAILURE = "failure.txt"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The outcome of a run; `error` is None unless it failed, or was refused as its training is stale or damaged."""
-
-    job: Job
-    word: Literal["done", "already finished", "elsewhere", "refused", "failed"]
-    error: str | None = None
 
 
 def narrowed(protocol: Protocol, sets: Sequence[str]) -> Protocol:
@@ -86,72 +72,36 @@ def available_sets(names: Sequence[str], scale: int) -> tuple[str, ...]:
     return tuple(found)
 
 
-def carry_out(jobs: Sequence[Job], progress: Progress, rerun: bool = False) -> list[Outcome]:
+def carry_out(
+    jobs: Sequence[Job], progress: Progress, rerun: bool = False, places: Sequence[Place] = (Place(),)
+) -> list[Outcome]:
     """Finish every job that can be finished, and report the progress. KeyboardInterrupt is not caught.
 
-    Costs are measured last, with all networks of a scale in turn. Runs that another process is executing are tried
-    again in the end. If that process still executes them, this is not a failure. The traceback of a failed run is
-    stored in its folder.
+    Runs are executed at all places at the same time (see `pool.execute_all`). Costs are measured last, at the first
+    place alone, with all networks of a scale in turn. The traceback of a failed run is stored in its folder.
     """
-    outcomes = _alone([without_stages(job, ("train", "evaluate")) for job in jobs], progress, rerun)
+    outcomes = execute_all([without_stages(job, ("train", "evaluate")) for job in jobs], places, progress, rerun)
     ready = [job for job in jobs if outcomes[job.run].word in ("done", "already finished") and "cost" in job.stages]
     for scale in dict.fromkeys(job.run.scale for job in ready):
         group = [without_stages(job, ("cost",)) for job in ready if job.run.scale == scale]
-        outcomes |= _together(group, progress)
-    return list(outcomes.values())
+        outcomes |= _together(group, progress, places[0])
+    return [outcomes[job.run] for job in jobs]
 
 
-def _together(jobs: Sequence[Job], progress: Progress) -> dict[Run, Outcome]:
+def _together(jobs: Sequence[Job], progress: Progress, place: Place) -> dict[Run, Outcome]:
     """Measure the costs of these jobs; returns the outcomes of those that had pending ones."""
     try:
-        measured = measure_costs(jobs, progress.stage, progress.line)
+        if place.device == "cpu":
+            measured = measure_costs(jobs, progress.stage, progress.line)
+        else:
+            measured = call_apart(measure_costs, jobs, place, progress.stage, progress.line)
         return {job.run: Outcome(job, "done") for job in jobs if job.run in measured}
     except Exception as error:  # one network must not take the costs of the others along
         if len(jobs) == 1:
-            outcome = _failure(jobs[0], error)
+            outcome = failure(jobs[0], error)
             progress.line(f"{jobs[0].run.name} {outcome.word}: {outcome.error}")
             return {jobs[0].run: outcome}
         found: dict[Run, Outcome] = {}
         for job in jobs:
-            found |= _together([job], progress)
+            found |= _together([job], progress, place)
         return found
-
-
-def _alone(jobs: Sequence[Job], progress: Progress, rerun: bool) -> dict[Run, Outcome]:
-    """Execute the jobs one after the other."""
-    outcomes: dict[Run, Outcome] = {}
-    for attempt in ("first", "last"):
-        for job in jobs:
-            if attempt == "last" and outcomes[job.run].word != "elsewhere":
-                continue
-            before = outcomes.get(job.start) if job.start else None
-            if before and before.word == "elsewhere":
-                outcome = Outcome(job, "elsewhere")
-            else:
-                outcome = _attempt(job, progress, rerun)
-            outcomes[job.run] = outcome
-            if outcome.word != "elsewhere" or attempt == "last":
-                progress.done(f"{job.run.name} {outcome.word}" + (f": {outcome.error}" if outcome.error else ""))
-    return outcomes
-
-
-def _attempt(job: Job, progress: Progress, rerun: bool) -> Outcome:
-    try:
-        apart = job.device.type == "cuda" and job.on_phase is None
-        worked = (execute_apart if apart else execute)(job, progress.stage, progress.line, rerun)
-        job.run.path(FAILURE).unlink(missing_ok=True)
-        return Outcome(job, "done" if worked else "already finished")
-    except ElsewhereRun:
-        return Outcome(job, "elsewhere")
-    except RefusedRun as error:
-        return Outcome(job, "refused", one_line(error))
-    except Exception as error:  # a failed run must not stop the others
-        return _failure(job, error)
-
-
-def _failure(job: Job, error: Exception) -> Outcome:
-    if job.run.folder.is_dir():
-        with contextlib.suppress(OSError):
-            write(job.run.path(FAILURE), "".join(traceback.format_exception(error)))
-    known = isinstance(error, SpinbenchError | OSError)
-    return Outcome(job, "failed", one_line(error) if known else f"{type(error).__name__}: {one_line(error)}")

@@ -9,12 +9,12 @@ Advance = Callable[[int, int, str], None]  # done, total, a note
 
 
 class Progress(Protocol):
-    """The progress of one stage at a time, and of all runs together."""
+    """The progress of the stage that each run is in, and of all runs together."""
 
     def stage(self, run: str, stage: str) -> Advance:
         """Begin a stage of a run; the returned function is called with its progress."""
 
-    def done(self, text: str) -> None:
+    def done(self, text: str, run: str | None = None) -> None:
         """End a run; the text is its outcome."""
 
     def line(self, text: str) -> None:

@@ -56,7 +56,7 @@ def test_auto_warns_of_a_gpu_that_pytorch_cannot_use(
     card: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(devices, "_card_of_the_driver", lambda: card)
+    monkeypatch.setattr(devices, "cards", lambda: [devices.Card(0, "GPU-0", card)] if card else [])
     with caplog.at_level(logging.WARNING):
         assert devices.device("auto") == torch.device("cpu")
     assert [record.getMessage().partition(",")[0] for record in caplog.records] == (

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ import torch
 import ablations
 from benchmarks.measure import memory
 from benchmarks.runs import stages
-from benchmarks.runs.apart import execute_apart
+from benchmarks.runs.apart import call_apart
 from benchmarks.runs.executors import ElsewhereRun, execute, held
+from benchmarks.runs.places import Place
 from benchmarks.runs.plan import Job, plan, without_stages
+from benchmarks.runs.pool import _execute
 from benchmarks.runs.progress import Advance
 from benchmarks.runs.stages import RefusedRun, RunError
 from benchmarks.training.loop import TrainingStopped
@@ -35,6 +38,10 @@ def job(root: Path, variant: str = "patch", **training: object) -> Job:
         sets={4: ["embedded-test"]}, root=root,
     )  # fmt: skip
     return without_stages(found[-1], ["train", "evaluate"])
+
+
+def execute_apart(job: Job, begin: Callable[[str, str], Advance], say: Callable[[str], None]) -> bool:
+    return bool(call_apart(partial(_execute, rerun=False), [job], Place(), begin, say))
 
 
 class Told:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import ablations
-from benchmarks.runs import orchestrator
+from benchmarks.runs import orchestrator, pool
 from benchmarks.runs.executors import ElsewhereRun
 from benchmarks.runs.plan import Job, plan
 from benchmarks.runs.progress import Advance
@@ -31,14 +31,14 @@ class Quiet:
     def stage(self, run: str, stage: str) -> Advance:
         return lambda done, total, note: None
 
-    def done(self, text: str) -> None:
+    def done(self, text: str, run: str | None = None) -> None:
         pass
 
     line = done
 
 
 def words(jobs: list[Job], monkeypatch: pytest.MonkeyPatch, execute: Execute) -> dict[str, str]:
-    monkeypatch.setattr(orchestrator, "execute", execute)
+    monkeypatch.setattr(pool, "execute", execute)
     monkeypatch.setattr(orchestrator, "measure_costs", lambda *_: [])
     outcomes = orchestrator.carry_out(jobs, Quiet())
     return {outcome.job.run.variant: outcome.word for outcome in outcomes}

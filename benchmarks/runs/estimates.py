@@ -1,0 +1,67 @@
+"""How long trainings will take, from the steps of stored ones."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+
+from benchmarks.runs.plan import Job
+from results import Run, digest
+from results.state import state
+
+
+def training_seconds(jobs: Sequence[Job]) -> dict[Run, float | None]:
+    """Seconds that the training of each job still takes; 0 where none is pending, None where nothing is known.
+
+    A step takes time in proportion to the pixels of its batch. The time for a pixel is the median over all stored
+    trainings of the same network, under whichever protocol and on whichever machine they ran.
+    """
+    known: dict[str, float | None] = {}
+    found: dict[Run, float | None] = {}
+    for job in jobs:
+        if "train" not in job.stages or "train" not in state(job.run, {"train": job.stages["train"]}).pending:
+            found[job.run] = 0.0
+            continue
+        key = f"{job.run.variant}-x{job.run.scale}-{_network(job.stages['train'])}"
+        if key not in known:
+            times = list(_seconds_per_pixel(job))
+            known[key] = median(times) if times else None
+        each, training = known[key], job.stages["train"]["training"]
+        steps = training["iterations"] - _steps(job.run.folder)[0]
+        found[job.run] = None if each is None else each * steps * _pixels(training)
+    return found
+
+
+def _seconds_per_pixel(job: Job) -> Iterator[float]:
+    wanted = _network(job.stages["train"])
+    for folder in (job.run.root / "runs").glob(f"*/{job.run.variant}-x{job.run.scale}-s*/"):
+        steps, seconds = _steps(folder)
+        if not steps or not seconds:
+            continue
+        with suppress(OSError, ValueError, KeyError, TypeError, yaml.YAMLError):  # damaged ones are reported elsewhere
+            stage = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))["stages"]["train"]
+            if _network(stage) == wanted:
+                yield seconds / steps / _pixels(stage["training"])
+
+
+def _network(stage: Mapping[str, Any]) -> str:
+    return digest({key: stage[key] for key in ("model", "config", "scale")})
+
+
+def _pixels(training: Mapping[str, Any]) -> int:
+    """LR pixels of a batch."""
+    return int(training["batch_size"] * training["lr_patch"] ** 2)
+
+
+def _steps(folder: Path) -> tuple[int, float]:
+    """Steps and seconds in the last row of training.csv; zeros without one."""
+    with suppress(OSError, ValueError, KeyError, IndexError):
+        *_, last = csv.DictReader((folder / "training.csv").read_text(encoding="utf-8").splitlines())
+        return int(last["iteration"]), float(last["seconds"])
+    return 0, 0.0
