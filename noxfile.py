@@ -109,9 +109,16 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the test suite on all cores."""
+    """Run the test suite on all cores, but for what belongs to `slow`."""
     prepare(session)
-    test(session, "--durations", "15")
+    test(session, "-m", "not slow", "--durations", "15")
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Run the tests that take longest: processes killed in the middle, other instruction sets, an installed wheel."""
+    prepare(session)
+    test(session, "-m", "slow", "--durations", "5")
 
 
 @nox.session

@@ -79,6 +79,7 @@ def test_an_unknown_check_is_an_error(capsys: pytest.CaptureFixture[str]) -> Non
     assert "did you mean 'machine'?" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_failures_are_told_and_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checks = [check(name) for name in ("raises", "wrong", "dies", "passes")]
     assert main(["--rehearse", "--out", str(tmp_path)], checks) == 1

@@ -86,6 +86,7 @@ def test_it_holds_the_packages_files_and_no_others(wheel: Path, files: set[str])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="an environment is laid out otherwise there")
+@pytest.mark.slow
 def test_it_works_where_there_is_no_checkout(environment: Path, tmp_path: Path) -> None:
     origins = "import importlib.util, sys\nfor name in sys.argv[1:]: print(importlib.util.find_spec(name).origin)"
     for origin in run(environment, "python", "-c", origins, *PACKAGES, place=tmp_path).split():

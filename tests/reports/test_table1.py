@@ -312,6 +312,7 @@ def test_text_of_a_status_stays_text(weights: Store, tmp_path: Path) -> None:
 
 
 @pytest.mark.drawn
+@pytest.mark.slow
 def test_all_of_it_is_small_and_needs_no_torch(store: Store, weights: Store, tmp_path: Path) -> None:
     for variant, definition in TABLE1.variants.items():
         if definition.weights == "published" and definition.model:

@@ -33,6 +33,7 @@ def test_both_sides_take_the_same_training_steps() -> None:
     assert (losses.diff(dim=0).abs() > 1e-2 * losses[0]).all()  # it does train
 
 
+@pytest.mark.slow
 def test_the_benchmark_at_small_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, *_, largest = WORKS
     small = {

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 import ablations
 from tests.spinbench.commands import spinbench
 
 
+@pytest.mark.slow
 def test_the_commands_that_it_names_lead_to_a_paper(tmp_path: Path) -> None:
     done = spinbench("new", "my-paper", "--folder", tmp_path)
     assert done.returncode == 0, done.stderr

@@ -160,6 +160,7 @@ def test_a_training_can_be_profiled(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+@pytest.mark.slow
 def test_killed_and_started_again_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     content = yaml.safe_load(TINY.read_text())
     content["training"] |= {"iterations": 12, "checkpoint_every": 1, "ema": 0.9, "gradient_clip": 1.0, "lr_patch": 24}

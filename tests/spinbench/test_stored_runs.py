@@ -72,6 +72,7 @@ def test_damaged_weights_are_refused_not_trained_anew(finished: Finished, tmp_pa
         assert "weights.safetensors: damaged" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_training_under_other_settings_is_refused_and_repeated_when_asked(tmp_path: Path) -> None:
     """Work is never discarded on its own."""
     protocol = write_protocol(tmp_path / "mine.yaml")

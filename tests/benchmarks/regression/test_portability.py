@@ -25,6 +25,7 @@ app(["--reference", "quick/full-x4-s0", "--threads", "1"])
     ],
     ids=["avx2", "sse4-without-kernels"],
 )
+@pytest.mark.slow
 def test_the_committed_reference_passes_on_other_cpus(environment: dict[str, str]) -> None:
     """PyTorch falls back to what the CPU has; the reference was made with AVX-512."""
     found = subprocess.run(

@@ -61,6 +61,7 @@ def weights(job: Job) -> bytes:
     return job.run.path("weights.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_same_bits_as_in_this_process(tmp_path: Path) -> None:
     here, there, told = job(tmp_path / "here"), job(tmp_path / "there"), Told()
     assert execute(here, Told().begin, print)
@@ -80,6 +81,7 @@ def test_errors_come_over(tmp_path: Path) -> None:
     assert "RefusedRun" in str(caught.value.__cause__)  # the traceback of the other process
 
 
+@pytest.mark.slow
 def test_a_signal_is_passed_on_and_the_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
     whole, stopped = job(tmp_path / "whole"), job(tmp_path / "stopped", workers=0)
     execute(whole, Told().begin, print)

@@ -135,6 +135,7 @@ def test_hours_come_from_stored_steps_and_the_longest_is_first(tmp_path: Path, m
     assert [name.partition("-")[0] for name, _ in seen] == ["svq", "full", "patch"]  # what is unknown first
 
 
+@pytest.mark.slow
 def test_two_processes_stopped_by_a_signal_go_on_to_the_same_bits(tmp_path: Path) -> None:
     sent: list[int] = []
 

@@ -65,6 +65,7 @@ def test_a_crashed_training_ends_with_the_same_bits(
 
 
 @pytest.mark.parametrize(("case", "kills"), [("long", 3), ("workers", 1)])
+@pytest.mark.slow
 def test_a_killed_process_ends_with_the_same_bits(tmp_path: Path, case: str, kills: int) -> None:
     whole = train(tmp_path / "whole", CASES[case] | {"workers": 0})
     every, iterations = CASES[case]["checkpoint_every"], CASES[case]["iterations"]
@@ -88,6 +89,7 @@ def test_a_killed_process_ends_with_the_same_bits(tmp_path: Path, case: str, kil
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs process groups")
+@pytest.mark.slow
 def test_a_signal_to_the_whole_group_ends_it_cleanly(tmp_path: Path) -> None:
     """As Ctrl-C and Slurm send it: the workers must outlive the step in progress."""
     process = start_script(tmp_path, "workers", start_new_session=True, stderr=subprocess.PIPE)
