@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,11 @@ def published_state(name: str, model: nn.Module) -> dict[str, Tensor]:
     return under_published_names(model, info.published_names(model), info.published_convolutions)
 
 
+@cache
+def _adapter(schema: type) -> TypeAdapter[Any]:
+    return TypeAdapter(schema)  # takes milliseconds, which thousands of runs would add up
+
+
 def _configure(name: str, config: Mapping[str, Any]) -> Any:
     schema = describe(name).configuration
     known = [field.name for field in dataclasses.fields(schema)]
@@ -169,7 +175,7 @@ def _configure(name: str, config: Mapping[str, Any]) -> Any:
             raise ValueError(f"{name} has no configuration {key!r}; {nearest(key, known)}")
     try:
         # as JSON: strict, so that `true` is no 1 and "8" no 8, and yet a list may stand for a tuple
-        return TypeAdapter(schema).validate_json(json.dumps(dict(config)), strict=True)
+        return _adapter(schema).validate_json(json.dumps(dict(config)), strict=True)
     except TypeError as error:
         raise ValueError(f"{name}: {error}, expected numbers, text, true or false, and lists of them") from None
     except ValidationError as error:

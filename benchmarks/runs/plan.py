@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -126,12 +127,18 @@ def _with_starts(scales: list[int], start: int | None) -> list[int]:
 
 @dataclass(frozen=True)
 class _Planner:
+    """Makes jobs; what runs of one variant and scale share is found once, since an experiment may have thousands."""
+
     name: str
     protocol: Protocol
     device: torch.device
     card: str | None
     sets: Mapping[int, Sequence[str]]
     root: Path
+    _networks: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    _data: dict[tuple[str, int], str] = field(default_factory=dict)
+    _evaluated: dict[int, dict[str, Dataset]] = field(default_factory=dict)
+    _measured: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def job(self, variant_name: str, variant: Variant, training: Training, scale: int, seed: int) -> Job:
         network, run = self._network(variant_name, variant, scale), self._run(variant_name, scale, seed)
@@ -139,7 +146,7 @@ class _Planner:
             **network,
             "seed": seed,
             "training": training.deciding(),
-            "data": datasets.get(training.data).checksum(scale),
+            "data": self._checksum(training.data, scale),
             "reader": READER,
         }
         start = None
@@ -201,14 +208,23 @@ class _Planner:
     def _of(self, run: Run, variant: Variant, stages: dict[str, dict[str, Any]], **more: Any) -> Job:
         return Job(run, variant, self.protocol, self.device, self._sets(run.scale), stages, **more)
 
+    def _checksum(self, name: str, scale: int) -> str:
+        if (name, scale) not in self._data:
+            self._data[name, scale] = datasets.get(name).checksum(scale)
+        return self._data[name, scale]
+
     def _network(self, variant_name: str, variant: Variant, scale: int) -> dict[str, Any]:
+        if (variant_name, scale) in self._networks:
+            return dict(self._networks[variant_name, scale])
         try:
             config = models.configuration(str(variant.model), **variant.config)
         except ValueError as error:
             raise AblationError(f"variant {variant_name!r}: {error}") from error
         network = {"model": ablations.network_name(str(variant.model)), "config": config, "scale": scale}
-        code = models.code(str(variant.model))
-        return {**network, "code": code} if code else network
+        if code := models.code(str(variant.model)):
+            network["code"] = code
+        self._networks[variant_name, scale] = network
+        return dict(network)
 
     def _cost(self, network: dict[str, Any], run: Run) -> dict[str, Any]:
         """Another card measures again. A CPU does not: what was measured on a card elsewhere remains."""
@@ -222,23 +238,20 @@ class _Planner:
 
     def _sets(self, scale: int) -> dict[str, Dataset]:
         """The available test sets by the names under which they are measured."""
-        found: dict[str, Dataset] = {}
-        for dataset in map(datasets.get, self.sets[scale]):
-            if dataset.name in found:
-                raise AblationError(f"two of the protocol's test sets are called {dataset.name!r}; rename a folder")
-            found[dataset.name] = dataset
-        return found
+        if scale not in self._evaluated:
+            found: dict[str, Dataset] = {}
+            for dataset in map(datasets.get, self.sets[scale]):
+                if dataset.name in found:
+                    raise AblationError(f"two of the protocol's test sets are called {dataset.name!r}; rename a folder")
+                found[dataset.name] = dataset
+            self._evaluated[scale] = found
+        return self._evaluated[scale]
 
     def _evaluation(self, network: dict[str, Any], variant: Variant, weights: str | None) -> dict[str, Any]:
         """`weights` identifies the weights: the digest of the training's settings, or the SHA-256 of a checkpoint."""
         scale = network["scale"]
-        return {
-            **network,
-            "weights": weights,
-            "ensemble": variant.ensemble,
-            "multiple": variant.multiple,
-            "conventions": self.protocol.evaluation.conventions,
-            "sets": {
+        if scale not in self._measured:
+            self._measured[scale] = {
                 name: {
                     "data": dataset.checksum(scale),
                     "reader": READER,
@@ -246,7 +259,14 @@ class _Planner:
                     "missing": dataset.missing(scale),
                 }
                 for name, dataset in self._sets(scale).items()
-            },
+            }
+        return {
+            **network,
+            "weights": weights,
+            "ensemble": variant.ensemble,
+            "multiple": variant.multiple,
+            "conventions": self.protocol.evaluation.conventions,
+            "sets": copy.deepcopy(self._measured[scale]),
         }
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import ablations
+from benchmarks.data import datasets
 from benchmarks.data.images import DataError
 from benchmarks.data.registry import entries
 from benchmarks.runs import orchestrator
@@ -169,3 +170,19 @@ def test_a_set_may_be_at_hand_at_some_scales_only(tmp_path: Path, monkeypatch: p
     assert orchestrator.available_sets(asked, 2) == ("embedded-test",)
     with pytest.raises(DataError, match="Sett5"):
         orchestrator.available_sets(["Sett5"], 4)
+
+
+def test_what_seeds_share_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of runs are planned in seconds: nothing but the run itself is looked up for each of them."""
+    asked: list[str] = []
+    get = datasets.get
+    monkeypatch.setattr(datasets, "get", lambda name: asked.append(name) or get(name))
+    definition, protocol = ablations.load_experiment("table2"), ablations.load_protocol(TINY)
+    sets = {4: ["embedded-test"]}
+    jobs = plan(
+        definition, TINY, protocol, only=["full"], seeds=range(50), device=torch.device("cpu"), sets=sets, root=tmp_path
+    )
+    assert len(jobs) == 51 and len({job.run for job in jobs}) == 51
+    assert sorted(asked) == ["embedded-test", "embedded-train"]
+    jobs[1].stages["evaluate"]["sets"]["embedded-test"]["images"] = 7  # of one run alone
+    assert jobs[2].stages["evaluate"]["sets"]["embedded-test"]["images"] == 2
