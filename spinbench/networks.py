@@ -246,9 +246,10 @@ def cost(
 
     where = compute_device(device, threads)
     own = settings(config)
-    networks.untrained(model, scale, own).module()  # an invalid configuration is reported first
+    network = networks.untrained(model, scale, own)
+    network.module()  # an invalid configuration is reported first
     (measured,) = costs(
-        [Subject(model, scale, own)],
+        [Subject(network.model, scale, own)],
         where,
         lr_size=lr_size_of(lr) if lr else None,
         repeats=repeats,

@@ -103,9 +103,10 @@ def _with_weights(definition: ablations.Experiment, given: list[str]) -> ablatio
     """The experiment with checkpoints of the user, each given as variant=FILE. Raises UsageError."""
     variants = dict(definition.variants)
     for pair in given:
-        name, equals, file = pair.partition("=")
-        if not equals or name not in variants:
-            raise UsageError(f"--weights {pair}: expected variant=FILE; {nearest(name, variants)}")
+        given_name, equals, file = pair.partition("=")
+        name = definition.variant_named(given_name)
+        if not equals or name is None:
+            raise UsageError(f"--weights {pair}: expected variant=FILE; {nearest(given_name, variants)}")
         if variants[name].model is None:
             raise UsageError(f"--weights {pair}: {name} has no network here that could have weights")
         if variants[name].trained:
@@ -188,7 +189,8 @@ def train(
     )
     jobs = [without_stages(job, ["train"]) for job in jobs if "train" in job.stages]
     if not jobs:
-        weights = "has published weights" if not definition.variants[variant].trained else "is not trained"
+        chosen = definition.variants[definition.variant_named(variant) or variant]
+        weights = "has published weights" if not chosen.trained else "is not trained"
         raise UsageError(f"{variant}: {weights} under protocol {protocol}, there is nothing to train")
     definitions.remember(protocol, experiment, folder)
     profiles = {job.run.name: Profile(where) for job in jobs} if profile else {}
