@@ -60,5 +60,5 @@ def test_an_ambiguous_or_unknown_name_is_refused_with_the_nearest(tmp_path: Path
     assert load(tmp_path / "mine.yaml", content | {"reference": "a-b"}).reference == "a-b"
     with pytest.raises(ablations.AblationError, match="reference 'a_b' is not one of the variants"):
         load(tmp_path / "mine.yaml", content | {"reference": "a_b"})
-    with pytest.raises(ablations.AblationError, match="ours: unknown variant 'a-c'; did you mean 'a--?b'"):
+    with pytest.raises(ablations.AblationError, match=r"ours: unknown variant 'a-c'; did you mean 'a--?b'"):
         load(tmp_path / "mine.yaml", content | {"reference": "a-b", "ours": ["a-c"]})
