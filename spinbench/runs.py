@@ -1,4 +1,4 @@
-"""Commands that execute the runs of an experiment and show their state: run, status, train."""
+"""Commands that execute the runs of an experiment: run, train."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 import ablations
@@ -119,36 +118,6 @@ def _with_weights(definition: ablations.Experiment, given: list[str]) -> ablatio
             {**variants[name].model_dump(), "weights": file, "status": None}
         )
     return definition.model_copy(update={"variants": variants})
-
-
-@app.command()
-def status(
-    experiment: Annotated[str, typer.Argument(help="The name of an experiment, or a YAML file.")] = "table2",
-    protocol: ProtocolName = "quick",
-    device: DeviceName = "auto",
-    threads: Threads = None,
-    folder: Folder = results.ROOT,
-) -> None:
-    """Show which runs of an experiment are finished, unfinished or stale, and why."""
-    import models
-    from benchmarks.measure import devices, provenance
-    from benchmarks.runs import orchestrator
-    from benchmarks.runs.plan import plan
-    from results import processes
-    from results.state import state
-
-    definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
-    sets = {each: orchestrator.available_sets(training.evaluation.datasets, each) for each in models.SCALES}
-    where = compute_device(device, threads)
-    jobs = plan(definition, protocol, training, device=where, card=devices.card(where), sets=sets, root=folder)
-    table = Table("run", "state", "pending", "remarks", title=f"{experiment} under {ablations.name_of(protocol)}")
-    for job in jobs:
-        found = state(job.run, job.stages)
-        recorded = {} if any(line.startswith("provenance.json") for line in found.damaged) else job.run.provenance()
-        remarks = [*found.remarks, *provenance.flags(recorded), *processes.remarks(recorded.get("train", {}))]
-        todo = [f"{name} ({', '.join(found.sets)})" if name == "evaluate" else name for name in found.pending]
-        table.add_row(job.run.name, found.word, escape(", ".join(todo)), "\n".join(map(escape, remarks)))
-    console.print(table)
 
 
 @app.command()
