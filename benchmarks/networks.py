@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import models
-from benchmarks.data.published import checkpoint
+from benchmarks.data.published import checkpoint, unavailable
 from benchmarks.data.sources import Local, Source
 from benchmarks.descriptions import Description, NetworkError, description_of, file_of, full_configuration
 from benchmarks.measure import evaluation
@@ -178,11 +178,9 @@ def published(model: str, scale: int | None = None, config: Mapping[str, Any] | 
     own = Description("its published checkpoint", registered(model), scale, full_configuration(model))
     model = own.model
     own.check(f"{model} x{scale}: requested", config=config)
+    if reason := unavailable(model, scale):
+        raise NetworkError(f"{model} x{scale}: {reason}")
     weights = checkpoint(model, scale)
-    if weights is None:
-        raise NetworkError(f"{model} x{scale}: no published checkpoint is registered")
-    if not weights.available():
-        raise NetworkError(f"{model} x{scale}: its checkpoint is not in the mirror ({Path(weights.path).name})")
     return Network(model, scale, own.config, weights, label=_title(model), source="published weights")
 
 

@@ -128,8 +128,8 @@ def _planned(
                 errors.append(error)
     if errors and not found:
         raise errors[0]
-    for error in errors:
-        print(f"left out: {one_line(error)}", file=sys.stderr)
+    for left_out in errors:
+        print(f"left out: {one_line(left_out)}", file=sys.stderr)
     return found
 
 

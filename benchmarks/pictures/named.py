@@ -16,7 +16,7 @@ from benchmarks.data import datasets
 from benchmarks.data.datasets import Dataset, Pair
 from benchmarks.data.sources import Local
 from benchmarks.networks import Network, NetworkError
-from foundation import SpinbenchError, nearest, registered
+from foundation import SpinbenchError, meant, nearest, registered
 from results import BASELINE, ROOT, Run, collect_as, collect_elsewhere, definitions
 
 
@@ -112,7 +112,7 @@ def _with_weights(name: str, file: Path, scale: int, experiment: Experiment) -> 
     if registered(name) == BASELINE:
         raise PictureError(f"{name}={file}: interpolation has no weights")
     expected: dict[str, Any] = {"model": name}
-    if experiment.variant_named(name) is not None:
+    if meant(name, experiment.variants):  # not variant_named: `spin` may have weights of any configuration
         name, variant = _variant(name, experiment)
         expected = _as_defined(variant)
     found = networks.of_weights(file, scale=scale, **expected)

@@ -159,11 +159,7 @@ class _Planner:
         network, run = self._network(variant_name, variant, scale), self._run(variant_name, scale)
         source = published.checkpoint(str(variant.model), scale)
         stages = {"cost": self._cost(network, run)}
-        status = variant.status
-        if status is None and source is None:
-            status = "no published checkpoint is registered"
-        elif status is None and source is not None and not source.available():
-            status = f"its checkpoint is not in the mirror ({Path(source.path).name})"
+        status = variant.status or published.unavailable(str(variant.model), scale)
         if status is None and source is not None:
             stages["evaluate"] = self._evaluation(network, variant, source.content)
         return self._of(run, variant, stages, status=status)
