@@ -36,6 +36,8 @@ def fetch(
     Files that exist are verified only. A checkpoint that was never
     verified here is fetched by its network's name; its SHA-256 is shown,
     and recorded for later.
+
+    Example: spinbench fetch Set5 --scale 4
     """
     from benchmarks.data import datasets, published, registry
 
@@ -72,7 +74,10 @@ def list_(
     ] = None,
     folder: Folder = results.ROOT,
 ) -> None:
-    """List what is available, one line each."""
+    """List what is available, one line each.
+
+    Example: spinbench list networks
+    """
     if what is None:
         _tables()
     elif what in _LISTS:

@@ -23,7 +23,10 @@ def export_published(
     scale: ScaleOfWeights = None,
     config: Settings = None,
 ) -> None:
-    """Write trained weights with the parameter names and shapes of the published checkpoints."""
+    """Write trained weights with the parameter names and shapes of the published checkpoints.
+
+    Example: spinbench export-published results/runs/quick/full-x4-s0 spin.pth
+    """
     from benchmarks import networks
     from benchmarks.data import published
 
@@ -42,8 +45,9 @@ def export_published(
 def identify(file: Annotated[Path, typer.Argument(help="A checkpoint: .pth, .pt or .safetensors.")]) -> None:
     """Say which network of the registry, at which scale, a checkpoint fits.
 
-    Nothing in the file is executed. Example:
-    spinbench identify checkpoint.pth
+    Nothing in the file is executed.
+
+    Example: spinbench identify checkpoint.pth
     """
     from benchmarks.identification import identify as fits
 

@@ -23,6 +23,8 @@ def clean(
     """List stale runs, caches and leftovers of killed processes with their sizes, and delete them if you agree.
 
     Runs that count or are running, and downloads, are never touched.
+
+    Example: spinbench clean
     """
     found = leftovers(folder)
     if at_work():

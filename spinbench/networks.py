@@ -59,7 +59,10 @@ def evaluate(
     device: DeviceName = "auto",
     threads: Threads = None,
 ) -> None:
-    """Measure PSNR and SSIM of a network, or of bicubic interpolation, on image sets."""
+    """Measure PSNR and SSIM of a network, or of bicubic interpolation, on image sets.
+
+    Example: spinbench evaluate imdn --published --data Set5 --save images
+    """
     import pandas as pd
 
     from benchmarks.data import datasets
@@ -123,7 +126,10 @@ def upscale(
     device: DeviceName = "auto",
     threads: Threads = None,
 ) -> None:
-    """Upscale images. Existing files are never overwritten."""
+    """Upscale images. Existing files are never overwritten.
+
+    Example: spinbench upscale photo.png --model bsrn --published --output big
+    """
     from benchmarks.data.images import DataError, read_image
     from benchmarks.measure.quality import eight_bit
     from benchmarks.measure.tiling import TooLarge
@@ -175,6 +181,8 @@ def cost(
     """Count parameters and MACs for an output of 1280x720, and measure latency and peak memory.
 
     A network with C++ kernels is measured with them and in PyTorch.
+
+    Example: spinbench cost fsrcnn --lr 64x64 --repeats 5
     """
     from benchmarks import networks
     from benchmarks.measure.cost import Subject, costs

@@ -63,6 +63,8 @@ def run(
     The same command resumes after an interruption. Finished work is not
     repeated. A run whose training differs from the protocol is reported
     and left as it is.
+
+    Example: spinbench run table2 --protocol quick --only full
     """
     from benchmarks.measure import devices
     from benchmarks.runs import orchestrator
@@ -133,7 +135,10 @@ def train(
     rerun: Rerun = False,
     folder: Folder = results.ROOT,
 ) -> None:
-    """Train one variant without evaluating it. `spinbench run` evaluates it later."""
+    """Train one variant without evaluating it. `spinbench run` evaluates it later.
+
+    Example: spinbench train full --protocol quick --seeds 1
+    """
     from benchmarks.measure import devices
     from benchmarks.runs import orchestrator
     from benchmarks.runs.plan import plan, without_stages

@@ -27,7 +27,10 @@ def speed(
     device: DeviceName = "auto",
     threads: Threads = None,
 ) -> None:
-    """Measure the time of all networks at a common size, and its growth over four sizes."""
+    """Measure the time of all networks at a common size, and its growth over four sizes.
+
+    Example: spinbench speed --models espcn,fsrcnn --lr 32x32
+    """
     import models
     from benchmarks import networks
     from benchmarks.measure import devices, growth

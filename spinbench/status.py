@@ -71,6 +71,8 @@ def status(
 
     Runs of other processes are shown with their step, loss, remaining
     time and host.
+
+    Example: spinbench status table2 --protocol quick --only full
     """
     if watch and as_json:
         raise UsageError("--watch and --json: expected one of them")

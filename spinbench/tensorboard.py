@@ -24,6 +24,8 @@ def tensorboard(
 
     What the folder holds of them is brought up to date. Needs the extra
     `tensorboard`: pip install "spin-bench[tensorboard]".
+
+    Example: spinbench tensorboard events
     """
     try:
         from spinbench.events import write_events

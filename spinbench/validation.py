@@ -22,8 +22,9 @@ def validate(
 ) -> None:
     """Check that a network can be trained and measured here, and show what holds.
 
-    The file is imported, since you name it. Example:
-    spinbench validate net.py:Net --config width=32
+    The file is imported, since you name it.
+
+    Example: spinbench validate net.py:Net --config width=32
     """
     from benchmarks import networks
     from benchmarks.measure.contract import examine
