@@ -39,8 +39,10 @@ def fetch(
 
     Example: spinbench fetch Set5 --scale 4
     """
+    import models
     from benchmarks.data import datasets, published, registry
 
+    networks = {*models.names(), *registry.networks()}
     with ConsoleProgress(len(names)) as progress:
         for name in names:
             if name == "weights" and scale:
@@ -49,7 +51,7 @@ def fetch(
                 count = published.fetch_all(progress.stage(name, "fetch"))
                 progress.done(f"{name}: {count} files available")
                 continue
-            if registered(name) in registry.networks():
+            if registered(name) in networks:
                 lines = published.fetch_of(name, integers(scale, "--scale"), progress.stage(name, "fetch"))
                 for line in lines:
                     progress.line(line)
@@ -81,7 +83,8 @@ def list_(
     if what is None:
         _tables()
     elif what in _LISTS:
-        for line in _LISTS[what](folder):
+        lines = list(_LISTS[what](folder))
+        for line in lines or [f"{folder / 'runs'}: there are no runs"]:
             say(line)
     elif what in ablations.experiment_names() or what.endswith((".yaml", ".yml")):
         for line in _variants(what):

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 import results
+from foundation import one_line
 from spinbench.console import ConsoleProgress, console, say
 from spinbench.costs import cost_table
 from spinbench.options import (
@@ -191,13 +192,13 @@ def cost(
     own = settings(config)
     network = networks.untrained(model, scale, own)
     network.module()  # an invalid configuration is reported first
-    (measured,) = costs(
-        [Subject(network.model, scale, own)],
-        where,
-        lr_size=lr_size_of(lr) if lr else None,
-        repeats=repeats,
-        memory=memory,
-    )
+    size, subject = lr_size_of(lr) if lr else None, Subject(network.model, scale, own)
+    try:
+        (measured,) = costs([subject], where, lr_size=size, repeats=repeats, memory=memory)
+    except ValueError as error:  # an image that the network does not take
+        if size is None:
+            raise
+        raise UsageError(f"--lr {lr}: {one_line(error)}") from error
     if as_json:
         say(json.dumps(measured, indent=1))
     else:

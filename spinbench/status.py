@@ -61,7 +61,7 @@ def status(
     only: Only = None,
     scale: Scales = None,
     seeds: Seeds = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it every two seconds, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, an entry per run.")] = False,
     device: DeviceName = "auto",
     threads: Threads = None,
@@ -82,12 +82,12 @@ def status(
         rows = [row for names, jobs in planned.items() for row in _rows(names, jobs, seen)]
         say(json.dumps(rows, indent=1))
     elif not watch:
-        console.print(_shown(planned, seen))
+        console.print(_shown(planned, seen, remarks=True))
     else:
         with Live(console=console, auto_refresh=False) as live:
             try:
                 while True:
-                    live.update(_shown(planned, seen), refresh=True)
+                    live.update(_shown(planned, seen, remarks=False), refresh=True)
                     time.sleep(EVERY_S)
             except KeyboardInterrupt:  # the usual end
                 return
@@ -184,8 +184,8 @@ def _state(job: Job, seen: dict[Path, tuple[Any, RunState]]) -> RunState:
     return seen[job.run.folder][1]
 
 
-def _shown(planned: Planned, seen: dict[Path, tuple[Any, RunState]]) -> Group:
-    """A table per experiment and protocol, with the remarks below it, and what all runs take on disk."""
+def _shown(planned: Planned, seen: dict[Path, tuple[Any, RunState]], remarks: bool) -> Group:
+    """A table per experiment and protocol, with the `remarks` below it or not, and what all runs take on disk."""
     parts: list[Any] = []
     sizes: dict[tuple[str, str], int] = {}
     for names, jobs in planned.items():
@@ -198,7 +198,8 @@ def _shown(planned: Planned, seen: dict[Path, tuple[Any, RunState]]) -> Group:
             sizes[row["protocol"], row["run"]] = row["bytes"]
             table.add_row(*map(escape, _cells(row)))
         parts.append(table)
-        parts += [escape(f"{row['run']}: {line}") for row in rows for line in row["remarks"]]
+        if remarks:
+            parts += [escape(f"{row['run']}: {line}") for row in rows for line in row["remarks"]]
     parts.append(f"{len(sizes)} runs, {activity.shown_size(sum(sizes.values()))}")
     return Group(*parts)
 

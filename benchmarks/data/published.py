@@ -36,7 +36,7 @@ def unavailable(name: str, scale: int) -> str | None:
         return None
     file = Path(source.path).name
     if isinstance(source, Unverified):
-        return f"its published checkpoint was never verified here and is not fetched ({file})"
+        return f"its published checkpoint was never verified here, and must first be fetched by name ({file})"
     return f"its checkpoint is not in the mirror ({file})"
 
 
@@ -79,7 +79,8 @@ def fetch_of(name: str, scales: Sequence[int], progress: Callable[[int, int, str
     """
     every = [entry for entry in _weights(name) if not scales or entry.scale in (0, *scales)]
     if not every:
-        raise DataError(f"{name}: no published checkpoint is registered" + f" at x{scales[0]}" * bool(scales))
+        at = f" at {', '.join(f'x{scale}' for scale in scales)}" if scales else ""
+        raise DataError(f"{name}: no published checkpoint is registered{at}")
     told = []
     for done, entry in enumerate(every, start=1):
         source = _source(entry)

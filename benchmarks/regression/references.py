@@ -11,7 +11,7 @@ import models
 from benchmarks import networks
 from benchmarks.data.sources import Local
 from benchmarks.networks import Network
-from foundation import SpinbenchError, registered
+from foundation import SpinbenchError, nearest, registered
 from results import BASELINE, ROOT, ResultsError, references, runs
 from results.references import Reference
 
@@ -63,7 +63,8 @@ def find(
             _unused(target, model=model)
             found.append(_of_published(registered(target), scale, reference))
         elif not path.exists():
-            raise TargetError(f"{target}: expected weights, a run's folder, an experiment or a network")
+            known = nearest(target, [*ablations.experiment_names(), *models.names()])
+            raise TargetError(f"{target}: expected weights, a run's folder, an experiment or a network; {known}")
         else:
             found.append(_of_weights(path, reference, model, scale, root))
     return found

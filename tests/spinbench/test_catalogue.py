@@ -77,6 +77,10 @@ def test_runs_are_listed_with_their_stages(finished: Finished) -> None:
     assert "4/4" in listed("runs", "--results", folder)[1]
 
 
+def test_without_runs_it_says_so(tmp_path: Path) -> None:
+    assert spinbench("list", "runs", "--results", tmp_path).stdout == f"{tmp_path / 'runs'}: there are no runs\n"
+
+
 def test_an_unknown_list_is_one_line() -> None:
     done = spinbench("list", "network")
     assert done.returncode == 1
@@ -110,7 +114,8 @@ def test_an_unverified_checkpoint_is_used_only_once_it_was_asked_for(published: 
     use = ["upscale", tmp_path / "a.png", "--model", "RFDN-AIM", "--published"]
     done = spinbench(*use, "--output", tmp_path / "out")
     assert done.stderr == (
-        "error: rfdn_aim x4: its published checkpoint was never verified here and is not fetched (RFDN_AIM.pth)\n"
+        "error: rfdn_aim x4: its published checkpoint was never verified here, and must first be fetched by name "
+        "(RFDN_AIM.pth)\n"
     )
     sha256 = hashlib.sha256(published).hexdigest()
     done = spinbench("fetch", "RFDN-AIM", "--scale", 4)

@@ -78,10 +78,7 @@ def test_a_run_of_another_definition_is_not_the_variant_s(tmp_path: Path) -> Non
     [
         ("imdm", "unknown network 'imdm'; did you mean 'imdn'"),
         ("madnet", "madnet: its architecture is not documented"),
-        (
-            "carn",
-            "carn x4: its published checkpoint was never verified here and is not fetched (carn.pth); name a file",
-        ),
+        ("carn", "never verified here, and must first be fetched by name (carn.pth); name a file as carn=FILE"),
         ("spin", "full x4: no trained weights, expected "),
     ],
 )

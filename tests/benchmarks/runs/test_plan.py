@@ -142,7 +142,7 @@ def test_what_has_no_checkpoint_is_costed_and_says_why(mirror_folder: Path) -> N
     planned = published_jobs()
     for name, words in [
         ("esrt-x4-s0", "no published checkpoint is registered"),
-        ("carn-x4-s0", r"never verified here and is not fetched \(carn.pth\)"),
+        ("carn-x4-s0", r"never verified here, and must first be fetched by name \(carn.pth\)"),
         ("latticenet-cl-x4-s0", "trained with another loss"),
         ("imdn-x3-s0", r"its checkpoint is not in the mirror \(IMDN_x3.pth\)"),
     ]:
