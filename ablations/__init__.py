@@ -28,7 +28,7 @@ from ablations.claims import (
 )
 from ablations.fields import Strict
 from ablations.schema import Decision, Experiment, Protocol, TradeOffFigure, Variant
-from foundation import SpinbenchError, nearest, network_in_file
+from foundation import SpinbenchError, nearest, network_in_file, registered
 
 __all__ = [
     "AblationError",
@@ -108,9 +108,9 @@ def load_protocol(name: str) -> Protocol:
 
 
 def network_name(model: str) -> str:
-    """The name of a network wherever its file lies: `net.py:Net`, or the name in the registry."""
+    """The name of a network wherever its file lies: `net.py:Net`, or the name in the registry in its spelling."""
     found = network_in_file(model)
-    return f"{found[0].name}:{found[1]}" if found else model
+    return f"{found[0].name}:{found[1]}" if found else registered(model)
 
 
 def _located(variant: Variant, folder: Path) -> Variant:

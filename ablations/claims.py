@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from ablations.fields import Id, Ids, Positive, Scales, Sets, Strict, once
+from ablations.fields import Named, Positive, Scales, Sets, Strict, once
 
 
 class Sentence(Strict):
@@ -29,8 +29,8 @@ class Statement(Sentence):
 class Contest(Statement):
     """A statement about some variants and some others."""
 
-    variants: Ids = Field(min_length=1)
-    others: Ids | None = Field(default=None, min_length=1, description="none: all others of the paper's table")
+    variants: Named = Field(min_length=1)
+    others: Named | None = Field(default=None, min_length=1, description="none: all others of the paper's table")
 
 
 class Better(Contest):
@@ -58,7 +58,7 @@ class Peak(Statement):
     """Along a curve, quality rises from variant to variant up to one, and falls after it."""
 
     check: Literal["peak"]
-    at: Id
+    at: str
 
 
 class AtLeast(Contest):
@@ -87,7 +87,7 @@ class Part(Sentence):
     """The modules of a name have parameters in each of the variants, which are counted."""
 
     check: Literal["part"]
-    variants: Ids = Field(min_length=1)
+    variants: Named = Field(min_length=1)
     module: str = Field(description="the end of their dotted names")
 
 
@@ -96,7 +96,7 @@ class Images(Sentence):
 
     check: Literal["images"]
     picture: Literal["comparison", "superpixels", "attribution"]
-    variants: Ids = Field(min_length=1)
+    variants: Named = Field(min_length=1)
     images: list[str] = Field(default=[], description="as SET/NAME; none: all")
 
 

@@ -33,7 +33,7 @@ Scale = Literal[2, 3, 4]
 Positive = Annotated[int, Field(gt=0)]
 Size = Annotated[tuple[Positive, Positive], Field(strict=False)]  # not strict: also a list
 # Lists without duplicates, since a duplicate would count twice in every mean.
-Ids = Annotated[list[Id], AfterValidator(once)]
+Named = Annotated[list[str], AfterValidator(once)]  # variants, which the experiment looks up
 Scales = Annotated[list[Scale], AfterValidator(once)]
 Sets = Annotated[list[str], AfterValidator(_sets_once)]
 

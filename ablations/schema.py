@@ -6,11 +6,12 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from ablations.claims import AtLeast, Better, Claim, Contest, Equals, Fact, Peak, Printed
-from ablations.fields import Id, Ids, Positive, Scale, Scales, Sets, Size, Strict, once
-from foundation import nearest
+from ablations.fields import Id, Named, Positive, Scale, Scales, Sets, Size, Strict, once
+from ablations.names import respelled, variant_named
+from foundation import nearest, registered
 
 BASELINE = "bicubic"  # measured beside the variants of every experiment, under this id
 
@@ -35,6 +36,11 @@ class Variant(Strict):
     status: str | None = Field(default=None, description="why there is no measured value")
     note: str | None = Field(default=None, description="what differs from the publication, for a footnote")
     trained_on: str | None = Field(default=None, description="the images that the published network was trained on")
+
+    @field_validator("model")
+    @classmethod
+    def _registered(cls, model: str | None) -> str | None:
+        return None if model is None else registered(model)
 
     @model_validator(mode="after")
     def _consistent(self) -> Variant:
@@ -79,19 +85,26 @@ class Experiment(Strict):
     label: str = Field(description="LaTeX label")
     scales: Scales = Field(min_length=1)
     datasets: Sets = Field(min_length=1, description="the paper's test sets, in its order")
-    reference: Id
-    ours: Ids = Field(default=[], description="variants whose rows and points stand out")
+    reference: str
+    ours: Named = Field(default=[], description="variants whose rows and points stand out")
     tradeoff: TradeOffFigure | None = Field(default=None, description="for a table; default: no such figure")
-    breakdown: Ids = Field(default=[], description="variants whose MACs the report draws part by part")
+    breakdown: Named = Field(default=[], description="variants whose MACs the report draws part by part")
     variants: dict[Id, Variant] = Field(min_length=1)
     claims: dict[Id, Annotated[Claim, Field(discriminator="check")]] = Field(default={})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_its_variants(cls, content: Any) -> Any:
+        """Names of variants as the variants spell them. What is wrong otherwise is left to the other validators."""
+        return respelled(content)
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         if BASELINE in self.variants:
             raise ValueError(f"variant {BASELINE!r}: this is the id of the baseline, expected another")
         if self.reference not in self.variants:
-            raise ValueError(f"reference {self.reference!r} is not one of the variants {list(self.variants)}")
+            known = nearest(self.reference, self.variants)
+            raise ValueError(f"reference {self.reference!r} is not one of the variants; {known}")
         if self.kind == "curve":
             if self.x is None:
                 raise ValueError("a curve needs `x`, the configuration key on its horizontal axis")
@@ -114,6 +127,10 @@ class Experiment(Strict):
             if misfit := self._misfit(claim):
                 raise ValueError(f"claim {name!r}: {misfit}")
         return self
+
+    def variant_named(self, name: str) -> str | None:
+        """The id of the variant that a user means: the same in any spelling, or the network whose name it is."""
+        return variant_named(name, {key: variant.model for key, variant in self.variants.items()})
 
     def rivals(self, claim: Contest) -> list[str]:
         """The variants to compare those of a claim with: the others it names, or all others of the paper's table."""

@@ -12,7 +12,7 @@ from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 import models
 from ablations import network_name
-from foundation import SpinbenchError, one_line
+from foundation import ALSO_CALLED, SpinbenchError, one_line, registered, spelled
 from models.weights import ENTRY, metadata
 from results import BASELINE, STAGES, ResultsError, digest, plain, sha256
 from results.run import read_description, read_provenance
@@ -48,6 +48,12 @@ class Description:
             return None
         return f"{self.protocol}/{self.variant}-x{self.scale}-s{self.seed}"
 
+    def _is(self, model: str) -> bool:
+        """Whether a name is that of the network. `full` is SPIN in its usual configuration only."""
+        if network_name(model) != network_name(self.model):
+            return False
+        return spelled(model) not in ALSO_CALLED or plain(self.config) == plain(full_configuration(self.model))
+
     def check(
         self,
         what: str,
@@ -56,7 +62,7 @@ class Description:
         config: Mapping[str, Any] | None = None,
     ) -> None:
         """Raise NetworkError, which names both values, if an argument other than None contradicts the description."""
-        if model is not None and network_name(model) != network_name(self.model):
+        if model is not None and not self._is(model):
             of_variant = f" (variant {self.variant})" if self.variant else ""
             raise NetworkError(f"{what} {model}, but {self.place} says {self.model}{of_variant}")
         if scale not in (None, self.scale):
@@ -94,7 +100,7 @@ def file_of(weights: Path) -> Path:
 
 def full_configuration(model: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A model's full configuration; empty for bicubic. Raises NetworkError for an unknown model, key or value."""
-    if model == BASELINE and not config:
+    if registered(model) == BASELINE and not config:
         return {}
     try:
         return models.configuration(model, **(config or {}))

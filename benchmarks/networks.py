@@ -17,12 +17,13 @@ import torch
 from torch import nn
 
 import models
-from benchmarks.data.published import checkpoint
+from benchmarks.data.published import checkpoint, unavailable
 from benchmarks.data.sources import Local, Source
 from benchmarks.descriptions import Description, NetworkError, description_of, file_of, full_configuration
 from benchmarks.measure import evaluation
 from benchmarks.measure.evaluation import Upscale
 from benchmarks.measure.tiling import Fitted, Tile
+from foundation import registered, spelled
 from models.initialisation import by_name
 from models.weights import read_weights, with_published_names
 from results import BASELINE, plain
@@ -148,10 +149,12 @@ def of_weights(
     if not file.is_file() and (known is None or known.source == "run"):
         raise NetworkError(f"{file}: no such file, expected weights")
     if known is None:
-        if model in (None, BASELINE):
+        if model is None or registered(model) == BASELINE:
             raise NetworkError(f"{file}: does not name its network, expected a model")
-        known = Description(str(file), str(model), SCALE if scale is None else scale, full_configuration(model, config))
-    known.check(f"{weights}: requested", None if model == known.variant else model, scale, config)
+        full, scale = full_configuration(model, config), SCALE if scale is None else scale
+        known = Description(str(file), registered(model), scale, full)
+    of_variant = model is not None and known.variant is not None and spelled(model) == spelled(known.variant)
+    known.check(f"{weights}: requested", None if of_variant else model, scale, config)
     if known.source == "baseline":
         found = bicubic(known.scale)
     elif known.source == "published weights":
@@ -172,19 +175,19 @@ def published(model: str, scale: int | None = None, config: Mapping[str, Any] | 
     differs from the configuration of the checkpoint.
     """
     scale = SCALE if scale is None else scale
-    own = Description("its published checkpoint", model, scale, full_configuration(model))
+    own = Description("its published checkpoint", registered(model), scale, full_configuration(model))
+    model = own.model
     own.check(f"{model} x{scale}: requested", config=config)
+    if reason := unavailable(model, scale):
+        raise NetworkError(f"{model} x{scale}: {reason}")
     weights = checkpoint(model, scale)
-    if weights is None:
-        raise NetworkError(f"{model} x{scale}: no published checkpoint is registered")
-    if not weights.available():
-        raise NetworkError(f"{model} x{scale}: its checkpoint is not in the mirror ({Path(weights.path).name})")
     return Network(model, scale, own.config, weights, label=_title(model), source="published weights")
 
 
 def untrained(model: str, scale: int | None = None, config: Mapping[str, Any] | None = None, seed: int = 0) -> Network:
     """A network with random weights. Raises NetworkError for an invalid configuration."""
     scale, config = SCALE if scale is None else scale, full_configuration(model, config)
+    model = registered(model)
     return Network(model, scale, config, seed=seed, label=_title(model), source=f"untrained, seed {seed}")
 
 

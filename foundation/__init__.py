@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _IN_A_FILE = re.compile(r"(?P<path>.+\.py):(?P<cls>[A-Za-z_]\w*)")
+_SEPARATORS = re.compile(r"[\s_-]+")
+ALSO_CALLED = {"full": "spin"}
 _SEAL = 32  # bytes of a SHA-256
 
 
@@ -25,11 +27,35 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def spelled(name: str) -> str:
+    """A name without regard to its spelling: `SwinIR-light`, `swinir light` and `SWINIR_LIGHT` are `swinir_light`."""
+    return _SEPARATORS.sub("_", name.strip()).lower()
+
+
+def meant(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a user means: the same, or else the only one that differs in spelling alone."""
+    names = list(known)
+    alike = [name] if name in names else [one for one in names if spelled(one) == spelled(name)]
+    return alike[0] if len(alike) == 1 else None
+
+
+def registered(network: str) -> str:
+    """The name of a network in the registry's spelling, whether it is known or not; a class in a file stays as it is.
+
+    SPIN is also called `full`, as the variants of the suite's experiments that are SPIN itself.
+    """
+    if network_in_file(network):
+        return network
+    name = spelled(network)
+    return ALSO_CALLED.get(name, name)
+
+
 def nearest(wrong: str, known: Iterable[str]) -> str:
     """The end of an error message: the known name nearest to an unknown one, and all known names."""
     names = list(known)
-    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
-    return (f"did you mean {close[0]!r}? " if close else "") + f"known: {', '.join(names)}"
+    spellings = {spelled(one): one for one in reversed(names)}
+    close = difflib.get_close_matches(spelled(wrong), spellings, n=1, cutoff=0.6)
+    return (f"did you mean {spellings[close[0]]!r}? " if close else "") + f"known: {', '.join(names)}"
 
 
 def network_in_file(name: str) -> tuple[Path, str] | None:

@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from foundation import nearest
+from foundation import nearest, registered
 from models import (
     awsrn_m,
     bsrn,
@@ -100,14 +100,15 @@ def names() -> list[str]:
 def describe(name: str) -> ModelInfo:
     """Paper, venue, repository, published parameter counts, smallest input. Raises ValueError for an unknown name.
 
-    Every function that takes a name also takes a class in a file, `path/net.py:Net` (see `models.files`).
+    Every function that takes a name takes it in any spelling, and a class in a file, `path/net.py:Net` (see
+    `models.files`).
     """
     if files.is_file(name):
         return files.describe(name)
     known = _REGISTRY | _RELATIVES
-    if name not in known:
+    if registered(name) not in known:
         raise ValueError(f"unknown network {name!r}; {nearest(name, known)}")
-    return known[name]
+    return known[registered(name)]
 
 
 def configuration(name: str, **config: Any) -> dict[str, Any]:

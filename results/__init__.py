@@ -11,7 +11,17 @@ from pathlib import Path
 import pandas as pd
 
 from foundation import write
-from results.current import BASELINE, COLUMNS, Collected, LeftOut, collect, collect_as, collect_elsewhere, stored_runs
+from results.current import (
+    BASELINE,
+    COLUMNS,
+    Collected,
+    LeftOut,
+    all_runs,
+    collect,
+    collect_as,
+    collect_elsewhere,
+    stored_runs,
+)
 from results.definitions import protocols
 from results.run import PACKAGE, ROOT, STAGES, ResultsError, Run, changed_settings, digest, plain, sha256
 
@@ -26,6 +36,7 @@ __all__ = [
     "LeftOut",
     "ResultsError",
     "Run",
+    "all_runs",
     "changed_settings",
     "collect",
     "collect_as",

@@ -100,14 +100,19 @@ def collect_elsewhere(definition: Experiment, name: str, protocol: str, root: Pa
 
 def stored_runs(experiment: Experiment, protocol: str, root: Path = ROOT) -> list[Run]:
     """The runs of an experiment's variants, and of bicubic, that lie under a protocol, at any scale; current or not."""
-    name = ablations.name_of(protocol)
-    found = []
-    for path in definitions.folder(protocol, root).glob("*-x*-s*"):
-        match = FOLDER_NAME.fullmatch(path.name)
-        if match and path.is_dir() and (match["variant"] in experiment.variants or match["variant"] == BASELINE):
-            found.append(Run(name, match["variant"], int(match["scale"]), int(match["seed"]), root))
     order = [BASELINE, *experiment.variants]
+    found = [run for run in all_runs(protocol, root) if run.variant in order]
     return sorted(found, key=lambda run: (order.index(run.variant), run.scale, run.seed))
+
+
+def all_runs(protocol: str, root: Path = ROOT) -> list[Run]:
+    """All runs that lie under a protocol, whatever their experiment, by name."""
+    paths = sorted(definitions.folder(protocol, root).glob("*-x*-s*"))
+    return [
+        Run(path.parent.name, match["variant"], int(match["scale"]), int(match["seed"]), root)
+        for path in paths
+        if (match := FOLDER_NAME.fullmatch(path.name)) and path.is_dir()
+    ]
 
 
 _NEEDED = ("run.yaml", "provenance.json", STAGES["train"])  # without which nothing of a run can be believed

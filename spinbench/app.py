@@ -11,7 +11,21 @@ import typer
 from typer.core import TyperGroup
 
 from foundation import SpinbenchError, one_line
-from spinbench import catalogue, check, networks, new, pictures, report, runs, speed
+from spinbench import (
+    catalogue,
+    check,
+    checkpoints,
+    clean,
+    networks,
+    new,
+    pictures,
+    report,
+    runs,
+    speed,
+    status,
+    tensorboard,
+    validation,
+)
 from spinbench.console import say
 
 
@@ -33,7 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (new, runs, report, catalogue, networks, speed, check):
+for part in (new, validation, runs, status, report, catalogue, networks, checkpoints, speed, check, tensorboard, clean):
     app.add_typer(part.app)
 app.add_typer(pictures.app, name="picture")
 

@@ -48,7 +48,10 @@ def attribution(
     threads: Threads = None,
     folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
 ) -> None:
-    """Show local attribution maps: which LR pixels contribute to a box of the result, and their extent."""
+    """Show local attribution maps: which LR pixels contribute to a box of the result, and their extent.
+
+    Example: spinbench picture attribution Set5/img_003 --networks imdn,bsrn
+    """
     from benchmarks.pictures.attribution_maps import detector_box, draw_maps
     from benchmarks.pictures.named import common_scale, image_pair, named_network, picture_name
     from results.pictures import store_picture

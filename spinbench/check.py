@@ -86,6 +86,8 @@ def check(
     trained again or on another machine, is compared by quality and cost
     only, as are weights marked with --retrained: "worse" is a loss
     beyond what trainings differ by.
+
+    Example: spinbench check results/runs/quick/full-x4-s0
     """
     with _two_for_an_error():
         if update != bool(reason.strip()):

@@ -79,7 +79,7 @@ class ConsoleProgress:
                 return
             last_line = now
             left = (now - began) / max(done, 1) * (total - done)
-            self.line(f"  {title} {done}/{total} {note} (left: {_clock(left)})")
+            self.line(f"  {title} {done}/{total} {note} (left: {clock(left)})")
 
         return advance
 
@@ -91,7 +91,7 @@ class ConsoleProgress:
         left = elapsed / self.finished * (self.runs - self.finished)
         if self._bars:
             self._bars.update(self._overall, completed=self.finished)
-        self.line(f"[{self.finished}/{self.runs}] {text}" + (f" (all runs left: {_clock(left)})" if left else ""))
+        self.line(f"[{self.finished}/{self.runs}] {text}" + (f" (all runs left: {clock(left)})" if left else ""))
 
     def line(self, text: str) -> None:
         say(text)
@@ -102,7 +102,8 @@ class ConsoleProgress:
             self._bars.remove_task(task)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A duration as minutes and seconds, or hours, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

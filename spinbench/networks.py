@@ -1,17 +1,19 @@
-"""Commands on one network: evaluate it, upscale with it, measure its cost, export it."""
+"""Commands on one network: evaluate it, upscale with it, measure its cost."""
 
 from __future__ import annotations
 
-import io
+import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 import results
+from foundation import one_line
 from spinbench.console import ConsoleProgress, console, say
+from spinbench.costs import cost_table
 from spinbench.options import (
     DeviceName,
     Ensemble,
@@ -31,6 +33,7 @@ from spinbench.options import (
     tile_of,
     words,
 )
+from spinbench.sr_images import keep_sr, sr_files, write_png
 
 app = typer.Typer()
 
@@ -48,12 +51,19 @@ def evaluate(
     config: Settings = None,
     convention: Annotated[list[str] | None, typer.Option(help="Convention of PSNR and SSIM. Can be repeated.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the values of every image to this file.")] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Keep the SR images in this folder, as 8-bit PNG files named by set, image and network."),
+    ] = None,
     tile: TileSize = None,
     self_ensemble: Ensemble = False,
     device: DeviceName = "auto",
     threads: Threads = None,
 ) -> None:
-    """Measure PSNR and SSIM of a network, or of bicubic interpolation, on image sets."""
+    """Measure PSNR and SSIM of a network, or of bicubic interpolation, on image sets.
+
+    Example: spinbench evaluate imdn --published --data Set5 --save images
+    """
     import pandas as pd
 
     from benchmarks.data import datasets
@@ -62,14 +72,18 @@ def evaluate(
     where = compute_device(device, threads)
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
     manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(data)
+    targets = {each.name: sr_files(save, each, network) if save else {} for each in sets}
     frames = []
     with ConsoleProgress(len(sets)) as progress:
         progress.line(network.summary)
         upscale = network.upscaler(where, tile=manner, say=progress.line)
         for each in sets:
             advance = progress.stage(each.name, "evaluate")
+            keep = partial(keep_sr, targets[each.name]) if save else None
             frames.append(
-                evaluation.evaluate(upscale, each, network.scale, conventions, advance, multiple=network.multiple)
+                evaluation.evaluate(
+                    upscale, each, network.scale, conventions, advance, multiple=network.multiple, keep=keep
+                )
             )
             progress.done(each.name)
     rows = pd.concat(frames, ignore_index=True)
@@ -113,9 +127,10 @@ def upscale(
     device: DeviceName = "auto",
     threads: Threads = None,
 ) -> None:
-    """Upscale images. Existing files are never overwritten."""
-    from PIL import Image
+    """Upscale images. Existing files are never overwritten.
 
+    Example: spinbench upscale photo.png --model bsrn --published --output big
+    """
     from benchmarks.data.images import DataError, read_image
     from benchmarks.measure.quality import eight_bit
     from benchmarks.measure.tiling import TooLarge
@@ -141,86 +156,10 @@ def upscale(
                 failed.append(reason)
                 progress.done(f"failed: {reason}")
                 continue
-            content = io.BytesIO()
-            Image.fromarray(sr).save(content, "PNG")
-            results.write(target, content.getvalue())
+            write_png(target, sr)
             progress.done(f"{image} {_size(lr.shape)} -> {target} {_size(sr.shape)}")
     if failed:
         say(f"failed: {len(failed)} of {len(images)} images")
-        raise typer.Exit(1)
-
-
-@app.command("export-published")
-def export_published(
-    source: Annotated[Path, typer.Argument(help="A run's folder, or a file of weights.")],
-    output: Annotated[Path, typer.Argument(help="The file to write: .pth, .pt or .safetensors.")],
-    model: Annotated[
-        str | None, typer.Option(help="The name of the network. Default: the network of the weights.")
-    ] = None,
-    scale: ScaleOfWeights = None,
-    config: Settings = None,
-) -> None:
-    """Write trained weights with the parameter names and shapes of the published checkpoints."""
-    from benchmarks import networks
-    from benchmarks.data import published
-
-    if output.exists():
-        raise UsageError(f"{output}: exists already, expected a new file")
-    trained = networks.of_weights(source, model=model, scale=scale, config=settings(config))
-    module = trained.module()
-    try:
-        count = published.export(trained.model, module, output)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    say(f"{output}: {count} tensors of {trained.summary}")
-
-
-@app.command()
-def identify(file: Annotated[Path, typer.Argument(help="A checkpoint: .pth, .pt or .safetensors.")]) -> None:
-    """Say which network of the registry, at which scale, a checkpoint fits.
-
-    Nothing in the file is executed. Example:
-    spinbench identify checkpoint.pth
-    """
-    from benchmarks.identification import identify as fits
-
-    found = fits(file)
-    fitting = [one for one in found if one.wrong is None]
-    for one in fitting:
-        say(f"{file}: fits {one.model} x{one.scale}")
-    if not fitting:
-        say(f"{file}: fits no network of the registry in its published configuration; the nearest:")
-        for one in found[:3]:
-            say(f"  {one.model} x{one.scale}, {one.share:.0%} of the tensors: {one.wrong}")
-        raise typer.Exit(1)
-
-
-@app.command()
-def validate(
-    model: Annotated[str, typer.Argument(help="A class in a file, such as net.py:Net, or the name of a network.")],
-    scale: Scale = 4,
-    config: Settings = None,
-) -> None:
-    """Check that a network can be trained and measured here, and show what holds.
-
-    The file is imported, since you name it. Example:
-    spinbench validate net.py:Net --config width=32
-    """
-    from benchmarks import networks
-    from benchmarks.measure.contract import examine
-
-    own = settings(config)
-    networks.untrained(model, scale, own).module()  # an invalid configuration is reported first
-    table = Table("", "check", "found", title=f"{model} x{scale}")
-    wrong = []
-    for finding in examine(model, scale, own):
-        held = finding.wrong is None
-        wrong += [finding] if finding.needed and not held else []
-        mark = "[green]holds[/green]" if held else "[red]fails[/red]" if finding.needed else "[yellow]not[/yellow]"
-        table.add_row(mark, finding.check, escape(finding.wrong or ""))
-    console.print(table)
-    if wrong:
-        say(f"{len(wrong)} of the needed checks fail: its results would be wrong")
         raise typer.Exit(1)
 
 
@@ -236,25 +175,34 @@ def cost(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Number of timed forward passes.")] = 21,
     memory: Annotated[bool, typer.Option(help="Measure peak memory too.")] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print everything that was counted and measured, as in a cost.json.")
+    ] = False,
 ) -> None:
     """Count parameters and MACs for an output of 1280x720, and measure latency and peak memory.
 
     A network with C++ kernels is measured with them and in PyTorch.
+
+    Example: spinbench cost fsrcnn --lr 64x64 --repeats 5
     """
     from benchmarks import networks
     from benchmarks.measure.cost import Subject, costs
 
     where = compute_device(device, threads)
     own = settings(config)
-    networks.untrained(model, scale, own).module()  # an invalid configuration is reported first
-    (measured,) = costs(
-        [Subject(model, scale, own)],
-        where,
-        lr_size=lr_size_of(lr) if lr else None,
-        repeats=repeats,
-        memory=memory,
-    )
-    console.print_json(data=measured)
+    network = networks.untrained(model, scale, own)
+    network.module()  # an invalid configuration is reported first
+    size, subject = lr_size_of(lr) if lr else None, Subject(network.model, scale, own)
+    try:
+        (measured,) = costs([subject], where, lr_size=size, repeats=repeats, memory=memory)
+    except ValueError as error:  # an image that the network does not take
+        if size is None:
+            raise
+        raise UsageError(f"--lr {lr}: {one_line(error)}") from error
+    if as_json:
+        say(json.dumps(measured, indent=1))
+    else:
+        console.print(cost_table(f"{network.model} x{scale}", measured))
 
 
 def _conventions(names: list[str] | None) -> list[str]:

@@ -24,8 +24,9 @@ def new(
     """Write a commented experiment, a protocol and a network file, to start from.
 
     Your network stands beside IMDN, BSRN and SPIN. Files that exist are
-    not overwritten. Example:
-    spinbench new my-paper
+    not overwritten.
+
+    Example: spinbench new my-paper
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,50}", name):
         raise UsageError(f"{name}: expected letters, digits, '.', '-' and '_', beginning with a letter or digit")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from foundation import SpinbenchError, one_line
+from foundation import SpinbenchError, one_line, registered
 from results import BASELINE
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def network_of(
     own = settings(config)
     taken = {"--weights": weights is not None, "--published": published, "--untrained": untrained}
     ways = [option for option, given in taken.items() if given]
-    if model == BASELINE:
+    if model is not None and registered(model) == BASELINE:
         if unused := [*ways, *(["--config"] if own else [])]:
             raise UsageError(f"{model}: interpolation takes no {' and no '.join(unused)}")
         found = networks.bicubic(scale)

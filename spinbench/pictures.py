@@ -52,7 +52,10 @@ def compare(
     threads: Threads = None,
     folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
 ) -> None:
-    """Show crops of HR, bicubic and each network with PSNR, SSIM and error maps."""
+    """Show crops of HR, bicubic and each network with PSNR, SSIM and error maps.
+
+    Example: spinbench picture compare table1 --image Set5/img_003 --networks bicubic,imdn
+    """
     from benchmarks.pictures import comparison
     from benchmarks.pictures.named import common_scale, image_pair, picture_name
     from results.pictures import check_name, store_picture

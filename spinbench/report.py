@@ -134,8 +134,10 @@ def _print_scores(one: Study, scale: int, baseline: str) -> None:
     from reports.tradeoff import SCORE_WEIGHTS, efficiency_scores
 
     variants = one.experiment.variants
-    if baseline not in variants:
+    known = one.experiment.variant_named(baseline)
+    if known is None:
         raise UsageError(f"--score {baseline}: not a variant of {one.name}; {nearest(baseline, variants)}")
+    baseline = known
     scores = efficiency_scores(one.timed, scale, baseline)
     if not scores:
         raise UsageError(f"--score {baseline}: its latency was not measured at x{scale}, expected a measured variant")

@@ -1,4 +1,4 @@
-"""Commands that execute the runs of an experiment and show their state: run, status, train."""
+"""Commands that execute the runs of an experiment: run, train."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 import ablations
@@ -75,7 +74,7 @@ def run(
     and left as it is. With several GPUs or --jobs, each run is a process
     of its own, which writes run.log in the run's folder.
 
-    Example: spinbench run table2 --only full,patch --jobs 2 --dry-run
+    Example: spinbench run table2 --protocol quick --only full
     """
     from benchmarks.measure import devices
     from benchmarks.runs import orchestrator
@@ -141,9 +140,10 @@ def _with_weights(definition: ablations.Experiment, given: list[str]) -> ablatio
     """The experiment with checkpoints of the user, each given as variant=FILE. Raises UsageError."""
     variants = dict(definition.variants)
     for pair in given:
-        name, equals, file = pair.partition("=")
-        if not equals or name not in variants:
-            raise UsageError(f"--weights {pair}: expected variant=FILE; {nearest(name, variants)}")
+        given_name, equals, file = pair.partition("=")
+        name = definition.variant_named(given_name)
+        if not equals or name is None:
+            raise UsageError(f"--weights {pair}: expected variant=FILE; {nearest(given_name, variants)}")
         if variants[name].model is None:
             raise UsageError(f"--weights {pair}: {name} has no network here that could have weights")
         if variants[name].trained:
@@ -159,36 +159,6 @@ def _with_weights(definition: ablations.Experiment, given: list[str]) -> ablatio
 
 
 @app.command()
-def status(
-    experiment: Annotated[str, typer.Argument(help="The name of an experiment, or a YAML file.")] = "table2",
-    protocol: ProtocolName = "quick",
-    device: DeviceName = "auto",
-    threads: Threads = None,
-    folder: Folder = results.ROOT,
-) -> None:
-    """Show which runs of an experiment are finished, unfinished or stale, and why."""
-    import models
-    from benchmarks.measure import devices, provenance
-    from benchmarks.runs import orchestrator
-    from benchmarks.runs.plan import plan
-    from results import processes
-    from results.state import state
-
-    definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
-    sets = {each: orchestrator.available_sets(training.evaluation.datasets, each) for each in models.SCALES}
-    where = compute_device(device, threads)
-    jobs = plan(definition, protocol, training, device=where, card=devices.card(where), sets=sets, root=folder)
-    table = Table("run", "state", "pending", "remarks", title=f"{experiment} under {ablations.name_of(protocol)}")
-    for job in jobs:
-        found = state(job.run, job.stages)
-        recorded = {} if any(line.startswith("provenance.json") for line in found.damaged) else job.run.provenance()
-        remarks = [*found.remarks, *provenance.flags(recorded), *processes.remarks(recorded.get("train", {}))]
-        todo = [f"{name} ({', '.join(found.sets)})" if name == "evaluate" else name for name in found.pending]
-        table.add_row(job.run.name, found.word, escape(", ".join(todo)), "\n".join(map(escape, remarks)))
-    console.print(table)
-
-
-@app.command()
 def train(
     variant: Annotated[str, typer.Argument(help="The variant to train.")],
     experiment: Annotated[str, typer.Option(help="The experiment that defines the variant.")] = "table2",
@@ -201,7 +171,10 @@ def train(
     rerun: Rerun = False,
     folder: Folder = results.ROOT,
 ) -> None:
-    """Train one variant without evaluating it. `spinbench run` evaluates it later."""
+    """Train one variant without evaluating it. `spinbench run` evaluates it later.
+
+    Example: spinbench train full --protocol quick --seeds 1
+    """
     from benchmarks.measure import devices
     from benchmarks.runs import orchestrator
     from benchmarks.runs.places import Place
@@ -227,7 +200,8 @@ def train(
     )
     jobs = [without_stages(job, ["train"]) for job in jobs if "train" in job.stages]
     if not jobs:
-        weights = "has published weights" if not definition.variants[variant].trained else "is not trained"
+        chosen = definition.variants[definition.variant_named(variant) or variant]
+        weights = "has published weights" if not chosen.trained else "is not trained"
         raise UsageError(f"{variant}: {weights} under protocol {protocol}, there is nothing to train")
     definitions.remember(protocol, experiment, folder)
     profiles = {job.run.name: Profile(where) for job in jobs} if profile else {}

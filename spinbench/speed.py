@@ -27,7 +27,10 @@ def speed(
     device: DeviceName = "auto",
     threads: Threads = None,
 ) -> None:
-    """Measure the time of all networks at a common size, and its growth over four sizes."""
+    """Measure the time of all networks at a common size, and its growth over four sizes.
+
+    Example: spinbench speed --models espcn,fsrcnn --lr 32x32
+    """
     import models
     from benchmarks import networks
     from benchmarks.measure import devices, growth
@@ -35,9 +38,10 @@ def speed(
 
     lr_size = lr_size_of(lr)
     where = compute_device(device, threads)
-    names = words(chosen) or models.names()
-    for name in names:
-        networks.untrained(name, scale).module()  # an unknown name is reported first
+    found = [networks.untrained(name, scale) for name in words(chosen) or models.names()]
+    for network in found:
+        network.module()  # a network that cannot be built is reported first
+    names = [network.model for network in found]
     about = devices.device_facts(where)
     title = f"x{scale}, LR {lr} (HxW), {about['name']}, {about['threads']} threads"
     table = Table("network", "seconds", "GMACs", "GMACs/s", "peak MiB", "time ~ pixels^", "MACs ~ pixels^", title=title)

@@ -49,7 +49,10 @@ def superpixels(
     threads: Threads = None,
     folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
 ) -> None:
-    """Show the superpixels of SPIN's blocks, the pixels that one of them selects, ignored pixels, and attention."""
+    """Show the superpixels of SPIN's blocks, the pixels that one of them selects, ignored pixels, and attention.
+
+    Example: spinbench picture superpixels Set5/img_003 --network full --protocol quick
+    """
     from benchmarks import networks
     from benchmarks.pictures.named import common_scale, image_pair, named_network, picture_name, untrained_variant
     from benchmarks.pictures.superpixel_views import draw_superpixels

@@ -36,20 +36,31 @@ def fetch(path: str, sha256: str) -> Path:
 
     DataError for a path that leaves its folder, a file that is unavailable and one with another checksum.
     """
-    folder = mirror_folder()
+    folder, file = mirror_folder(), local_file(path)
     if folder is None:
-        base = os.environ.get("SPINBENCH_MIRROR") or ORIGIN
-        return download(f"{base.rstrip('/')}/{quote(path)}", sha256, inside(cache_folder(), path))
-    file = inside(folder, path)
+        return download(address(path), sha256, file)
     if not file.is_file():
         raise DataError(f"{path}: not in the mirror {folder}; put it there, or unset SPINBENCH_MIRROR to fetch it")
     return verified(file, sha256)
 
 
-def download(url: str, known_hash: str, file: Path, progress: bool = False) -> Path:
-    """`file`, downloaded from `url` unless it exists. Raises DataError like `fetch`."""
+def local_file(path: str) -> Path:
+    """Where the file of this path, or of this URL, lies in the mirror folder, or else in the cache folder."""
+    return inside(mirror_folder() or cache_folder(), path.removeprefix("https://"))
+
+
+def address(path: str) -> str:
+    """The URL of a path on the raw-file host, or of its mirror; a URL itself."""
+    if path.startswith("https://"):
+        return path
+    base = os.environ.get("SPINBENCH_MIRROR") or ORIGIN
+    return f"{base.rstrip('/')}/{quote(path)}"
+
+
+def download(url: str, known_hash: str | None, file: Path, progress: bool = False) -> Path:
+    """`file`, downloaded from `url` unless it exists; not verified without a hash. Raises DataError like `fetch`."""
     if file.exists():
-        return verified(file, known_hash)
+        return verified(file, known_hash) if known_hash else file
     if mirror_folder() is not None:
         raise DataError(f"{file}: missing; put {url} there, or unset SPINBENCH_MIRROR to fetch it")
     pooch.get_logger().setLevel("WARNING")

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data.archives import archive_file, unpacked
-from benchmarks.data.fetch import fetch, file_hash, inside, mirror_folder, verified
+from benchmarks.data.fetch import address, download, fetch, file_hash, inside, local_file, mirror_folder, verified
 from benchmarks.data.images import DataError, read_image
 from benchmarks.data.registry import Entry
+from foundation import cache_folder, write
 
 
 class Source(Protocol):
@@ -41,6 +42,41 @@ class Published:
 
     def locate(self) -> Path:
         return fetch(self.path, self.content)
+
+
+@dataclass(frozen=True)
+class Unverified:
+    """A published file that was never at hand here, so that its SHA-256 is unknown.
+
+    It is fetched only on request. Its SHA-256 is then recorded in the cache folder, and the file verified by it.
+    """
+
+    path: str  # on the raw-file host, or a URL
+
+    @property
+    def _record(self) -> Path:
+        return inside(cache_folder() / "unverified", f"{self.path.removeprefix('https://')}.sha256")
+
+    @property
+    def content(self) -> str:
+        if not self._record.is_file():
+            raise DataError(f"{self.path}: never verified here and not fetched yet")
+        return self._record.read_text(encoding="utf-8").strip()
+
+    def available(self) -> bool:
+        return self._record.is_file() and local_file(self.path).is_file()
+
+    def fetch(self) -> Path:
+        """The local file; its SHA-256 is recorded. DataError if it cannot be had or is not what was recorded before."""
+        if mirror_folder() is not None and not local_file(self.path).is_file():
+            raise DataError(f"{self.path}: not in the mirror {mirror_folder()}; unset SPINBENCH_MIRROR to fetch it")
+        file = download(address(self.path), None, local_file(self.path))
+        if not self._record.is_file():
+            write(self._record, f"{file_hash(file)}\n")
+        return self.locate()
+
+    def locate(self) -> Path:
+        return verified(local_file(self.path), self.content)
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,14 @@ def evaluate(
     progress: Progress | None = None,
     limit: int | None = None,
     multiple: int = 1,
+    keep: Callable[[str, NDArray[np.float32]], None] | None = None,
 ) -> pd.DataFrame:
     """Upscale every image of a set, or the first `limit`, once and measure its quality under each convention.
 
     Returns a row per image and convention: dataset, lr_origin, convention, image, psnr (dB, infinite for identical
     images) and ssim. Images in `dataset.missing(scale)` have no row; callers report them beside a mean. LR images are
-    cropped at bottom and right to a `multiple`, and HR images accordingly. `progress` is called after each image.
+    cropped at bottom and right to a `multiple`, and HR images accordingly. After each image,
+    `progress` is called, and `keep` with its name and SR image.
     Raises ValueError for an unknown convention or none; EvaluationError for an image that fails (with the chained
     cause); DataError for a damaged image, or if no image of the set is available.
     """
@@ -58,12 +60,14 @@ def evaluate(
     rows: list[tuple[str, str, str, str, float, float]] = []
     for done, pair in enumerate(islice(dataset.pairs(scale), limit), start=1):
         try:
-            judged = _scores(upscale, _cropped(pair, scale, multiple), scale, conventions)
+            sr, judged = _scores(upscale, _cropped(pair, scale, multiple), scale, conventions)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise EvaluationError(f"{dataset.name} x{scale}, {pair.name}: {reason}") from error
         for convention, (psnr, ssim) in zip(conventions, judged, strict=True):
             rows.append((dataset.name, pair.lr_origin, convention, pair.name, psnr, ssim))
+        if keep:
+            keep(pair.name, sr)
         if progress:
             progress(done, total, pair.name)
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -79,13 +83,16 @@ def _to_multiple(lr: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
     return lr[:height, :width]
 
 
-def _scores(upscale: Upscale, pair: Pair, scale: int, conventions: Sequence[str]) -> list[tuple[float, float]]:
+def _scores(
+    upscale: Upscale, pair: Pair, scale: int, conventions: Sequence[str]
+) -> tuple[NDArray[np.float32], list[tuple[float, float]]]:
+    """The SR image and its PSNR and SSIM under each convention."""
     sr = upscale(pair.lr)
     height, width = pair.lr.shape[:2]
     expected = (scale * height, scale * width, 3)
     if sr.shape != expected:
         raise ValueError(f"SR has shape {sr.shape}, expected {expected} from LR {height}x{width} at x{scale}")
-    return [scores(sr, pair.hr, scale, convention) for convention in conventions]
+    return sr, [scores(sr, pair.hr, scale, convention) for convention in conventions]
 
 
 def network_upscale(model: nn.Module, device: torch.device) -> Upscale:

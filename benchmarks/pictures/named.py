@@ -16,7 +16,7 @@ from benchmarks.data import datasets
 from benchmarks.data.datasets import Dataset, Pair
 from benchmarks.data.sources import Local
 from benchmarks.networks import Network, NetworkError
-from foundation import SpinbenchError, nearest
+from foundation import SpinbenchError, meant, nearest, registered
 from results import BASELINE, ROOT, Run, collect_as, collect_elsewhere, definitions
 
 
@@ -36,7 +36,7 @@ def named_network(text: str, scale: int, experiment: str, protocol: str, root: P
     definition = definitions.experiment(experiment, protocol, root)
     if given:
         return _with_weights(name, Path(file), scale, definition)
-    variant = _variant(name, definition)
+    name, variant = _variant(name, definition)
     if variant.model == BASELINE:
         return replace(networks.bicubic(scale), name=name)
     if not variant.trained:
@@ -70,7 +70,7 @@ def named_network(text: str, scale: int, experiment: str, protocol: str, root: P
 
 def untrained_variant(name: str, scale: int, experiment: str) -> Network:
     """A variant of the experiment, or a network, with random weights. Raises PictureError for an unknown name."""
-    variant = _variant(name, ablations.load_experiment(experiment))
+    name, variant = _variant(name, ablations.load_experiment(experiment))
     if variant.model == BASELINE:
         raise PictureError(f"{name}: interpolation, expected a network")
     found = networks.untrained(str(variant.model), scale, variant.config)
@@ -109,29 +109,32 @@ def picture_name(*parts: str) -> str:
 
 def _with_weights(name: str, file: Path, scale: int, experiment: Experiment) -> Network:
     """The network of NAME=WEIGHTS, where NAME is a variant, a network, or the variant of the weights' run."""
-    if name == BASELINE:
+    if registered(name) == BASELINE:
         raise PictureError(f"{name}={file}: interpolation has no weights")
     expected: dict[str, Any] = {"model": name}
-    if name in experiment.variants:
-        expected = _as_defined(_variant(name, experiment))
+    if meant(name, experiment.variants):  # not variant_named: `spin` may have weights of any configuration
+        name, variant = _variant(name, experiment)
+        expected = _as_defined(variant)
     found = networks.of_weights(file, scale=scale, **expected)
     label = experiment.variants[name].label if name in experiment.variants else found.label
     return replace(found, name=name, label=f"{label} ({file.name})")
 
 
-def _variant(name: str, experiment: Experiment) -> Variant:
-    """The variant of this name in the experiment, or a network of the registry with its published weights."""
-    if name == BASELINE:
-        return Variant(label="Bicubic", model=BASELINE)
-    if name in experiment.variants:
-        variant = experiment.variants[name]
+def _variant(name: str, experiment: Experiment) -> tuple[str, Variant]:
+    """The variant that a name means in the experiment, or else the network with its published weights, and its id."""
+    network = registered(name)
+    if network == BASELINE:
+        return network, Variant(label="Bicubic", model=BASELINE)
+    if found := experiment.variant_named(name):
+        variant = experiment.variants[found]
         if variant.status:
-            raise PictureError(f"{name}: {variant.status}")
-        return variant
-    if name not in models.names():
+            raise PictureError(f"{found}: {variant.status}")
+        return found, variant
+    if network not in models.names():
         known = dict.fromkeys([BASELINE, *experiment.variants, *models.names()])
         raise PictureError(f"unknown network {name!r}; {nearest(name, known)}")
-    return Variant.model_validate({"label": models.describe(name).title, "model": name, "weights": "published"})
+    about = {"label": models.describe(network).title, "model": network, "weights": "published"}
+    return network, Variant.model_validate(about)
 
 
 def _as_defined(variant: Variant) -> dict[str, Any]:

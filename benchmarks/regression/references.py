@@ -11,7 +11,7 @@ import models
 from benchmarks import networks
 from benchmarks.data.sources import Local
 from benchmarks.networks import Network
-from foundation import SpinbenchError
+from foundation import SpinbenchError, nearest, registered
 from results import BASELINE, ROOT, ResultsError, references, runs
 from results.references import Reference
 
@@ -59,11 +59,12 @@ def find(
             found += _of_experiment(target, protocol or "quick", new, root)
             continue
         _unused(target, protocol=protocol)
-        if target in models.names():
+        if registered(target) in models.names() and (target in models.names() or not path.exists()):
             _unused(target, model=model)
-            found.append(_of_published(target, scale, reference))
+            found.append(_of_published(registered(target), scale, reference))
         elif not path.exists():
-            raise TargetError(f"{target}: expected weights, a run's folder, an experiment or a network")
+            known = nearest(target, [*ablations.experiment_names(), *models.names()])
+            raise TargetError(f"{target}: expected weights, a run's folder, an experiment or a network; {known}")
         else:
             found.append(_of_weights(path, reference, model, scale, root))
     return found
@@ -109,12 +110,12 @@ def _of_weights(path: Path, reference: str | None, model: str | None, scale: int
         names = ", ".join(references.reference_names(root)) or "none"
         raise TargetError(f"{path}: weights without a description of their run, expected a reference (stored: {names})")
     if reference not in references.reference_names(root):
-        if known is None and model not in models.names():
+        if known is None and registered(model or "") not in models.names():
             given = f"model {model}" if model else "its model is not given"
             raise TargetError(f"reference {reference} is new, {given}: expected one of {', '.join(models.names())}")
         return replace(networks.of_weights(path, model=model, scale=scale), name=str(path)), reference
     stored = references.load_reference(reference, root).measured.network
-    if model not in (None, stored.model):
+    if model is not None and registered(model) != stored.model:
         raise TargetError(f"model {model}: reference {reference} is of {stored.model}")
     if scale not in (None, stored.scale):
         raise TargetError(f"scale {scale}: reference {reference} is of x{stored.scale}")

@@ -28,7 +28,7 @@ def measure_costs(jobs: Sequence[Job], begin: BeginStage, say: Callable[[str], N
         for job in jobs:
             if state(job.run, job.stages).pending:
                 with suppress(ElsewhereRun):
-                    stack.enter_context(held(job.run))
+                    stack.enter_context(held(job.run, "cost"))
                     pending.append(job)
         networks: dict[str, list[Job]] = {}
         for job in pending:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from filelock import FileLock, Timeout
 
 from benchmarks.measure.provenance import Process
+from benchmarks.runs.announced import announced, told
 from benchmarks.runs.plan import Job
 from benchmarks.runs.stages import WEIGHTS, BeginStage, RefusedRun, RunError, Work, evaluate, train
 from results import STAGES, Run, digest
@@ -47,12 +48,13 @@ def execute(job: Job, begin: BeginStage, say: Callable[[str], None], rerun: bool
 
 
 @contextmanager
-def held(run: Run) -> Iterator[None]:
-    """A context in which no other process executes the run. Raises ElsewhereRun if one does."""
+def held(run: Run, stage: str = "") -> Iterator[None]:
+    """A context in which no other process executes the run, as `spinbench status` shows. Raises ElsewhereRun if one
+    does."""
     lock = run.folder.parent / f".{run.name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(lock, timeout=0):
+        with FileLock(lock, timeout=0), announced(run, stage):
             yield
     except Timeout:
         raise ElsewhereRun(f"{run.name}: another process is executing it ({lock})") from None
@@ -74,7 +76,7 @@ def replace_damaged(run: Run, todo: RunState, say: Callable[[str], None]) -> Non
 
 
 def _carry_out(job: Job, begin: BeginStage) -> bool:
-    todo = state(job.run, job.stages)
+    todo, begin = state(job.run, job.stages), told(job.run, begin)
     describe(job)
     for stage in todo.pending:
         _STAGES[stage](Work(job, todo, Process(job.device), begin))

@@ -85,8 +85,9 @@ def plan(
     is added before the scales that depend on it. Raises AblationError for an unknown variant, scale or convention, an
     invalid configuration, two sets of one name, and for seeds under a protocol without training.
     """
-    for name in only:
-        if name not in experiment.variants:
+    named = {name: experiment.variant_named(name) for name in only}
+    for name, found in named.items():
+        if found is None:
             raise AblationError(f"unknown variant {name!r}; {nearest(name, experiment.variants)}")
     for scale in scales:
         if scale not in models.SCALES:
@@ -99,7 +100,7 @@ def plan(
     seeds, scales = list(dict.fromkeys(seeds)), list(dict.fromkeys(scales))
     if seeds and protocol.training is None:
         raise AblationError(f"seeds {', '.join(map(str, seeds))}: protocol {protocol_name} trains nothing")
-    chosen = {name: variant for name, variant in experiment.variants.items() if not only or name in only}
+    chosen = {name: variant for name, variant in experiment.variants.items() if not only or name in named.values()}
     start = protocol.training.warm_start if protocol.training else None
     wanted = _with_starts(list(scales or experiment.scales), start)
     name = ablations.name_of(protocol_name)
@@ -165,11 +166,7 @@ class _Planner:
         network, run = self._network(variant_name, variant, scale), self._run(variant_name, scale)
         source = published.checkpoint(str(variant.model), scale)
         stages = {"cost": self._cost(network, run)}
-        status = variant.status
-        if status is None and source is None:
-            status = "no published checkpoint is registered"
-        elif status is None and source is not None and not source.available():
-            status = f"its checkpoint is not in the mirror ({Path(source.path).name})"
+        status = variant.status or published.unavailable(str(variant.model), scale)
         if status is None and source is not None:
             stages["evaluate"] = self._evaluation(network, variant, source.content)
         return self._of(run, variant, stages, status=status)

@@ -73,7 +73,7 @@ def test_it_is_trained_measured_and_reported_beside_others(experiment: Path, tmp
 
 def test_wherever_a_name_stands(experiment: Path, tmp_path: Path) -> None:
     name = f"{tmp_path / 'net.py'}:Net"
-    done = spinbench("cost", name, "--config", "width=8", "--lr", "16x16", "--no-memory", "--repeats", 1)
+    done = spinbench("cost", name, "--config", "width=8", "--lr", "16x16", "--no-memory", "--repeats", 1, "--json")
     assert done.returncode == 0 and '"parameters": 3728' in done.stdout
     done = spinbench("evaluate", name, "--untrained", "--data", "embedded-test")
     assert done.returncode == 0 and "embedded-test" in done.stdout

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -175,9 +177,16 @@ def test_killed_and_started_again_it_ends_with_the_same_bits(tmp_path: Path) -> 
     deadline = time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
+    process.send_signal(signal.SIGSTOP)
+    assert checkpoint.exists()
+    of_it = ("status", "table2", "--protocol", protocol, "--results", killed, "--only", "Full", "--json")
+    *_, seen = json.loads(spinbench(*of_it).stdout)
+    assert (seen["run"], seen["state"], seen["stage"], seen["steps"]) == ("full-x4-s0", "running", "train", 12)
+    assert seen["step"] >= 1 and seen["loss"] > 0 and seen["host"] == platform.node()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert checkpoint.exists()
+    *_, seen = json.loads(spinbench(*of_it).stdout)
+    assert (seen["state"], seen["stage"], seen["host"]) == ("unfinished", None, None)
     resumed = run_tiny(killed, "--only", "full", protocol=protocol)
     assert resumed.returncode == 0
     assert re.search(r"full-x4-s0: resumes after iteration \d+ of 12", resumed.stdout)

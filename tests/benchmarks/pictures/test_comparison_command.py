@@ -126,7 +126,7 @@ def _small() -> tuple[RGB, RGB]:
         (["--box", "1,2,a,4"], "--box a: expected whole numbers"),
         (["--box", "1,2,0,40"], "--box 1,2,0,40: expected x,y,width,height"),
         (["--box", "440,0,20,20"], "box 440,0,20,20: reaches outside of chelsea, 448x300 pixels"),
-        (["--networks", "spin"], "spin x4: no published checkpoint is registered"),
+        (["--networks", "spin"], "full x4: no trained weights, expected "),
         (["--networks", "espcn=absent.safetensors"], "absent.safetensors: no such file"),
         (["--name", "My Picture"], "--name 'My Picture': expected lower-case letters"),
         (["--scale", "5"], "scale 5, expected one of 2, 3, 4"),

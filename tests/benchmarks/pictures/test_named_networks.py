@@ -78,8 +78,8 @@ def test_a_run_of_another_definition_is_not_the_variant_s(tmp_path: Path) -> Non
     [
         ("imdm", "unknown network 'imdm'; did you mean 'imdn'"),
         ("madnet", "madnet: its architecture is not documented"),
-        ("carn", "carn x4: no published checkpoint is registered; name a file as carn=FILE"),
-        ("spin", "spin x4: no published checkpoint is registered; name a file as spin=FILE"),
+        ("carn", "never verified here, and must first be fetched by name (carn.pth); name a file as carn=FILE"),
+        ("spin", "full x4: no trained weights, expected "),
     ],
 )
 def test_networks_without_weights_say_so(tmp_path: Path, name: str, words: str) -> None:

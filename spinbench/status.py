@@ -1,0 +1,213 @@
+"""The command that shows how far the runs are, also while another process executes them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+import ablations
+import results
+from foundation import one_line
+from results import activity, definitions
+from spinbench.console import clock, console, say
+from spinbench.options import (
+    DeviceName,
+    Folder,
+    Only,
+    Scales,
+    Seeds,
+    Threads,
+    UsageError,
+    compute_device,
+    integers,
+    words,
+)
+
+if TYPE_CHECKING:
+    from benchmarks.runs.plan import Job
+    from results.state import RunState
+
+app = typer.Typer()
+
+EVERY_S = 2.0
+Planned = dict[tuple[str, str], "list[Job]"]  # the jobs by experiment and protocol
+
+
+@app.command()
+def status(
+    experiment: Annotated[
+        str | None,
+        typer.Argument(
+            help="The name of an experiment, or a YAML file. Default: all that were run, or table2.",
+            show_default=False,
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="The name of a protocol, or the path of its YAML file. Default: all with runs, or quick.",
+            show_default=False,
+        ),
+    ] = None,
+    only: Only = None,
+    scale: Scales = None,
+    seeds: Seeds = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it every two seconds, until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, an entry per run.")] = False,
+    device: DeviceName = "auto",
+    threads: Threads = None,
+    folder: Folder = results.ROOT,
+) -> None:
+    """Show which runs are running, finished, unfinished or stale, and why.
+
+    Runs of other processes are shown with their step, loss, remaining
+    time and host.
+
+    Example: spinbench status table2 --protocol quick --only full
+    """
+    if watch and as_json:
+        raise UsageError("--watch and --json: expected one of them")
+    planned = _planned(experiment, protocol, words(only), scale, seeds, device, threads, folder)
+    seen: dict[Path, tuple[Any, RunState]] = {}
+    if as_json:
+        rows = [row for names, jobs in planned.items() for row in _rows(names, jobs, seen)]
+        say(json.dumps(rows, indent=1))
+    elif not watch:
+        console.print(_shown(planned, seen, remarks=True))
+    else:
+        with Live(console=console, auto_refresh=False) as live:
+            try:
+                while True:
+                    live.update(_shown(planned, seen, remarks=False), refresh=True)
+                    time.sleep(EVERY_S)
+            except KeyboardInterrupt:  # the usual end
+                return
+
+
+def _planned(
+    experiment: str | None,
+    protocol: str | None,
+    only: list[str],
+    scale: list[str] | None,
+    seeds: list[str] | None,
+    device: str,
+    threads: int | None,
+    root: Path,
+) -> Planned:
+    """The jobs of what was asked for: of one or all experiments under one or all protocols.
+
+    Those that cannot be planned as asked are told on stderr; AblationError or ResultsError if none can.
+    """
+    import models
+    from benchmarks.measure import devices
+    from benchmarks.runs import orchestrator
+    from benchmarks.runs.plan import plan
+
+    where = compute_device(device, threads)
+    card = devices.card(where)
+    found: Planned = {}
+    errors: list[Exception] = []
+    for each in [protocol] if protocol else definitions.protocols(root) or ["quick"]:
+        for name in [experiment] if experiment else definitions.experiments(each, root) or ["table2"]:
+            try:
+                training = definitions.protocol(each, root)
+                sets = {one: orchestrator.available_sets(training.evaluation.datasets, one) for one in models.SCALES}
+                found[name, each] = plan(
+                    definitions.experiment(name, each, root), each, training,
+                    only=only, scales=integers(scale, "--scale"), seeds=integers(seeds, "--seeds"),
+                    device=where, card=card, sets=sets, root=root,
+                )  # fmt: skip
+            except (ablations.AblationError, results.ResultsError) as error:
+                errors.append(error)
+    if errors and not found:
+        raise errors[0]
+    for left_out in errors:
+        print(f"left out: {one_line(left_out)}", file=sys.stderr)
+    return found
+
+
+def _rows(names: tuple[str, str], jobs: list[Job], seen: dict[Path, tuple[Any, RunState]]) -> list[dict[str, Any]]:
+    """What is known of each run, as JSON holds it."""
+    from benchmarks.measure import provenance
+    from results import processes
+
+    rows = []
+    for job in jobs:
+        state, now = _state(job, seen), activity.standing(job.run)
+        readable = not any(line.startswith("provenance.json") for line in state.damaged)
+        recorded = job.run.provenance() if readable else {}
+        remarks = [*state.remarks, *provenance.flags(recorded), *processes.remarks(recorded.get("train", {}))]
+        pending = [f"{name} ({', '.join(state.sets)})" if name == "evaluate" else name for name in state.pending]
+        rows.append(
+            {
+                "experiment": ablations.name_of(names[0]),
+                "protocol": ablations.name_of(names[1]),
+                "run": job.run.name,
+                "variant": job.run.variant,
+                "scale": job.run.scale,
+                "seed": job.run.seed,
+                "state": "running" if now.activity else state.word,
+                "stage": now.activity.stage if now.activity else None,
+                "step": now.step,
+                "steps": now.steps,
+                "loss": now.loss,
+                "left_s": now.activity.left_s if now.activity else None,
+                "host": now.activity.host if now.activity else None,
+                "bytes": now.bytes,
+                "pending": pending,
+                "remarks": remarks,
+            }
+        )
+    return rows
+
+
+def _state(job: Job, seen: dict[Path, tuple[Any, RunState]]) -> RunState:
+    """The state of a run, which reads all of its files: only if one has changed since it was last `seen`."""
+    from results.state import state
+
+    paths = sorted(path for path in job.run.folder.rglob("*") if path.is_file())
+    try:
+        stamp: Any = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+    except OSError:  # a file that was being replaced
+        stamp = None
+    if stamp is None or job.run.folder not in seen or seen[job.run.folder][0] != stamp:
+        seen[job.run.folder] = (stamp, state(job.run, job.stages))
+    return seen[job.run.folder][1]
+
+
+def _shown(planned: Planned, seen: dict[Path, tuple[Any, RunState]], remarks: bool) -> Group:
+    """A table per experiment and protocol, with the `remarks` below it or not, and what all runs take on disk."""
+    parts: list[Any] = []
+    sizes: dict[tuple[str, str], int] = {}
+    for names, jobs in planned.items():
+        title = " under ".join(map(ablations.name_of, names))
+        table = Table("run", "state", "step", "loss", "left", "host", "disk", "pending", title=escape(title))
+        for column in (2, 3, 4, 6):
+            table.columns[column].justify = "right"
+        rows = _rows(names, jobs, seen)
+        for row in rows:
+            sizes[row["protocol"], row["run"]] = row["bytes"]
+            table.add_row(*map(escape, _cells(row)))
+        parts.append(table)
+        if remarks:
+            parts += [escape(f"{row['run']}: {line}") for row in rows for line in row["remarks"]]
+    parts.append(f"{len(sizes)} runs, {activity.shown_size(sum(sizes.values()))}")
+    return Group(*parts)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    step = "" if row["step"] is None else f"{row['step']}/{row['steps'] or '?'}"
+    left = "" if row["left_s"] is None else clock(row["left_s"])
+    state = f"{row['state']}: {row['stage']}" if row["stage"] else row["state"]
+    loss = "" if row["loss"] is None else f"{row['loss']:.2f}"
+    disk = activity.shown_size(row["bytes"]) if row["bytes"] else ""
+    return [row["run"], state, step, loss, left, row["host"] or "", disk, ", ".join(row["pending"])]

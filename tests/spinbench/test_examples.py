@@ -1,0 +1,93 @@
+"""Every command's help ends with an example, which is executed here as it stands there but for the names below."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+import models
+from spinbench.app import app
+from tests.spinbench.tiny import TINY, Finished
+
+# What is not the same here as for a user: the protocol and its run, which the tests have already, and a smaller set.
+INSTEAD = {"quick": str(TINY), "results/runs/quick/full-x4-s0": "results/runs/tiny/full-x4-s0"}
+SMALLER = {"evaluate": {"Set5": "photos"}}
+ALSO = {
+    "attribution": ["--steps", "1"],
+    "cost": ["--no-memory"],
+    "new": ["--folder", "mine"],  # net.py is there already
+    "speed": ["--csv", "speed.csv", "--repeats", "1", "--lr", "8x8"],
+}
+PARSED = {"check"}  # evaluates SPIN on photographs, which other tests do
+ELSEWHERE = {"report", "tradeoff", "export"}  # executed by the tests of these commands
+
+
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with the words that call it."""
+    group = typer.main.get_command(app) if group is None else group
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+ALL = dict(commands())
+
+
+def example(path: tuple[str, ...]) -> list[str]:
+    found = re.search(r"Example:\s+spinbench (.*)\Z", (ALL[path].help or "").strip(), re.DOTALL)
+    assert found, f"{' '.join(path)}: its help does not end with `Example: spinbench ...`"
+    words = shlex.split(found[1])
+    assert tuple(words[: len(path)]) == path
+    return words[len(path) :]
+
+
+@pytest.fixture
+def place(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror_folder: Path) -> Path:
+    """The folder of a user, with what the examples name."""
+    shutil.copytree(finished[0] / "runs", tmp_path / "results" / "runs")
+    (tmp_path / "net.py").write_text((resources.files("spinbench") / "starter" / "net.py").read_text())
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    for file in ("photo.png", "photos/one.png"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / file)
+    torch.save(models.build("espcn", 2).state_dict(), tmp_path / "checkpoint.pth")
+    monkeypatch.setattr("spinbench.runs.render", lambda protocol, folder: None)  # takes most of the time of a run
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", [path for path in ALL if path[0] not in ELSEWHERE], ids=" ".join)
+def test_the_example_in_the_help_is_accepted(path: tuple[str, ...]) -> None:
+    ALL[path].make_context("spinbench", example(path))
+
+
+@pytest.mark.parametrize("path", [path for path in ALL if path[0] not in ELSEWHERE | PARSED], ids=" ".join)
+def test_the_example_in_the_help_works(path: tuple[str, ...], place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if path == ("clean",):
+        monkeypatch.setenv("SPINBENCH_DATA", str(place / "cache"))  # the other tests need theirs
+    options = {option for parameter in ALL[path].params for option in parameter.opts}
+    instead = INSTEAD | SMALLER.get(path[-1], {})
+    words = [*path, *(instead.get(word, word) for word in example(path)), *ALSO.get(path[-1], [])]
+    words += ["--results", "results"] * ("--results" in options) + ["--threads", "1"] * ("--threads" in options)
+    done = CliRunner().invoke(app, words, input="y\ny\ny\n")
+    assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
+    assert done.output
+
+
+def test_the_root_help_names_every_command() -> None:
+    told = CliRunner().invoke(app, ["--help"]).output
+    assert all(path[0] in told for path in ALL)
