@@ -11,22 +11,26 @@ import yaml
 import ablations
 from tests.spinbench.commands import spinbench
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "paper.sh"
+
 
 @pytest.mark.slow
-def test_the_commands_that_it_names_lead_to_a_paper(tmp_path: Path) -> None:
-    done = spinbench("new", "my-paper", "--folder", tmp_path)
-    assert done.returncode == 0, done.stderr
-    validate, run, report = re.findall(r"^  spinbench (.*)$", done.stdout, re.MULTILINE)
-    protocol = tmp_path / "my-paper-protocol.yaml"
-    quicker = yaml.safe_load(protocol.read_text())
-    quicker["training"] |= {"iterations": 2, "lr_patch": 32, "batch_size": 1}
-    quicker["costing"] |= {"repeats": 1, "warmup": 0, "memory": False}
-    protocol.write_text(yaml.safe_dump(quicker))
-    assert spinbench(*validate.split()).returncode == 0
+def test_the_four_commands_of_the_example_lead_to_a_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they stand in the example, but for a training of two steps."""
+    commands = re.findall(r"^spinbench (.*)$", EXAMPLE.read_text(), re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["new", "validate", "run", "report"]
+    monkeypatch.chdir(tmp_path)
     results = tmp_path / "results"
-    done = spinbench(*run.split(), "--results", results)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert spinbench(*report.split(), "--results", results).returncode == 0
+    for command in commands:
+        done = spinbench(*command.split(), *(["--results", results] if command.startswith("r") else []))
+        assert done.returncode == 0, done.stdout + done.stderr
+        if command.startswith("new"):
+            assert re.findall(r"^  spinbench (.*)$", done.stdout, re.MULTILINE) == commands[1:]
+            protocol = tmp_path / "my-paper-protocol.yaml"
+            quicker = yaml.safe_load(protocol.read_text())
+            quicker["training"] |= {"iterations": 2, "lr_patch": 32, "batch_size": 1}
+            quicker["costing"] |= {"repeats": 1, "warmup": 0, "memory": False}
+            protocol.write_text(yaml.safe_dump(quicker))
     page = results / "report" / "my-paper-protocol"
     assert r"\textbf{Mine}" in (page / "my-paper.tex").read_text()
     assert "**Mine**" in (page / "my-paper.md").read_text()
