@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from ablations.claims import AtLeast, Better, Claim, Contest, Equals, Fact, Peak, Printed
-from ablations.fields import Id, Ids, Positive, Scale, Scales, Sets, Size, Strict, once
+from ablations.display import TableDisplay, TradeOffFigure
+from ablations.fields import Id, Ids, Label, Positive, Scale, Scales, Sets, Size, Strict, once
 from foundation import nearest
 
 BASELINE = "bicubic"  # measured beside the variants of every experiment, under this id
@@ -59,14 +60,6 @@ class Variant(Strict):
         return None if self.weights in ("trained", "published") else Path(self.weights)
 
 
-class TradeOffFigure(Strict):
-    """A figure of quality over cost: every network of the experiment as a point, on one set at one scale."""
-
-    dataset: str
-    scale: Scale
-    source: str | None = Field(default=None, description="the figure of the paper that it reproduces")
-
-
 class Experiment(Strict):
     """What to compare, and how the comparison is laid out."""
 
@@ -76,12 +69,13 @@ class Experiment(Strict):
     x: str | None = Field(default=None, description="for a curve: the configuration key on the horizontal axis")
     published: str | None = Field(default=None, description="file name under results/published")
     caption: str
-    label: str = Field(description="LaTeX label")
+    label: Label = Field(description="for LaTeX, kept as it is; of several scales each adds its own, such as -x4")
     scales: Scales = Field(min_length=1)
     datasets: Sets = Field(min_length=1, description="the paper's test sets, in its order")
     reference: Id
     ours: Ids = Field(default=[], description="variants whose rows and points stand out")
-    tradeoff: TradeOffFigure | None = Field(default=None, description="for a table; default: no such figure")
+    table: TableDisplay = Field(default_factory=TableDisplay, description="for a table: its rows, columns and style")
+    tradeoff: TradeOffFigure = Field(default_factory=TradeOffFigure, description="for a table: its figure")
     breakdown: Ids = Field(default=[], description="variants whose MACs the report draws part by part")
     variants: dict[Id, Variant] = Field(min_length=1)
     claims: dict[Id, Annotated[Claim, Field(discriminator="check")]] = Field(default={})
@@ -103,17 +97,27 @@ class Experiment(Strict):
             for name in named:
                 if name not in self.variants:
                     raise ValueError(f"{key}: unknown variant {name!r}; {nearest(name, self.variants)}")
-        if self.tradeoff and self.kind == "curve":
-            raise ValueError("tradeoff: belongs to a table; this experiment is a curve")
-        if self.tradeoff and (self.tradeoff.dataset not in self.datasets or self.tradeoff.scale not in self.scales):
-            raise ValueError(
-                f"tradeoff: {self.tradeoff.dataset} at x{self.tradeoff.scale} is not in the experiment, expected one "
-                f"of {', '.join(self.datasets)} at one of the scales {', '.join(map(str, self.scales))}"
-            )
+        self._check_display()
         for name, claim in self.claims.items():
             if misfit := self._misfit(claim):
                 raise ValueError(f"claim {name!r}: {misfit}")
         return self
+
+    def _check_display(self) -> None:
+        for key in ("table", "tradeoff"):
+            if key in self.model_fields_set and self.kind == "curve":
+                raise ValueError(f"{key}: belongs to a table; this experiment is a curve")
+        known = [BASELINE, *self.variants]
+        place = "table.groups" if self.table.groups else "table.rows"
+        for name in self.table.variants or []:
+            if name not in known:
+                raise ValueError(f"{place}: unknown variant {name!r}; {nearest(name, known)}")
+        dataset, scale = self.tradeoff.dataset, self.tradeoff.scale
+        if (dataset is not None and dataset not in self.datasets) or (scale is not None and scale not in self.scales):
+            raise ValueError(
+                f"tradeoff: {dataset or 'any set'} at x{scale or max(self.scales)} is not in the experiment, expected "
+                f"one of {', '.join(self.datasets)} at one of the scales {', '.join(map(str, self.scales))}"
+            )
 
     def rivals(self, claim: Contest) -> list[str]:
         """The variants to compare those of a claim with: the others it names, or all others of the paper's table."""

@@ -8,37 +8,37 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
+from ablations import CostName, QualityName
 from reports.tables import METRICS, PUBLISHED_WEIGHTS
 from results import BASELINE
 from results.cost import KERNELS, PYTORCH
 
-CostName = Literal["params", "macs", "latency", "memory"]
-QualityName = Literal["psnr", "ssim"]
-PointKind = Literal["published", "measured", "trained", "kernels"]
+PointKind = Literal["published", "counted", "measured", "trained", "kernels"]
 POINT_KINDS: tuple[PointKind, ...] = get_args(PointKind)
-KIND_NAMES: dict[PointKind, str] = {
-    "published": "published",
-    "measured": "measured",
-    "trained": "trained here",
-    "kernels": "with its own kernels",
-}
 
 
 class Quantity(NamedTuple):
-    """A cost, lower is better: name and unit on paper, how many SI units, and its column in tables of `costs`."""
+    """A cost, lower is better: name and unit on paper, how many SI units, and its columns in tables of `costs`.
+
+    `conditions` is the column that says how it was obtained ("" for parameters); `timed`: it was measured on a machine,
+    else it was counted.
+    """
 
     name: str
     unit: str
     si: float
     decimals: int
     column: str
+    conditions: str
+    timed: bool = False
 
 
 QUANTITIES: dict[CostName, Quantity] = {
-    "params": Quantity("parameters", "thousands", 1e3, 0, "parameters"),
-    "macs": Quantity("MACs", "G", 1e9, 2, "macs"),
-    "latency": Quantity("latency", "ms", 1e-3, 1, "latency_s"),
-    "memory": Quantity("peak memory", "MiB", 2**20, 1, "memory_bytes"),
+    "params": Quantity("parameters", "thousands", 1e3, 0, "parameters", ""),
+    "macs": Quantity("MACs", "G", 1e9, 2, "macs", "macs_conditions"),
+    "activations": Quantity("activations", "M", 1e6, 1, "convolutions", "macs_conditions"),
+    "latency": Quantity("latency", "ms", 1e-3, 1, "latency_s", "latency_conditions", True),
+    "memory": Quantity("peak memory", "MiB", 2**20, 1, "memory_bytes", "memory_conditions", True),
 }
 
 
@@ -49,8 +49,9 @@ SCORE_WEIGHTS: dict[CostName, float] = {"latency": 0.7, "macs": 0.15, "params": 
 class Point(NamedTuple):
     """A network; `kind` says where its quality comes from: published, measured (of published weights), or trained here.
 
-    Its cost is that in PyTorch; points of the kind "kernels" are of networks that are also measured with their own
-    kernels, a comparison with themselves. `x` is the cost (parameters, MACs, seconds or bytes), `y` PSNR in dB or SSIM.
+    "published" is over the published cost, "counted" is published quality over the cost that was counted or measured
+    here. Costs are those in PyTorch; points of the kind "kernels" are of networks that are also measured with their own
+    kernels, a comparison with themselves. `x` is the cost (a number, seconds or bytes), `y` PSNR in dB or SSIM.
     """
 
     label: str
@@ -76,6 +77,18 @@ class TradeOff(NamedTuple):
     conditions: str = ""
     apart: tuple[str, ...] = ()
     ours: tuple[str, ...] = ()
+
+    def named(self, kind: PointKind) -> str:
+        """What the points of a kind are."""
+        quantity = QUANTITIES[self.x]
+        how = "measured" if quantity.timed else "counted"
+        return {
+            "published": "published",
+            "counted": f"published {METRICS[self.y].name}, {quantity.name} {how}",
+            "measured": "measured",
+            "trained": "trained here",
+            "kernels": "with its own kernels",
+        }[kind]
 
     def front(self, kind: PointKind) -> list[Point]:
         """The points of a kind that no other of that kind dominates, from the cheapest to the best."""
@@ -129,27 +142,34 @@ def quality_over_cost(
     """Every network's published and measured quality on a set over what it costs.
 
     `table` is of `study.load_study`, `counted` and `timed` are of `costs`. A measured value counts on the whole set
-    only, a published one over the published parameters. Latency and memory are those of `implementation`, and of
-    networks with kernels of their own beside PyTorch.
+    only. A published one stands over the published parameters, and over other costs as counted or measured here.
+    Latency and memory are those of `implementation`, and of networks with kernels of their own beside PyTorch.
     """
     quantity = QUANTITIES[x]
-    measured = x in ("latency", "memory")
-    spent = timed[timed.implementation == implementation] if measured else counted
+    spent = timed[timed.implementation == implementation] if quantity.timed else counted
     spent = spent[spent.scale == scale].set_index("variant")
-    described = spent[f"{x}_conditions"] if x != "params" else pd.Series("", spent.index)
+    described = spent[quantity.conditions] if quantity.conditions else pd.Series("", spent.index)
     known = described[spent[quantity.column].notna()]
     conditions = known.mode().iloc[0] if len(known) else ""
-    own_kernels = (timed.scale == scale) & (timed.implementation == KERNELS) & measured & (implementation == PYTORCH)
+    own_kernels = (
+        (timed.scale == scale) & (timed.implementation == KERNELS) & quantity.timed & (implementation == PYTORCH)
+    )
     kernels = timed[own_kernels].set_index("variant")
     rows = table[(table.metric == y) & (table.dataset == dataset) & (table.scale == scale)]
     points, apart = [], []
     for row in rows[rows.variant != BASELINE].itertuples():
-        if x == "params":
+        printed, whole = math.isfinite(row.published), row.n_images == row.of_images
+        if printed and x == "params" and math.isfinite(row.params):
             points.append(Point(row.label, "published", row.params * 1000, row.published))
-        if row.variant not in known or row.n_images != row.of_images:
+            printed = False
+        if row.variant not in known or not (printed or whole):
             continue
         if known[row.variant] != conditions:
             apart.append(row.label)
+            continue
+        if printed:
+            points.append(Point(row.label, "counted", spent[quantity.column][row.variant], row.published))
+        if not whole:
             continue
         kind: PointKind = "measured" if row.source == PUBLISHED_WEIGHTS else "trained"
         points.append(Point(row.label, kind, spent[quantity.column][row.variant], row.measured))
@@ -157,7 +177,7 @@ def quality_over_cost(
             own = kernels.loc[row.variant]
             points.append(Point(f"{row.label} ({own.implementation})", "kernels", own[quantity.column], row.measured))
     points = [point for point in points if math.isfinite(point.x) and math.isfinite(point.y)]
-    others = [point.y for point in points if point.kind in ("published", "measured")]
+    others = [point.y for point in points if point.kind in ("published", "counted", "measured")]
     floor = min(others, default=-math.inf)
     above = [point for point in points if point.y >= floor]
     below = [point for point in points if point.y < floor]
