@@ -25,7 +25,8 @@ from reports.numbers import NOTHING, UNKNOWN, MarkedNumber, shown, signed
 from reports.tables import METRICS, Metric, with_marks
 from results import BASELINE
 
-LATENCY = "Latency, ms"
+# the columns of a cost; parameters as published and as counted, or as counted alone
+TITLES = {"params": ("Params", "Counted", "Parameters"), "macs": ("GMACs",), "latency": ("Latency, ms",)}
 
 _Cells = dict[tuple[str, str, str, str], Any]  # variant, protocol, set, metric -> row of the comparison
 
@@ -99,8 +100,13 @@ def arranged(
     kinds = {kind for group in places for kind, _ in group}
     titles = [f"{metric.name} in {metric.unit}" if metric.unit else metric.name for metric in metrics.values()]
     notes = about_measurements(table) + about_costs(
-        counted if "GMACs" in shown_costs else counted[:0], timed if LATENCY in shown_costs else timed[:0]
+        *(
+            rows if set(TITLES[name]) & set(shown_costs) else rows[:0]
+            for name, rows in (("macs", counted), ("latency", timed))
+        )
     )
+    absent = [name for name in display.costs or [] if not set(TITLES[name]) & set(shown_costs)]
+    notes += [f"No value of {', '.join(absent)} for an image of this size."] if absent else []
     without = [name for name in display.datasets or [] if name not in {group.title for group in groups}]
     notes += [f"No value on {', '.join(without)}."] if without else []
     if trained and here.variant.nunique() > 1 and (here.n_seeds < 2).any():
@@ -161,20 +167,22 @@ def _costs(
     display: TableDisplay, counted: pd.DataFrame, timed: pd.DataFrame, table: pd.DataFrame
 ) -> dict[str, dict[str, str]]:
     """The columns of cost that are shown and of which something is known, by title, each by variant."""
-    wanted = ("params", "macs", "latency") if display.costs is None else display.costs
+    wanted = list(TITLES) if display.costs is None else display.costs
     printed = table.dropna(subset="params") if PUBLISHED in display.values else table[:0]
+    published, beside, alone = TITLES["params"]
     columns: dict[str, dict[str, str]] = {}
     for name in wanted:
         if name == "params":
             if len(printed):
-                columns["Params"] = {row.variant: f"{row.params:,g}K" for row in printed.itertuples()}
+                columns[published] = {row.variant: f"{row.params:,g}K" for row in printed.itertuples()}
             if MEASURED in display.values or not len(printed):
-                own = "Counted" if len(printed) else "Parameters"
+                own = beside if len(printed) else alone
                 columns[own] = {row.variant: shown(row.parameters, 0) for row in counted.itertuples()}
-        elif name == "macs":
-            columns["GMACs"] = {row.variant: shown(row.macs / 1e9, 2) for row in counted.itertuples()}
-        else:
-            columns[LATENCY] = {row.variant: shown(row.latency_s * 1e3, 1) for row in timed.itertuples()}
+            continue
+        (title,) = TITLES[name]
+        rows = counted.macs / 1e9 if name == "macs" else timed.latency_s * 1e3
+        variants, decimals = (counted.variant, 2) if name == "macs" else (timed.variant, 1)
+        columns[title] = {variant: shown(value, decimals) for variant, value in zip(variants, rows, strict=True)}
     return {title: column for title, column in columns.items() if set(column.values()) - {NOTHING}}
 
 

@@ -95,7 +95,7 @@ def _trade_offs(one: Study) -> Iterator[tuple[str, Plan]]:
     wanted = one.experiment.tradeoff
     for x in dict.fromkeys([wanted.x, *COSTS]):
         picture = one.trade_off(x=x)
-        if picture.points:
+        if _comparable(picture):
             description = f"{METRICS[picture.y].name} over {QUANTITIES[x].name} on {picture.dataset}, ×{picture.scale}"
             draw = partial(figures.trade_off, picture)
             if x == wanted.x:
@@ -104,12 +104,16 @@ def _trade_offs(one: Study) -> Iterator[tuple[str, Plan]]:
                 yield f"tradeoff-{one.name}-{x}", Plan(draw, description, "page", picture)
     for number, implementation in enumerate(one.cards, start=1):
         picture = one.trade_off(x="latency", implementation=implementation)
-        if picture.points:
+        if _comparable(picture):
             description = (
                 f"{METRICS[picture.y].name} over latency on {picture.dataset}, ×{picture.scale}, {implementation}"
             )
             draw = partial(figures.trade_off, picture)
             yield f"tradeoff-{one.name}-gpu-{number}", Plan(draw, description, "page", picture)
+
+
+def _comparable(picture: TradeOff) -> bool:
+    return len({point.label for point in picture.points}) > 1
 
 
 def _differences(studies: Sequence[Study], compared: Sequence[Significance]) -> Iterator[tuple[str, Plan]]:
