@@ -42,6 +42,8 @@ QUANTITIES: dict[CostName, Quantity] = {
 }
 
 
+MEMORY_VARIES = 1 / 3  # the growth of a process from measurement to measurement, with the allocator's state
+
 # How the NTIRE challenges on efficient super-resolution weigh runtime, MACs and parameters.
 SCORE_WEIGHTS: dict[CostName, float] = {"latency": 0.7, "macs": 0.15, "params": 0.15}
 
@@ -52,12 +54,15 @@ class Point(NamedTuple):
     "published" is over the published cost, "counted" is published quality over the cost that was counted or measured
     here. Costs are those in PyTorch; points of the kind "kernels" are of networks that are also measured with their own
     kernels, a comparison with themselves. `x` is the cost (a number, seconds or bytes), `y` PSNR in dB or SSIM.
+    Repeated measurements of the cost lie from `low` to `high`; None: they do not differ.
     """
 
     label: str
     kind: PointKind
     x: float
     y: float
+    low: float | None = None
+    high: float | None = None
 
 
 class TradeOff(NamedTuple):
@@ -91,25 +96,33 @@ class TradeOff(NamedTuple):
         }[kind]
 
     def front(self, kind: PointKind) -> list[Point]:
-        """The points of a kind that no other of that kind dominates, from the cheapest to the best."""
+        """The points of a kind that no other of that kind dominates, from the cheapest to the dearest."""
         return sorted(
             (point for point in self.points if point.kind == kind and not self.dominated_by(point)),
             key=lambda point: (point.x, point.label),
         )
 
     def dominated_by(self, point: Point) -> list[Point]:
-        """The points of its kind that dominate it: no worse in both, and better in one, at the precision shown."""
-        x, y = self._shown(point)
+        """The points of its kind that dominate it: no worse in both, and better in one, at the precision shown.
+
+        Where repeated measurements of the cost differ, all of the other's must be no higher than the lowest of its own.
+        """
+        low, high, quality = self._shown(point)
         found = []
         for other in (*self.points, *self.below):
-            cost, quality = self._shown(other)
-            if other.kind == point.kind and cost <= x and quality >= y and (cost, quality) != (x, y):
+            its = self._shown(other)
+            if other.kind == point.kind and its[1] <= low and its[2] >= quality and its != (low, high, quality):
                 found.append(other)
         return found
 
-    def _shown(self, point: Point) -> tuple[float, float]:
+    def _shown(self, point: Point) -> tuple[float, float, float]:
+        """The lowest and the highest cost, and the quality, at the precision shown."""
         quantity = QUANTITIES[self.x]
-        return round(point.x / quantity.si, quantity.decimals), round(point.y, METRICS[self.y].decimals)
+        low, high = (
+            round((point.x if cost is None else cost) / quantity.si, quantity.decimals)
+            for cost in (point.low, point.high)
+        )
+        return low, high, round(point.y, METRICS[self.y].decimals)
 
 
 def efficiency_scores(timed: pd.DataFrame, scale: int, baseline: str) -> dict[str, float]:
@@ -167,18 +180,29 @@ def quality_over_cost(
         if known[row.variant] != conditions:
             apart.append(row.label)
             continue
+        cost = spent.loc[row.variant]
         if printed:
-            points.append(Point(row.label, "counted", spent[quantity.column][row.variant], row.published))
+            points.append(_point(row.label, "counted", cost, x, row.published))
         if not whole:
             continue
         kind: PointKind = "measured" if row.source == PUBLISHED_WEIGHTS else "trained"
-        points.append(Point(row.label, kind, spent[quantity.column][row.variant], row.measured))
+        points.append(_point(row.label, kind, cost, x, row.measured))
         if row.variant in kernels.index:
             own = kernels.loc[row.variant]
-            points.append(Point(f"{row.label} ({own.implementation})", "kernels", own[quantity.column], row.measured))
+            points.append(_point(f"{row.label} ({own.implementation})", "kernels", own, x, row.measured))
     points = [point for point in points if math.isfinite(point.x) and math.isfinite(point.y)]
     others = [point.y for point in points if point.kind in ("published", "counted", "measured")]
     floor = min(others, default=-math.inf)
     above = [point for point in points if point.y >= floor]
     below = [point for point in points if point.y < floor]
     return TradeOff(dataset, scale, x, y, above, below, conditions, tuple(apart))
+
+
+def _point(label: str, kind: PointKind, cost: pd.Series, x: CostName, y: float) -> Point:
+    """A point over a cost of a row of `costs`, with what its repeated measurements differ by."""
+    value = float(cost[QUANTITIES[x].column])
+    if x == "latency" and math.isfinite(cost.low_s) and math.isfinite(cost.high_s):
+        return Point(label, kind, value, y, float(cost.low_s), float(cost.high_s))
+    if x == "memory":
+        return Point(label, kind, value, y, value, value * (1 + MEMORY_VARIES))
+    return Point(label, kind, value, y)

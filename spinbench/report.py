@@ -162,6 +162,8 @@ def tradeoff(
     console.print(table)
     if picture.conditions:
         say(f"{quantity.name}: {picture.conditions}")
+    if quantity.timed:
+        say(f"a network dominates if its {quantity.name} is lower by more than repeated measurements differ by")
     if picture.apart:
         say(f"left out, measured under other conditions: {', '.join(picture.apart)}")
     if output is not None:
