@@ -18,7 +18,9 @@ from reports.render import render
 from tests.reports.tex import compile_tex
 
 HOSTILE = r"50%_& # $ ~ ^ \ {} \input{x} <a|b> ''x'' -- ,, ?` exp(-d²) Δ×α−é"
-CLASSES = {"article": "[twocolumn]{article}", "llncs": "{llncs}", "IEEEtran": "[conference]{IEEEtran}"}
+CVPR = r"""[10pt,twocolumn]{article}
+\usepackage[letterpaper,textwidth=6.875in,textheight=8.875in,columnsep=0.3125in]{geometry}"""
+CLASSES = {"cvpr": CVPR, "llncs": "{llncs}", "IEEEtran": "[conference]{IEEEtran}"}
 PAPER = r"""\documentclass[twocolumn]{article}
 \usepackage{array,booktabs,graphicx,multirow}
 \begin{document}
@@ -161,7 +163,7 @@ def test_table_1_compiles_alone_and_in_a_two_column_paper(store: Callable[..., o
     assert "+0.050/" in alone
     assert "1 of 100 images" in alone
     paper = tmp_path / "paper.tex"
-    paper.write_text(in_a_paper("table1", "tab:comparison-x2", CLASSES["article"]), encoding="utf-8")
+    paper.write_text(in_a_paper("table1", "tab:comparison-x2", CLASSES["cvpr"]), encoding="utf-8")
     inside = compile_tex(paper)
     assert "Before Table 1." in inside
     assert "Table 3: Average PSNR/SSIM of lightweight super-resolution networks." in " ".join(inside.split())
