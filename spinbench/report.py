@@ -62,7 +62,7 @@ def report(
         try:
             render(name, folder, experiments or [], display)
         except (ablations.AblationError, results.ResultsError) as error:
-            if protocol:
+            if protocol or display:
                 raise
             say(f"left out: {error}")  # the definition of the protocol is missing or damaged
 

@@ -5,30 +5,32 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ablations
-import results
 from reports import study
 from reports.layout import Layout
 from reports.render import render
+from tests.reports.conftest import storing
 from tests.reports.tex import compile_tex
 
-Store = Callable[..., results.Run]
 SETS = {"Set5": list("abcdef"), "Set14": list("abcdef")}
 
 
-@pytest.fixture(autouse=True)
-def measured(store: Store) -> None:
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Table 2 in part, on two sets: SVQ is best, Full only second, by less than a hundredth of a dB."""
+    folder = tmp_path_factory.mktemp("results")
+    store = storing(folder)
     values = {"bicubic": 27.0, "full": 30.121, "svq": 30.124, "patch": 29.0}
     for variant, psnr in values.items():
         for seed in range(1 if variant == "bicubic" else 2):
             store(variant, "cpu", seed, psnr=psnr, ssim=psnr / 40, datasets=SETS)
+    store("parallel", "cpu", datasets={"Set5": ["a"]}, images={"Set5": 6})
+    return folder
 
 
 def layout(root: Path, **display: Any) -> Layout:
@@ -47,47 +49,47 @@ def marks(found: Layout) -> dict[str, str]:
     return {name: next(iter(cell.numbers.values())).mark for name, cell in firsts.items() if cell}
 
 
-def test_rows_are_those_asked_for_in_their_order_and_ranked_among_themselves(tmp_path: Path) -> None:
-    everything = layout(tmp_path)
+def test_rows_are_those_asked_for_in_their_order_and_ranked_among_themselves(root: Path) -> None:
+    everything = layout(root)
     assert [row.variant for row in everything.rows][:2] == ["bicubic", "only-ispa"]
     assert marks(everything)["patch"] == ""
-    some = layout(tmp_path, rows="patch, bicubic")
+    some = layout(root, rows="patch, bicubic")
     assert [row.variant for row in some.rows] == ["patch", "bicubic"]
     assert marks(some) == {"patch": "best", "bicubic": "second"}
     assert len({row.block for row in some.rows}) == 1
     assert not any("Full" in note for note in some.notes)
 
 
-def test_groups_have_headings_or_only_rules(tmp_path: Path) -> None:
+def test_groups_have_headings_or_only_rules(root: Path) -> None:
     groups = {"Tokens": ["svq", "patch"], "Both": ["full"]}
-    found = layout(tmp_path, groups=groups)
+    found = layout(root, groups=groups)
     assert [(row.variant, row.heading) for row in found.rows] == [
         ("svq", "Tokens"),
         ("patch", "Tokens"),
         ("full", "Both"),
     ]
-    ruled = layout(tmp_path, groups=groups, headings=False)
+    ruled = layout(root, groups=groups, headings=False)
     assert {row.heading for row in ruled.rows} == {""}
     assert [row.block for row in ruled.rows] == [row.block for row in found.rows]
 
 
-def test_ranks_are_taken_at_the_decimals_that_are_shown(tmp_path: Path) -> None:
-    assert marks(layout(tmp_path, rows="svq,full")) == {"svq": "best", "full": "best"}
-    fine = layout(tmp_path, rows="svq,full", decimals={"psnr": 3, "ssim": 2})
+def test_ranks_are_taken_at_the_decimals_that_are_shown(root: Path) -> None:
+    assert marks(layout(root, rows="svq,full")) == {"svq": "best", "full": "best"}
+    fine = layout(root, rows="svq,full", decimals={"psnr": 3, "ssim": 2})
     assert marks(fine) == {"svq": "best", "full": "second"}
     assert cells(fine, "full")[:3] == ["32.480/0.90", "30.121/0.75", "−2.3590/−0.15"]
 
 
-def test_columns_are_those_asked_for(tmp_path: Path) -> None:
-    assert [group.title for group in layout(tmp_path).groups][:2] == ["Set5", "Set14"]
-    found = layout(tmp_path, values="measured", datasets="Set14, Set5, Kodak", metrics="ssim", costs="latency,params")
+def test_columns_are_those_asked_for(root: Path) -> None:
+    assert [group.title for group in layout(root).groups][:2] == ["Set5", "Set14"]
+    found = layout(root, values="measured", datasets="Set14, Set5, Kodak", metrics="ssim", costs="latency,params")
     assert [(group.title, group.columns) for group in found.groups] == [("Set14", ["meas."]), ("Set5", ["meas."])]
     assert found.costs == ["Latency, ms", "Parameters"]
     assert cells(found, "full") == ["0.7530", "0.7530"]
     assert found.metrics == ["SSIM"]
     assert "No value on Kodak." in found.notes
     assert not any(note.startswith("MACs") for note in found.notes)
-    printed = layout(tmp_path, values="published", costs=[])
+    printed = layout(root, values="published", costs=[])
     assert printed.costs == [] and {kind for group in printed.groups for kind in group.columns} == {"publ."}
 
 
@@ -102,9 +104,9 @@ def test_columns_are_those_asked_for(tmp_path: Path) -> None:
         ({"label": "tab:a%"}, "table2: label: expected letters, digits and signs that LaTeX takes as they are"),
     ],
 )
-def test_what_cannot_be_shown_is_told(tmp_path: Path, display: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_shown_is_told(root: Path, display: dict[str, Any], message: str) -> None:
     with pytest.raises(ablations.AblationError, match=re.escape(message)):
-        layout(tmp_path, **display)
+        layout(root, **display)
 
 
 def test_a_curve_has_no_table_to_change() -> None:
@@ -115,9 +117,9 @@ def test_a_curve_has_no_table_to_change() -> None:
 SHOWN = {"caption": "Mine & theirs.", "label": "tab:my_own", "notes": False, "float": "table", "values": "measured"}
 
 
-def test_caption_and_label_are_exactly_those_given_and_nothing_else_where_notes_are_off(tmp_path: Path) -> None:
+def test_caption_and_label_are_exactly_those_given_and_nothing_else_where_notes_are_off(root: Path) -> None:
     shown = SHOWN | {"groups": {"Tokens": ["svq", "patch"], "Both": ["full"]}, "datasets": "Set5", "costs": "macs"}
-    folder = render(["table2"], "cpu", tmp_path, display={"table2": shown}).parent
+    folder = render(["table2"], "cpu", root, display={"table2": shown}).parent
     text = (folder / "table2.tex").read_text(encoding="utf-8")
     assert r"\caption{Mine \& theirs.}\label{tab:my_own}%" in text
     assert "table*" not in text
@@ -133,8 +135,8 @@ def test_caption_and_label_are_exactly_those_given_and_nothing_else_where_notes_
     assert "Measured" not in inside and "bold" not in inside and "meas." not in inside
 
 
-def test_a_tabular_stands_in_a_float_of_ones_own(tmp_path: Path) -> None:
-    folder = render(["table2"], "cpu", tmp_path, display={"table2": {"datasets": "Set5, Set14", "costs": []}}).parent
+def test_a_tabular_stands_in_a_float_of_ones_own(root: Path) -> None:
+    folder = render(["table2"], "cpu", root, display={"table2": {"datasets": "Set5, Set14", "costs": []}}).parent
     paper = folder / "paper.tex"
     paper.write_text(
         "\\documentclass{article}\\usepackage{booktabs,multirow}\\begin{document}\\begin{table}\\small"
@@ -143,16 +145,15 @@ def test_a_tabular_stands_in_a_float_of_ones_own(tmp_path: Path) -> None:
     )
     inside = compile_tex(paper)
     assert "30.12/0.7530" in inside and "Table 1: Mine" in inside
-    several = render(["table1"], "published", tmp_path).parent
+    several = render(["table1"], "published", root).parent
     assert {path.name for path in several.glob("table1-*.tex")} == {
         f"table1-x{scale}-tabular.tex" for scale in (2, 3, 4)
     }
 
 
-def test_no_font_of_a_table_is_a_bitmap(tmp_path: Path, store: Store) -> None:
+def test_no_font_of_a_table_is_a_bitmap(root: Path) -> None:
     """Type 3 fonts are refused by publishers; a multiplication sign or a dagger as text would bring one."""
-    store("parallel", "cpu", datasets={"Set5": ["a"]}, images={"Set5": 6})
-    folder = render(["table2"], "cpu", tmp_path).parent
+    folder = render(["table2"], "cpu", root).parent
     assert "†" in compile_tex(folder / "table2.tex")
     if not shutil.which("pdffonts"):
         pytest.skip("needs pdffonts (poppler)")

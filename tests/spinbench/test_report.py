@@ -53,3 +53,4 @@ def test_a_wrong_option_is_one_line(tmp_path: Path, entry: str, message: str) ->
     assert done.returncode == 1
     assert done.stderr.startswith(message) and done.stderr.count("\n") == 1
     assert not (tmp_path / "report").exists()
+    assert spinbench("report", "table1", "--table", entry, "--results", tmp_path).returncode == 1  # any protocol
