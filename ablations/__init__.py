@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -26,8 +26,9 @@ from ablations.claims import (
     Undominated,
     Unmeasured,
 )
+from ablations.display import CostName, QualityName, TableDisplay, TradeOffFigure
 from ablations.fields import Strict
-from ablations.schema import Decision, Experiment, Protocol, TradeOffFigure, Variant
+from ablations.schema import Decision, Experiment, Protocol, Variant
 from foundation import SpinbenchError, nearest, network_in_file, registered
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Claim",
     "Comparative",
     "Contest",
+    "CostName",
     "Decision",
     "Equals",
     "Experiment",
@@ -46,7 +48,9 @@ __all__ = [
     "Peak",
     "Printed",
     "Protocol",
+    "QualityName",
     "Smaller",
+    "TableDisplay",
     "TradeOffFigure",
     "Undominated",
     "Unmeasured",
@@ -58,6 +62,7 @@ __all__ = [
     "name_of",
     "network_name",
     "protocol_names",
+    "shown_as",
 ]
 
 FOLDER = Path(__file__).parent
@@ -105,6 +110,22 @@ def load_protocol(name: str) -> Protocol:
     Raises AblationError: no such protocol, a file whose name cannot name a folder, or a definition that is not valid.
     """
     return _load(_locate(name, PROTOCOLS, protocol_names(), "protocol"), Protocol)
+
+
+def shown_as(experiment: Experiment, name: str, settings: Mapping[str, Any]) -> Experiment:
+    """The experiment with other entries of its `table`, and with its `caption` or `label` if these are among them.
+
+    A curve stays as it is. Raises AblationError, with the `name` of the experiment, for entries that are not valid.
+    """
+    if experiment.kind == "curve" or not settings:
+        return experiment
+    own = {key: value for key, value in settings.items() if key in ("caption", "label")}
+    content = experiment.model_dump(mode="json", exclude_unset=True)
+    table = {**content.get("table", {}), **{key: value for key, value in settings.items() if key not in own}}
+    for chosen, other in (("rows", "groups"), ("groups", "rows")):
+        if chosen in settings and other not in settings:
+            table.pop(other, None)  # either chooses the rows
+    return _validate({**content, **own, "table": table}, Experiment, Path(name))
 
 
 def network_name(model: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 from typing import Annotated, Literal, TypeVar
 
@@ -27,8 +28,15 @@ def _sets_once(names: list[str]) -> list[str]:
     return names
 
 
+def _takes_no_escape(label: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9 !()*+./:;=?@_|-]+", label):
+        raise ValueError("expected letters, digits and signs that LaTeX takes as they are, such as tab:my_results")
+    return label
+
+
 # A variant's id names a folder, so its characters are restricted; its label may be any text.
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
+Label = Annotated[str, AfterValidator(_takes_no_escape)]
 Scale = Literal[2, 3, 4]
 Positive = Annotated[int, Field(gt=0)]
 Size = Annotated[tuple[Positive, Positive], Field(strict=False)]  # not strict: also a list

@@ -42,6 +42,15 @@ def respelled(experiment: Any) -> Any:
             return content
         return {key: named(value) if key in _NAMING else value for key, value in content.items()}
 
+    def rows(content: Any) -> Any:
+        return named([one.strip() for one in content.split(",")] if isinstance(content, str) else content)
+
+    table = experiment.get("table")
+    if isinstance(table, dict):
+        chosen = {"rows": rows(table["rows"])} if "rows" in table else {}
+        if isinstance(table.get("groups"), dict):
+            chosen["groups"] = {heading: rows(members) for heading, members in table["groups"].items()}
+        experiment = {**experiment, "table": {**table, **chosen}}
     claims = experiment.get("claims")
     if isinstance(claims, dict):
         experiment = {**experiment, "claims": {key: part(claim) for key, claim in claims.items()}}

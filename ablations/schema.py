@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from ablations.claims import AtLeast, Better, Claim, Contest, Equals, Fact, Peak, Printed
-from ablations.fields import Id, Named, Positive, Scale, Scales, Sets, Size, Strict, once
+from ablations.display import TableDisplay, TradeOffFigure
+from ablations.fields import Id, Label, Named, Positive, Scale, Scales, Sets, Size, Strict, once
 from ablations.names import respelled, variant_named
 from foundation import nearest, registered
 
@@ -65,14 +66,6 @@ class Variant(Strict):
         return None if self.weights in ("trained", "published") else Path(self.weights)
 
 
-class TradeOffFigure(Strict):
-    """A figure of quality over cost: every network of the experiment as a point, on one set at one scale."""
-
-    dataset: str
-    scale: Scale
-    source: str | None = Field(default=None, description="the figure of the paper that it reproduces")
-
-
 class Experiment(Strict):
     """What to compare, and how the comparison is laid out."""
 
@@ -82,12 +75,13 @@ class Experiment(Strict):
     x: str | None = Field(default=None, description="for a curve: the configuration key on the horizontal axis")
     published: str | None = Field(default=None, description="file name under results/published")
     caption: str
-    label: str = Field(description="LaTeX label")
+    label: Label = Field(description="for LaTeX, kept as it is; of several scales each adds its own, such as -x4")
     scales: Scales = Field(min_length=1)
     datasets: Sets = Field(min_length=1, description="the paper's test sets, in its order")
     reference: str
     ours: Named = Field(default=[], description="variants whose rows and points stand out")
-    tradeoff: TradeOffFigure | None = Field(default=None, description="for a table; default: no such figure")
+    table: TableDisplay = Field(default_factory=TableDisplay, description="for a table: its rows, columns and style")
+    tradeoff: TradeOffFigure = Field(default_factory=TradeOffFigure, description="for a table: its figure")
     breakdown: Named = Field(default=[], description="variants whose MACs the report draws part by part")
     variants: dict[Id, Variant] = Field(min_length=1)
     claims: dict[Id, Annotated[Claim, Field(discriminator="check")]] = Field(default={})
@@ -116,13 +110,7 @@ class Experiment(Strict):
             for name in named:
                 if name not in self.variants:
                     raise ValueError(f"{key}: unknown variant {name!r}; {nearest(name, self.variants)}")
-        if self.tradeoff and self.kind == "curve":
-            raise ValueError("tradeoff: belongs to a table; this experiment is a curve")
-        if self.tradeoff and (self.tradeoff.dataset not in self.datasets or self.tradeoff.scale not in self.scales):
-            raise ValueError(
-                f"tradeoff: {self.tradeoff.dataset} at x{self.tradeoff.scale} is not in the experiment, expected one "
-                f"of {', '.join(self.datasets)} at one of the scales {', '.join(map(str, self.scales))}"
-            )
+        self._check_display()
         for name, claim in self.claims.items():
             if misfit := self._misfit(claim):
                 raise ValueError(f"claim {name!r}: {misfit}")
@@ -131,6 +119,22 @@ class Experiment(Strict):
     def variant_named(self, name: str) -> str | None:
         """The id of the variant that a user means: the same in any spelling, or the network whose name it is."""
         return variant_named(name, {key: variant.model for key, variant in self.variants.items()})
+
+    def _check_display(self) -> None:
+        for key in ("table", "tradeoff"):
+            if key in self.model_fields_set and self.kind == "curve":
+                raise ValueError(f"{key}: belongs to a table; this experiment is a curve")
+        known = [BASELINE, *self.variants]
+        place = "table.groups" if self.table.groups else "table.rows"
+        for name in self.table.variants or []:
+            if name not in known:
+                raise ValueError(f"{place}: unknown variant {name!r}; {nearest(name, known)}")
+        dataset, scale = self.tradeoff.dataset, self.tradeoff.scale
+        if (dataset is not None and dataset not in self.datasets) or (scale is not None and scale not in self.scales):
+            raise ValueError(
+                f"tradeoff: {dataset or 'any set'} at x{scale or max(self.scales)} is not in the experiment, expected "
+                f"one of {', '.join(self.datasets)} at one of the scales {', '.join(map(str, self.scales))}"
+            )
 
     def rivals(self, claim: Contest) -> list[str]:
         """The variants to compare those of a claim with: the others it names, or all others of the paper's table."""

@@ -61,10 +61,11 @@ class Judgement(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """The judgements of all experiments, and a summary in sentences."""
+    """The judgements of all experiments, and a summary in sentences; `printed`: some published number is known."""
 
     judgements: list[Judgement]
     summary: list[str]
+    printed: bool
 
 
 class Condition(NamedTuple):
@@ -115,13 +116,16 @@ def _judge_contests(study: Study) -> dict[str, Judgement]:
 
 def judge_studies(studies: Iterable[Study], pictures: Sequence[PagePicture] = ()) -> Claims:
     """The judgements of several studies together."""
+    studies = list(studies)
     judgements = [judgement for study in studies for judgement in judge_study(study, pictures)]
     sentences = []
-    for numbers in ("published", "measured") if judgements else ():
+    printed = any(study.table.published.notna().any() for study in studies)
+    for numbers in ("published", "measured")[not printed :] if judgements else ():
         words = Counter(getattr(one, numbers).word for one in judgements)
         counts = ", ".join(f"{words[word]} {word}" for word in get_args(Word) if words[word])
-        sentences.append(f"The {len(judgements)} claims by the {numbers} numbers: {counts}.")
-    return Claims(judgements, sentences)
+        which = f"The {len(judgements)} claims" if len(judgements) > 1 else "The claim"
+        sentences.append(f"{which} by the {numbers} numbers: {counts}.")
+    return Claims(judgements, sentences, printed)
 
 
 def conditions(claim: Comparative, experiment: Experiment) -> list[Condition]:

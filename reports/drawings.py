@@ -12,15 +12,15 @@ import pandas as pd
 from markupsafe import Markup
 
 import results
-from ablations import TradeOffFigure
 from reports import figures, speed
 from reports.breakdown import macs_by_part
 from reports.differences import image_differences
 from reports.significance import Significance
 from reports.study import Study
+from reports.tables import METRICS
 from reports.tradeoff import QUANTITIES, CostName, TradeOff
 
-COSTS: tuple[CostName, ...] = ("params", "macs", "latency")  # the first for print too, the others for the page alone
+COSTS: tuple[CostName, ...] = ("params", "macs", "latency")  # of figures for the page alone
 
 
 class Drawing(NamedTuple):
@@ -76,8 +76,8 @@ def _planned(
     studies: Sequence[Study], runs: Sequence[results.Run], labels: Mapping[str, str], root: Path
 ) -> Iterator[tuple[str, Plan]]:
     for one in studies:
-        if one.experiment.tradeoff:
-            yield from _trade_offs(one, one.experiment.tradeoff)
+        if one.experiment.kind == "table":
+            yield from _trade_offs(one)
         for curve in one.curves if one.experiment.kind == "curve" else ():
             if len(curve.measured) or len(curve.published):
                 draw = partial(figures.depth, curve, str(one.experiment.x))
@@ -91,22 +91,29 @@ def _planned(
         yield f"speed-{number}", Plan(partial(figures.growth, measured), description)
 
 
-def _trade_offs(one: Study, wanted: TradeOffFigure) -> Iterator[tuple[str, Plan]]:
-    for x in COSTS:
-        picture = one.trade_off(wanted.dataset, wanted.scale, x)
-        if picture.points:
-            description = f"PSNR over {QUANTITIES[x].name} on {picture.dataset}, ×{picture.scale}"
+def _trade_offs(one: Study) -> Iterator[tuple[str, Plan]]:
+    wanted = one.experiment.tradeoff
+    for x in dict.fromkeys([wanted.x, *COSTS]):
+        picture = one.trade_off(x=x)
+        if _comparable(picture):
+            description = f"{METRICS[picture.y].name} over {QUANTITIES[x].name} on {picture.dataset}, ×{picture.scale}"
             draw = partial(figures.trade_off, picture)
-            if x == COSTS[0]:
+            if x == wanted.x:
                 yield f"tradeoff-{one.name}", Plan(draw, description, "paper", picture)
             else:
                 yield f"tradeoff-{one.name}-{x}", Plan(draw, description, "page", picture)
     for number, implementation in enumerate(one.cards, start=1):
-        picture = one.trade_off(wanted.dataset, wanted.scale, "latency", implementation=implementation)
-        if picture.points:
-            description = f"PSNR over latency on {picture.dataset}, ×{picture.scale}, {implementation}"
+        picture = one.trade_off(x="latency", implementation=implementation)
+        if _comparable(picture):
+            description = (
+                f"{METRICS[picture.y].name} over latency on {picture.dataset}, ×{picture.scale}, {implementation}"
+            )
             draw = partial(figures.trade_off, picture)
             yield f"tradeoff-{one.name}-gpu-{number}", Plan(draw, description, "page", picture)
+
+
+def _comparable(picture: TradeOff) -> bool:
+    return len({point.label for point in picture.points}) > 1
 
 
 def _differences(studies: Sequence[Study], compared: Sequence[Significance]) -> Iterator[tuple[str, Plan]]:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import jinja2
 
-from reports.layout import DIFFERENCE, HEADINGS, Cell, Row
-
 
 class Tex(str):
     """A text that is LaTeX already."""
@@ -24,9 +22,10 @@ _SIGNS = {
     "|": r"\ensuremath{|}", '"': r"{\ttfamily\char34}", "`": r"{\ttfamily\char18}",
     "\0": "{}",
     "–": "--", "—": "---", "‘": "`{}", "’": "'{}", "“": "``", "”": "''", "…": r"\ldots{}",
-    "²": r"\textsuperscript{2}", "³": r"\textsuperscript{3}", "¹": r"\textsuperscript{1}", "°": r"\textdegree{}",
+    "²": r"\textsuperscript{2}", "³": r"\textsuperscript{3}", "¹": r"\textsuperscript{1}", "°": r"\ensuremath{^\circ}",
     "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "ø": r"\o{}", "Ø": r"\O{}", "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}",
-    "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}", "§": r"\S{}", "µ": r"\ensuremath{\mu}",
+    "†": r"\ensuremath{\dagger}", "‡": r"\ensuremath{\ddagger}", "§": r"\ensuremath{\mathsection}",
+    "µ": r"\ensuremath{\mu}",
 }  # fmt: skip
 _MATHEMATICS = {
     "−": "-", "±": r"\pm", "×": r"\times", "·": r"\cdot", "÷": r"\div", "∞": r"\infty", "≤": r"\le",
@@ -45,7 +44,7 @@ _ACCENTS = {
 
 
 def escape(text: object) -> Tex:
-    """Text that pdflatex prints as it is, with its default fonts and encoding.
+    """Text that pdflatex prints as it is, with its default fonts and encoding, none of them a bitmap (Type 3).
 
     White space becomes a blank. A character that these fonts lack is printed by its code point, such as [U+4E2D].
     """
@@ -67,9 +66,7 @@ def environment(folder: Path) -> jinja2.Environment:
         comment_start_string="<#", comment_end_string="#>",
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    templates.filters |= {
-        "label": _label, "lines": _lines, "reference": reference, "superscript": _superscript, "multirow": _multirow,
-    }  # fmt: skip
+    templates.filters |= {"reference": reference, "superscript": superscript}
     return templates
 
 
@@ -78,45 +75,8 @@ def reference(label: str) -> Tex:
     return Tex(re.sub(r"[^A-Za-z0-9:.-]", "-", label))
 
 
-def _label(row: Row) -> Tex:
-    label = escape(row.label)
-    return Tex((rf"\textbf{{{label}}}" if row.ours else label) + _superscript(row.flags))
-
-
-def _lines(row: Row) -> list[list[Tex]]:
-    """The lines of a row below each other: what each shows, then a cell per set."""
-    lines = []
-    for line in row.lines:
-        lines.append([escape(HEADINGS.get(line.kind, "")), *map(_cell, line.cells)])
-        spread = [_spread(cell) for cell in line.cells]
-        if any(spread):
-            lines.append([Tex(r"$\pm$ sd"), *spread])
-    return lines
-
-
-def _cell(cell: Cell | None) -> Tex:
-    if cell is None:
-        return Tex()
-    wraps = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
-    values = "/".join(wraps[number.mark] % escape(number.value) for number in cell.numbers.values() if number.value)
-    values = _small(values) if cell.kind == DIFFERENCE and values else values
-    return Tex(values + _superscript([cell.flag]))
-
-
-def _spread(cell: Cell | None) -> Tex:
-    values = [escape(number.sd) for number in cell.numbers.values() if number.sd] if cell else []
-    return Tex(_small(rf"$\pm${'/'.join(values)}") if values else "")
-
-
-def _small(text: str) -> str:
-    return rf"{{\scriptsize {text}}}"
-
-
-def _multirow(text: object, lines: int) -> Tex:
-    return escape(text) if lines == 1 else Tex(rf"\multirow{{{lines}}}{{*}}{{{escape(text)}}}")
-
-
-def _superscript(signs: Sequence[str]) -> Tex:
+def superscript(signs: Sequence[str]) -> Tex:
+    """Marks of footnotes, raised."""
     marks = ",".join(escape(sign) for sign in signs if sign)
     return Tex(rf"\textsuperscript{{{marks}}}" if marks else "")
 

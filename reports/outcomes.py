@@ -12,15 +12,13 @@ from reports.numbers import p_value, shown, signed
 from reports.statistics import LEVEL
 from reports.study import Study
 from reports.tables import METRICS, unknown
-from reports.tradeoff import QUANTITIES
+from reports.tradeoff import MEMORY_VARIES, QUANTITIES
 
 COST_METRICS = {
     "parameters": "parameters",
     "macs": "MACs",
     "memory": "peak memory",
 }  # metrics of which less is better, and which have no set
-
-MEMORY_VARIES = 1 / 3  # the growth of a process from measurement to measurement, with the allocator's state
 
 # untested: the right sign on too small a set; once: one training of each, whose difference may be chance
 State = Literal["holds", "fails", "open", "untested", "once", "missing"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ablations
 import results
@@ -23,20 +23,24 @@ class ListedReport(NamedTuple):
     page: str
 
 
-def write_report(protocol: str, root: Path = results.ROOT, also: Iterable[str] = ()) -> Path:
+def write_report(
+    protocol: str, root: Path = results.ROOT, also: Iterable[str] = (), display: Mapping[str, Any] | None = None
+) -> Path:
     """Render the report of a protocol, and the overview of all reports beside it; the path of the report's page.
 
     It holds the experiments of `contents` and `also` (names, or paths of YAML files), and names those whose kept
-    definition is damaged. Raises what `render` raises.
+    definition is damaged. `display` changes entries of the tables of `also`, or of all tables if there are none.
+    Raises what `render` raises.
     """
-    names, unknown = [], []
+    names, unknown, also = [], [], list(also)
     for name in {ablations.name_of(name): name for name in [*contents(protocol, root), *also]}.values():
         try:
             definitions.experiment(name, protocol, root)
             names.append(name)
         except results.ResultsError as error:
             unknown.append(str(error))
-    page = render(names, protocol, root, left_out=unknown)
+    changed = {ablations.name_of(name): display or {} for name in also or names}
+    page = render(names, protocol, root, left_out=unknown, display=changed)
     results.write(root / "report" / "index.html", overview_page(listed_reports(root)))
     return page
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 import ablations
 import results
-from reports import latex, markdown, pictures, study
+from reports import markdown, pictures, study, tabular
 from reports.agreement import agreement
 from reports.claims import judge_studies
 from reports.costs import conditions, counted_costs, operators
@@ -22,7 +23,7 @@ from reports.tables import CONVENTION, METRICS, RUN, departures
 from results import definitions
 from results.gpu import load_cards
 
-TABLE_FORMATS = {"tex": latex, "md": markdown}
+TABLE_FORMATS = {"tex": tabular, "md": markdown}
 
 
 def render(
@@ -30,18 +31,23 @@ def render(
     protocol: str,
     root: Path = results.ROOT,
     left_out: Sequence[str] = (),
+    display: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Path:
     """Write the report of some experiments under a protocol and return the path of its page, index.html.
 
     Reads the runs below `root` and writes to `root`/report/<protocol>: index.html; for every
-    experiment <name>.csv and, if it is a table, <name>.tex and <name>.md; the figures of `drawings`; and the
-    comparisons of `pictures.write_figures`. `left_out` are lines of what else is not shown, and why. Any subset of the
-    runs will do, even none. The same results give the same bytes.
+    experiment <name>.csv and, if it is a table, <name>.tex, <name>-tabular.tex (of several scales <name>-x4-tabular.tex
+    and so on) and <name>.md; the figures of `drawings`; and the comparisons of `pictures.write_figures`. `left_out` are
+    lines of what else is not shown, and why; `display` changes entries of the table of an experiment, by its name. Any
+    subset of the runs will do, even none. The same results give the same bytes.
     Raises ablations.AblationError and results.ResultsError.
     """
     folder = root / "report" / ablations.name_of(protocol)
     plan = definitions.protocol(protocol, root)
-    studies = [study.load_study(name, protocol, root) for name in experiment_names]
+    display = display or {}
+    studies = [
+        study.load_study(name, protocol, root, display.get(ablations.name_of(name))) for name in experiment_names
+    ]
     studies.sort(key=lambda one: (one.experiment.published is None, one.experiment.kind == "curve"))
     runs = list(dict.fromkeys(run for one in studies for run in one.runs))
     everywhere = list(dict.fromkeys([*runs, *(run for one in studies for run in one.others)]))
@@ -87,6 +93,12 @@ def render(
             for form, module in TABLE_FORMATS.items():
                 text = module.environment(TEMPLATES).get_template(f"table.{form}").render(content, study=one)
                 results.write(folder / f"{one.name}.{form}", text)
+            for layout in one.layouts:
+                name = f"{one.name}-x{layout.scale}" if len(one.layouts) > 1 else one.name
+                text = (
+                    tabular.environment(TEMPLATES).get_template("tabular.tex").render(content, study=one, layout=layout)
+                )
+                results.write(folder / f"{name}-tabular.tex", text)
     pictures.write_figures(comparisons, folder)
     content["drawings"] = drawings(studies, compared, runs, labels, root, folder)
     index = folder / "index.html"

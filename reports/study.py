@@ -7,20 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 import ablations
 import results
+from ablations import CostName, QualityName
+from reports.arrange import arranged
 from reports.costs import counted_costs, measured_costs, on_cards
-from reports.layout import Layout, layout
+from reports.layout import Layout
 from reports.notes import given_weights, training_sets, warm_starts
 from reports.numbers import shown, signed
 from reports.provenance import full_sets, remarks
 from reports.reasons import TOLERANCE, exceeds, explanations, missing
 from reports.tables import CONVENTION, METRICS, PUBLISHED_WEIGHTS, fullest, means, side_by_side
-from reports.tradeoff import CostName, QualityName, TradeOff, quality_over_cost
+from reports.tradeoff import TradeOff, quality_over_cost
 from results import definitions
 from results.cost import PYTORCH
 from results.gpu import load_cards
@@ -110,15 +112,23 @@ class Study:
 
     def trade_off(
         self,
-        dataset: str,
-        scale: int,
-        x: CostName = "params",
-        y: QualityName = "psnr",
+        dataset: str | None = None,
+        scale: int | None = None,
+        x: CostName | None = None,
+        y: QualityName | None = None,
         implementation: str = PYTORCH,
     ) -> TradeOff:
-        """Quality over cost on a set, of all its networks. See `reports.tradeoff`."""
-        found = quality_over_cost(self.table, self.counted, self.timed, dataset, scale, x, y, implementation)
-        return found._replace(ours=tuple(self.experiment.variants[name].label for name in self.experiment.ours))
+        """Quality over cost on a set, of all its networks; by default that of the experiment's figure.
+
+        Where that names no set, it is the first one with a network. See `reports.tradeoff`.
+        """
+        wanted, table = self.experiment.tradeoff, self.table
+        scale, x, y = scale or wanted.scale or max(self.experiment.scales), x or wanted.x, y or wanted.y
+        name = dataset or wanted.dataset
+        sets = [name] if name else list(dict.fromkeys([*table.dataset, self.experiment.datasets[0]]))
+        found = [quality_over_cost(table, self.counted, self.timed, each, scale, x, y, implementation) for each in sets]
+        first = next((each for each in found if each.points or each.below), found[0])
+        return first._replace(ours=tuple(table.label[table.variant.isin(self.experiment.ours)].unique()))
 
     @property
     def cards(self) -> list[str]:
@@ -175,12 +185,13 @@ class Study:
         )
 
 
-def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
-    """Everything that a report shows of an experiment under a protocol.
+def load_study(name: str, protocol: str, root: Path = results.ROOT, display: Mapping[str, Any] | None = None) -> Study:
+    """Everything that a report shows of an experiment under a protocol, with the entries `display` of its table.
 
     Raises ablations.AblationError for an unknown or wrong definition, results.ResultsError for a damaged file.
     """
     definition, plan = definitions.experiment(name, protocol, root), definitions.protocol(protocol, root)
+    definition = ablations.shown_as(definition, name, display or {})
     name, own = ablations.name_of(name), ablations.name_of(protocol)
     runs, frame, left_out = results.collect_as(definition, name, protocol, root)
     scales = dict.fromkeys([*definition.scales, *sorted(run.scale for run in runs if run.variant != results.BASELINE)])
@@ -204,11 +215,11 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT) -> Study:
     summaries = {other: definitions.protocol(other, root).summary for other in elsewhere}
     starts, taught = warm_starts([*runs, *others]), training_sets([*runs, *others])
     layouts = [
-        layout(
+        arranged(
             experiment,
             table,
             counted,
-            timed if plan.training else timed[:0],
+            timed if plan.training or experiment.table.costs is not None else timed[:0],
             own,
             scale,
             given=given_weights([*runs, *others]),

@@ -30,6 +30,9 @@ class Metric(NamedTuple):
     decimals: int
     fine: int
 
+    def with_decimals(self, decimals: int) -> Metric:
+        return self._replace(decimals=decimals, fine=decimals + self.fine - self.decimals)
+
 
 METRICS = {"psnr": Metric("PSNR", "dB", 2, 3), "ssim": Metric("SSIM", "", 4, 4)}
 Pictures = frozenset[tuple[str, str]]  # image and LR origin
@@ -134,7 +137,7 @@ def side_by_side(
                         row |= {"source": sources[variant, scale]}
                         row |= {name: getattr(ours, name) for name in _COUNTS}
                     rows.append(row)
-    return _with_marks(pd.DataFrame(rows, columns=_COMPARED))
+    return with_marks(pd.DataFrame(rows, columns=_COMPARED))
 
 
 _COUNTS = ["n_images", "of_images", "n_seeds", "n_infinite", "lr_origin", "comparable"]
@@ -187,20 +190,12 @@ def fullest(pictures: Iterable[Pictures]) -> Pictures:
     return max(counts, key=lambda seen: (len(seen), counts[seen]))
 
 
-def _decides_nothing(column: pd.DataFrame) -> pd.Series:
-    """Networks trained here, and bicubic, if their order may be chance: one training only, or a handful of images."""
-    own = column.source.isin(["run", "baseline"])
-    if not column.source.eq("run").any():
-        return own & False
-    chance = column.source.eq("run") & ((column.n_seeds < 2) | (column.n_images < FEWEST))
-    return own & bool(chance.any())
-
-
-def _with_marks(table: pd.DataFrame) -> pd.DataFrame:
+def with_marks(table: pd.DataFrame, metrics: Mapping[str, Metric] = METRICS) -> pd.DataFrame:
+    """Rows of `side_by_side`, ranked anew among each other at the decimals of `metrics`."""
     table = table.astype({"published": float, "measured": float, "sd": float, "difference": float})
     table[["published_mark", "measured_mark"]] = ""
     for (_, _, metric), column in table.groupby(["scale", "dataset", "metric"]):
-        decimals = METRICS[metric].decimals
+        decimals = metrics[metric].decimals
         if not unknown(column).any():
             table.loc[column.index, "published_mark"] = marks(list(column.published), decimals)
         contest = column.comparable.eq(True) & ~_decides_nothing(column)
@@ -209,3 +204,12 @@ def _with_marks(table: pd.DataFrame) -> pd.DataFrame:
         ranked = column.measured.where(contest)
         table.loc[column.index, "measured_mark"] = marks(list(ranked), decimals)
     return table
+
+
+def _decides_nothing(column: pd.DataFrame) -> pd.Series:
+    """Networks trained here, and bicubic, if their order may be chance: one training only, or a handful of images."""
+    own = column.source.isin(["run", "baseline"])
+    if not column.source.eq("run").any():
+        return own & False
+    chance = column.source.eq("run") & ((column.n_seeds < 2) | (column.n_images < FEWEST))
+    return own & bool(chance.any())

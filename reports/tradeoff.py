@@ -8,39 +8,41 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
+from ablations import CostName, QualityName
 from reports.tables import METRICS, PUBLISHED_WEIGHTS
 from results import BASELINE
 from results.cost import KERNELS, PYTORCH
 
-CostName = Literal["params", "macs", "latency", "memory"]
-QualityName = Literal["psnr", "ssim"]
-PointKind = Literal["published", "measured", "trained", "kernels"]
+PointKind = Literal["published", "counted", "measured", "trained", "kernels"]
 POINT_KINDS: tuple[PointKind, ...] = get_args(PointKind)
-KIND_NAMES: dict[PointKind, str] = {
-    "published": "published",
-    "measured": "measured",
-    "trained": "trained here",
-    "kernels": "with its own kernels",
-}
 
 
 class Quantity(NamedTuple):
-    """A cost, lower is better: name and unit on paper, how many SI units, and its column in tables of `costs`."""
+    """A cost, lower is better: name and unit on paper, how many SI units, and its columns in tables of `costs`.
+
+    `conditions` is the column that says how it was obtained ("" for parameters); `timed`: it was measured on a machine,
+    else it was counted.
+    """
 
     name: str
     unit: str
     si: float
     decimals: int
     column: str
+    conditions: str
+    timed: bool = False
 
 
 QUANTITIES: dict[CostName, Quantity] = {
-    "params": Quantity("parameters", "thousands", 1e3, 0, "parameters"),
-    "macs": Quantity("MACs", "G", 1e9, 2, "macs"),
-    "latency": Quantity("latency", "ms", 1e-3, 1, "latency_s"),
-    "memory": Quantity("peak memory", "MiB", 2**20, 1, "memory_bytes"),
+    "params": Quantity("parameters", "thousands", 1e3, 0, "parameters", ""),
+    "macs": Quantity("MACs", "G", 1e9, 2, "macs", "macs_conditions"),
+    "activations": Quantity("activations", "M", 1e6, 1, "convolutions", "macs_conditions"),
+    "latency": Quantity("latency", "ms", 1e-3, 1, "latency_s", "latency_conditions", True),
+    "memory": Quantity("peak memory", "MiB", 2**20, 1, "memory_bytes", "memory_conditions", True),
 }
 
+
+MEMORY_VARIES = 1 / 3  # the growth of a process from measurement to measurement, with the allocator's state
 
 # How the NTIRE challenges on efficient super-resolution weigh runtime, MACs and parameters.
 SCORE_WEIGHTS: dict[CostName, float] = {"latency": 0.7, "macs": 0.15, "params": 0.15}
@@ -49,14 +51,18 @@ SCORE_WEIGHTS: dict[CostName, float] = {"latency": 0.7, "macs": 0.15, "params": 
 class Point(NamedTuple):
     """A network; `kind` says where its quality comes from: published, measured (of published weights), or trained here.
 
-    Its cost is that in PyTorch; points of the kind "kernels" are of networks that are also measured with their own
-    kernels, a comparison with themselves. `x` is the cost (parameters, MACs, seconds or bytes), `y` PSNR in dB or SSIM.
+    "published" is over the published cost, "counted" is published quality over the cost that was counted or measured
+    here. Costs are those in PyTorch; points of the kind "kernels" are of networks that are also measured with their own
+    kernels, a comparison with themselves. `x` is the cost (a number, seconds or bytes), `y` PSNR in dB or SSIM.
+    Repeated measurements of the cost lie from `low` to `high`; None: they do not differ.
     """
 
     label: str
     kind: PointKind
     x: float
     y: float
+    low: float | None = None
+    high: float | None = None
 
 
 class TradeOff(NamedTuple):
@@ -77,26 +83,46 @@ class TradeOff(NamedTuple):
     apart: tuple[str, ...] = ()
     ours: tuple[str, ...] = ()
 
+    def named(self, kind: PointKind) -> str:
+        """What the points of a kind are."""
+        quantity = QUANTITIES[self.x]
+        how = "measured" if quantity.timed else "counted"
+        return {
+            "published": "published",
+            "counted": f"published {METRICS[self.y].name}, {quantity.name} {how}",
+            "measured": "measured",
+            "trained": "trained here",
+            "kernels": "with its own kernels",
+        }[kind]
+
     def front(self, kind: PointKind) -> list[Point]:
-        """The points of a kind that no other of that kind dominates, from the cheapest to the best."""
+        """The points of a kind that no other of that kind dominates, from the cheapest to the dearest."""
         return sorted(
             (point for point in self.points if point.kind == kind and not self.dominated_by(point)),
             key=lambda point: (point.x, point.label),
         )
 
     def dominated_by(self, point: Point) -> list[Point]:
-        """The points of its kind that dominate it: no worse in both, and better in one, at the precision shown."""
-        x, y = self._shown(point)
+        """The points of its kind that dominate it: no worse in both, and better in one, at the precision shown.
+
+        Where repeated measurements of the cost differ, all of the other's must be no higher than the lowest of its own.
+        """
+        low, high, quality = self._shown(point)
         found = []
         for other in (*self.points, *self.below):
-            cost, quality = self._shown(other)
-            if other.kind == point.kind and cost <= x and quality >= y and (cost, quality) != (x, y):
+            its = self._shown(other)
+            if other.kind == point.kind and its[1] <= low and its[2] >= quality and its != (low, high, quality):
                 found.append(other)
         return found
 
-    def _shown(self, point: Point) -> tuple[float, float]:
+    def _shown(self, point: Point) -> tuple[float, float, float]:
+        """The lowest and the highest cost, and the quality, at the precision shown."""
         quantity = QUANTITIES[self.x]
-        return round(point.x / quantity.si, quantity.decimals), round(point.y, METRICS[self.y].decimals)
+        low, high = (
+            round((point.x if cost is None else cost) / quantity.si, quantity.decimals)
+            for cost in (point.low, point.high)
+        )
+        return low, high, round(point.y, METRICS[self.y].decimals)
 
 
 def efficiency_scores(timed: pd.DataFrame, scale: int, baseline: str) -> dict[str, float]:
@@ -129,36 +155,54 @@ def quality_over_cost(
     """Every network's published and measured quality on a set over what it costs.
 
     `table` is of `study.load_study`, `counted` and `timed` are of `costs`. A measured value counts on the whole set
-    only, a published one over the published parameters. Latency and memory are those of `implementation`, and of
-    networks with kernels of their own beside PyTorch.
+    only. A published one stands over the published parameters, and over other costs as counted or measured here.
+    Latency and memory are those of `implementation`, and of networks with kernels of their own beside PyTorch.
     """
     quantity = QUANTITIES[x]
-    measured = x in ("latency", "memory")
-    spent = timed[timed.implementation == implementation] if measured else counted
+    spent = timed[timed.implementation == implementation] if quantity.timed else counted
     spent = spent[spent.scale == scale].set_index("variant")
-    described = spent[f"{x}_conditions"] if x != "params" else pd.Series("", spent.index)
+    described = spent[quantity.conditions] if quantity.conditions else pd.Series("", spent.index)
     known = described[spent[quantity.column].notna()]
     conditions = known.mode().iloc[0] if len(known) else ""
-    own_kernels = (timed.scale == scale) & (timed.implementation == KERNELS) & measured & (implementation == PYTORCH)
+    own_kernels = (
+        (timed.scale == scale) & (timed.implementation == KERNELS) & quantity.timed & (implementation == PYTORCH)
+    )
     kernels = timed[own_kernels].set_index("variant")
     rows = table[(table.metric == y) & (table.dataset == dataset) & (table.scale == scale)]
     points, apart = [], []
     for row in rows[rows.variant != BASELINE].itertuples():
-        if x == "params":
+        printed, whole = math.isfinite(row.published), row.n_images == row.of_images
+        if printed and x == "params" and math.isfinite(row.params):
             points.append(Point(row.label, "published", row.params * 1000, row.published))
-        if row.variant not in known or row.n_images != row.of_images:
+            printed = False
+        if row.variant not in known or not (printed or whole):
             continue
         if known[row.variant] != conditions:
             apart.append(row.label)
             continue
+        cost = spent.loc[row.variant]
+        if printed:
+            points.append(_point(row.label, "counted", cost, x, row.published))
+        if not whole:
+            continue
         kind: PointKind = "measured" if row.source == PUBLISHED_WEIGHTS else "trained"
-        points.append(Point(row.label, kind, spent[quantity.column][row.variant], row.measured))
+        points.append(_point(row.label, kind, cost, x, row.measured))
         if row.variant in kernels.index:
             own = kernels.loc[row.variant]
-            points.append(Point(f"{row.label} ({own.implementation})", "kernels", own[quantity.column], row.measured))
+            points.append(_point(f"{row.label} ({own.implementation})", "kernels", own, x, row.measured))
     points = [point for point in points if math.isfinite(point.x) and math.isfinite(point.y)]
-    others = [point.y for point in points if point.kind in ("published", "measured")]
+    others = [point.y for point in points if point.kind in ("published", "counted", "measured")]
     floor = min(others, default=-math.inf)
     above = [point for point in points if point.y >= floor]
     below = [point for point in points if point.y < floor]
     return TradeOff(dataset, scale, x, y, above, below, conditions, tuple(apart))
+
+
+def _point(label: str, kind: PointKind, cost: pd.Series, x: CostName, y: float) -> Point:
+    """A point over a cost of a row of `costs`, with what its repeated measurements differ by."""
+    value = float(cost[QUANTITIES[x].column])
+    if x == "latency" and math.isfinite(cost.low_s) and math.isfinite(cost.high_s):
+        return Point(label, kind, value, y, float(cost.low_s), float(cost.high_s))
+    if x == "memory":
+        return Point(label, kind, value, y, value, value * (1 + MEMORY_VARIES))
+    return Point(label, kind, value, y)

@@ -99,19 +99,19 @@ def compute_places(name: str, threads: int | None, jobs: int | None = None, gpus
     return [Place(name, threads, torch.cuda.get_device_name(where))]
 
 
-def settings(pairs: list[str] | None) -> dict[str, Any]:
-    """The entries `key=value` as a mapping, with values read as YAML."""
+def settings(pairs: list[str] | None, option: str = "--config") -> dict[str, Any]:
+    """The entries `key=value` of an option as a mapping, with values read as YAML."""
     found: dict[str, Any] = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise UsageError(f"--config {pair}: expected key=value")
+            raise UsageError(f"{option} {pair}: expected key=value")
         if key in found:
-            raise UsageError(f"--config {pair}: {key} is given twice")
+            raise UsageError(f"{option} {pair}: {key} is given twice")
         try:
             found[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise UsageError(f"--config {pair}: not valid YAML ({one_line(error)})") from error
+            raise UsageError(f"{option} {pair}: not valid YAML ({one_line(error)})") from error
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -15,13 +15,14 @@ import ablations
 import results
 from foundation import nearest
 from spinbench.console import console, say
-from spinbench.options import Folder, UsageError
+from spinbench.options import Folder, UsageError, settings
 
 if TYPE_CHECKING:
     from reports.study import Study
-    from reports.tradeoff import CostName
+    from reports.tradeoff import CostName, TradeOff
 
 app = typer.Typer()
+FIGURES = (".pdf", ".svg", ".png")
 
 
 @app.command()
@@ -40,14 +41,28 @@ def report(
             show_default=False,
         ),
     ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="An entry of `table:` in the experiment's YAML, for this report: values, datasets, metrics, costs, "
+            "rows, groups, headings, decimals, float, notes; or caption, label. Can be repeated. Applies to the "
+            "experiments named, or to all tables.",
+            show_default=False,
+        ),
+    ] = None,
     folder: Folder = results.ROOT,
 ) -> None:
-    """Render the reports from stored results. Neither PyTorch nor image data are needed."""
+    """Render the reports from stored results. Neither PyTorch nor image data are needed.
+
+    Example: spinbench report table1 --protocol published --table values=published --table rows=imdn,esrt,full
+    """
+    display = settings(table, "--table")
     for name in protocol or results.protocols(folder) or ["quick"]:
         try:
-            render(name, folder, experiments or [])
+            render(name, folder, experiments or [], display)
         except (ablations.AblationError, results.ResultsError) as error:
-            if protocol:
+            if protocol or display:
                 raise
             say(f"left out: {error}")  # the definition of the protocol is missing or damaged
 
@@ -57,11 +72,33 @@ def tradeoff(
     experiment: Annotated[str, typer.Argument(help="The name of an experiment, or a YAML file.")] = "table1",
     protocol: Annotated[str, typer.Option(help="The name of a protocol, or the path of its YAML file.")] = "published",
     x: Annotated[
-        Literal["params", "macs", "latency", "memory"], typer.Option("--x", help="The cost on the horizontal axis.")
-    ] = "params",
-    y: Annotated[Literal["psnr", "ssim"], typer.Option("--y", help="The quality on the vertical axis.")] = "psnr",
-    dataset: Annotated[str | None, typer.Option(help="The test set. Default: the first one with data.")] = None,
-    scale: Annotated[int | None, typer.Option(help="Upscaling factor. Default: the largest of the experiment.")] = None,
+        Literal["params", "macs", "activations", "latency", "memory"] | None,
+        typer.Option(
+            "--x", help="The cost on the horizontal axis. Default: that of the experiment's figure, or params."
+        ),
+    ] = None,
+    y: Annotated[
+        Literal["psnr", "ssim"] | None,
+        typer.Option(
+            "--y", help="The quality on the vertical axis. Default: that of the experiment's figure, or psnr."
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="The test set. Default: that of the experiment's figure, or the first one with data."),
+    ] = None,
+    scale: Annotated[
+        int | None, typer.Option(help="Upscaling factor. Default: that of the experiment's figure, or its largest.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Also draw the figure into this file: .pdf, .svg or .png.", dir_okay=False)
+    ] = None,
+    width: Annotated[
+        Literal["column", "line", "both"],
+        typer.Option(
+            help="The figure's width: a column of two (3.25 in), the line of llncs (4.8 in), or both columns."
+        ),
+    ] = "column",
     score: Annotated[
         str | None,
         typer.Option(
@@ -76,24 +113,27 @@ def tradeoff(
 
     Published values are compared with published values, and measured
     values with measured ones.
+
+    Example: spinbench tradeoff table1 --dataset Urban100 --scale 2 --output fig.pdf
     """
     from reports import study
     from reports.numbers import shown
     from reports.tables import METRICS
-    from reports.tradeoff import KIND_NAMES, QUANTITIES
+    from reports.tradeoff import QUANTITIES
 
+    if output is not None and output.suffix not in FIGURES:
+        raise UsageError(f"--output {output}: expected a file that ends in {', '.join(FIGURES)}")
     one = study.load_study(experiment, protocol, folder)
-    largest = max(one.experiment.scales)
     known = list(dict.fromkeys(one.table.dataset))
     if dataset not in (None, *known):
         raise UsageError(f"--dataset {dataset}: expected one of {', '.join(known)}")
     if scale not in (None, *one.experiment.scales):
         raise UsageError(f"--scale {scale}: expected one of {', '.join(map(str, one.experiment.scales))}")
-    pictures = [one.trade_off(name, scale or largest, x, y) for name in ([dataset] if dataset else known)]
-    picture = next((each for each in pictures if each.points or each.below), None)
-    quantity, metric = QUANTITIES[x], METRICS[y]
-    if picture is None:
-        place = f"{dataset or 'any set'} at x{scale or largest} under protocol {ablations.name_of(protocol)}"
+    pictures = [one.trade_off(name, scale, x, y) for name in ([dataset] if dataset else [None, *known])]
+    picture = next((each for each in pictures if each.points or each.below), pictures[0])
+    quantity, metric = QUANTITIES[picture.x], METRICS[picture.y]
+    if not picture.points and not picture.below:
+        place = f"{dataset or 'any set'} at x{picture.scale} under protocol {ablations.name_of(protocol)}"
         raise UsageError(f"{experiment}: no network has both {metric.name} and {quantity.name} on {place}")
     heading = f"{metric.name} over {quantity.name} on {picture.dataset}, x{picture.scale}"
     unit = f" ({metric.unit})" if metric.unit else ""
@@ -113,7 +153,7 @@ def tradeoff(
         cost, quality = shown(point.x / quantity.si, quantity.decimals), shown(point.y, metric.decimals)
         table.add_row(
             escape(point.label),
-            KIND_NAMES[point.kind],
+            picture.named(point.kind),
             cost,
             quality,
             escape(verdict),
@@ -122,10 +162,24 @@ def tradeoff(
     console.print(table)
     if picture.conditions:
         say(f"{quantity.name}: {picture.conditions}")
+    if quantity.timed:
+        say(f"a network dominates if its {quantity.name} is lower by more than repeated measurements differ by")
     if picture.apart:
         say(f"left out, measured under other conditions: {', '.join(picture.apart)}")
+    if output is not None:
+        _draw(picture, output, width)
     if score is not None:
         _print_scores(one, picture.scale, score)
+
+
+def _draw(picture: TradeOff, output: Path, width: str) -> None:
+    """Draw the figure into a file."""
+    from foundation import write
+    from reports import figures
+
+    size = figures.WIDTHS[width]
+    write(output, figures.save(figures.trade_off(picture, size), output.suffix[1:], size))
+    say(f"figure: {output}")
 
 
 def _print_scores(one: Study, scale: int, baseline: str) -> None:
@@ -161,10 +215,10 @@ def _named(weights: Mapping[CostName, float]) -> list[tuple[str, float]]:
     return [(QUANTITIES[name].name, weight) for name, weight in weights.items()]
 
 
-def render(protocol: str, folder: Path, also: Iterable[str] = ()) -> None:
+def render(protocol: str, folder: Path, also: Iterable[str] = (), display: Mapping[str, Any] | None = None) -> None:
     """Render the report of a protocol, and print its path."""
     from reports.overview import write_report
 
-    path = write_report(protocol, folder, also)
+    path = write_report(protocol, folder, also, display)
     say(f"report: {path}")
     say(f"all reports: {folder / 'report' / 'index.html'}")

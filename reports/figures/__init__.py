@@ -4,7 +4,7 @@ from reports.figures.breakdown import breakdown
 from reports.figures.depth import depth
 from reports.figures.differences import differences
 from reports.figures.growth import growth
-from reports.figures.style import COLUMN, FORMATS, LINE, PAGE, Draw, FigureSize, files, inline, save
+from reports.figures.style import COLUMN, FORMATS, LINE, PAGE, WIDTHS, Draw, FigureSize, files, inline, save
 from reports.figures.trade_off import trade_off
 from reports.figures.training import training
 
@@ -13,6 +13,7 @@ __all__ = [
     "FORMATS",
     "LINE",
     "PAGE",
+    "WIDTHS",
     "Draw",
     "FigureSize",
     "breakdown",

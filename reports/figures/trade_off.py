@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -16,16 +17,23 @@ from reports.figures.style import COLOURS, GREY, PAGE, FigureSize, legend, liter
 from reports.labels import XY, Rectangle, place_labels
 from reports.numbers import shown
 from reports.tables import METRICS
-from reports.tradeoff import KIND_NAMES, POINT_KINDS, QUANTITIES, Point, TradeOff
+from reports.tradeoff import POINT_KINDS, QUANTITIES, Point, TradeOff
 
 # A ring around a dot stays visible where a published and a measured point coincide.
 POINT_MARKS: dict[str, dict[str, Any]] = {
     "published": {"marker": "o", "markersize": 9.5, "markerfacecolor": "none", "color": COLOURS[1]},
+    "counted": {"marker": "D", "markersize": 8, "markerfacecolor": "none", "color": COLOURS[4]},
     "measured": {"marker": "o", "markersize": 4.5, "color": COLOURS[0]},
     "trained": {"marker": "^", "markersize": 6, "color": COLOURS[2]},
     "kernels": {"marker": "s", "markersize": 4.5, "markerfacecolor": "none", "color": COLOURS[3]},
 }
-FRONTS = {"published": "--", "measured": "-", "trained": ":", "kernels": "-."}
+FRONTS: dict[str, Any] = {
+    "published": "--",
+    "counted": (0, (6, 1.5, 1, 1.5, 1, 1.5)),
+    "measured": "-",
+    "trained": ":",
+    "kernels": "-.",
+}
 
 
 def trade_off(picture: TradeOff, size: FigureSize = PAGE) -> Figure:
@@ -43,9 +51,9 @@ def trade_off(picture: TradeOff, size: FigureSize = PAGE) -> Figure:
         for kind in (kind for kind in POINT_KINDS if any(point.kind == kind for point in picture.points)):
             marks = POINT_MARKS[kind] | {"markersize": POINT_MARKS[kind]["markersize"] * size.marks}
             front = {"linestyle": FRONTS[kind], "color": POINT_MARKS[kind]["color"], "linewidth": 1.4 * size.marks}
-            ax.step(*_columns(picture, picture.front(kind)), where="post", alpha=0.75, zorder=1.5, **front)
-            several = len(picture.front(kind)) > 1
-            name = f"{KIND_NAMES[kind]}, with Pareto front" if several else KIND_NAMES[kind]
+            ax.step(*_columns(picture, _rising(picture.front(kind))), where="post", alpha=0.75, zorder=1.5, **front)
+            several = len(_rising(picture.front(kind))) > 1
+            name = f"{picture.named(kind)}, with Pareto front" if several else picture.named(kind)
             handles.append(Line2D([], [], label=name, **marks | (front if several else {"linestyle": "none"})))
             for index, point in enumerate(picture.points):
                 if point.kind == kind:
@@ -71,11 +79,12 @@ def trade_off(picture: TradeOff, size: FigureSize = PAGE) -> Figure:
 
 def _title(picture: TradeOff, point: Point) -> str:
     quantity, metric = QUANTITIES[picture.x], METRICS[picture.y]
+    kind = picture.named(point.kind)
     quality = f"{shown(point.y, metric.decimals)} {metric.unit or metric.name}"
     if picture.x == "params":
-        return f"{point.label}, {point.kind}: {quality}, {point.x:,.0f} parameters"
+        return f"{point.label}, {kind}: {quality}, {point.x:,.0f} parameters"
     cost = f"{shown(point.x / quantity.si, quantity.decimals)} {quantity.unit}"
-    return f"{point.label}, {point.kind}: {quality}, {quantity.name} {cost}"
+    return f"{point.label}, {kind}: {quality}, {quantity.name} {cost}"
 
 
 def _at(picture: TradeOff, point: Point) -> XY:
@@ -87,6 +96,15 @@ def _columns(picture: TradeOff, points: Sequence[Point]) -> tuple[list[float], l
     return [x for x, _ in places], [y for _, y in places]
 
 
+def _rising(front: Sequence[Point]) -> list[Point]:
+    """The points of a front that are better than all cheaper ones; others are on it since their cost is uncertain."""
+    found: list[Point] = []
+    for point in front:
+        if not found or point.y > found[-1].y or point[2:4] == found[-1][2:4]:
+            found.append(point)
+    return found
+
+
 def _spread(picture: TradeOff) -> float:
     costs = [point.x for point in picture.points]
     return max(costs) / min(costs) if costs and min(costs) > 0 else 1
@@ -95,7 +113,16 @@ def _spread(picture: TradeOff) -> float:
 def _name(figure: Figure, ax: Axes, picture: TradeOff, names: Mapping[str, Point], size: FigureSize) -> None:
     """Write names beside their points, with a line to those that are farther away."""
     letters = 8 if size is PAGE else size.letters["xtick.labelsize"]
-    texts = [figure.text(0, 0, literal(name), fontsize=letters, in_layout=False) for name in names]
+    longest = int(0.6 * size.width * 72 / (letters * size.letter_width))  # in letters, so that it fits beside a point
+    styles: dict[str, dict[str, Any]] = {
+        name: {
+            "text": literal("\n".join(textwrap.wrap(name, longest))),
+            "fontsize": letters,
+            "weight": "bold" if name in picture.ours else "normal",
+        }
+        for name in names
+    }
+    texts = [figure.text(0, 0, s=style.pop("text"), in_layout=False, **style) for style in map(dict, styles.values())]
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # from here on axes stay where they are
     to_points = 72 / figure.dpi / size.marks  # distances shrink with the marks
@@ -109,14 +136,16 @@ def _name(figure: Figure, ax: Axes, picture: TradeOff, names: Mapping[str, Point
 
     left, bottom, right, top = (value * to_points for value in ax.get_window_extent().extents)
     anchors = [on_paper(point) for point in names.values()]
-    fronts = [box for kind in POINT_KINDS for box in _steps([on_paper(point) for point in picture.front(kind)])]
+    fronts = [
+        box for kind in POINT_KINDS for box in _steps([on_paper(point) for point in _rising(picture.front(kind))])
+    ]
     area = (left + 2, bottom + 2, right, top)
     found = place_labels(anchors, sizes, [on_paper(point) for point in picture.points], 5, area, fronts)
     for (name, point), where in zip(names.items(), found, strict=True):
         far = max(abs(where.dx), abs(where.dy)) > 12
         ax.annotate(
-            literal(name), _at(picture, point), (where.dx * size.marks, where.dy * size.marks),
-            textcoords="offset points", fontsize=letters, ha=where.horizontal, va=where.vertical, zorder=4,
+            xy=_at(picture, point), xytext=(where.dx * size.marks, where.dy * size.marks), textcoords="offset points",
+            ha=where.horizontal, va=where.vertical, zorder=4, **styles[name],
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkB": 5 * size.marks} if far else None,
         )  # fmt: skip
 

@@ -42,6 +42,13 @@ def test_every_spelling_means_the_same_definition(tmp_path: Path) -> None:
     assert (claim.variants, claim.others) == (["full"], ["swinir-light", "carn.m"])
 
 
+def test_the_rows_of_a_table_are_spelled_freely_too(tmp_path: Path) -> None:
+    rows = load(tmp_path / "mine.yaml", CONTENT | {"table": {"rows": "Carn.M, SPIN"}})
+    assert rows.table.rows == ["carn.m", "full"]
+    groups = load(tmp_path / "mine.yaml", CONTENT | {"table": {"groups": {"Mine": ["spin"], "Others": "SwinIR-light"}}})
+    assert groups.table.variants == ["full", "swinir-light"]
+
+
 @pytest.mark.parametrize("name", ["full", "Full", "spin", "SPIN"])
 def test_spin_is_also_called_full(name: str) -> None:
     assert ablations.load_experiment("table1").variant_named(name) == "full"

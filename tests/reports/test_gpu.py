@@ -35,24 +35,33 @@ def test_a_card_is_shown_with_every_figure(tmp_path: Path) -> None:
     assert ["SMSR", "×4", "2.00", "1.00", "–"] in page.rows
     assert page.rows_of("float32") == 2 * [["float32", "180.0", "5.5", "50.0", "15.0"]]
     assert page.rows_of("bfloat16") == 2 * [["bfloat16", "45.0", "22.2", "12.5", "–"]]
-    assert "steps of batch 64 with LR patches of 64×64. PyTorch 2.11.0+cu130." in page.text
+    assert "batch 64, LR patches of 64×64. PyTorch 2.11.0+cu130." in page.text
 
 
 @pytest.mark.drawn
 def test_networks_timed_on_a_card_enter_costs_and_figures(store: Store, tmp_path: Path) -> None:
     """Beside those timed on a CPU, and never in one figure with them."""
-    store("imdn", "published", weights=True, datasets={"Set5": ["a", "b"]}, images={"Set5": 2})
-    latency = {**LATENCY, "networks": {"x4": {"imdn": {"title": "IMDN", "median_s": 0.002, "graph_s": 0.001}}}}
+    for variant in ("imdn", "bsrn"):
+        store(variant, "published", weights=True, datasets={"Set5": ["a", "b"]}, images={"Set5": 2})
+    timed = {
+        "imdn": {"title": "IMDN", "median_s": 0.002, "graph_s": 0.001},
+        "bsrn": {"title": "BSRN", "median_s": 0.003},
+    }
+    latency = {**LATENCY, "networks": {"x4": timed}}
     store_card(tmp_path, {"latency": latency})
     one = load_study("table1", "published", tmp_path)
     assert one.cards == [f"PyTorch on {CARD}"]
-    (point,) = one.trade_off("Set5", 4, "latency", implementation=one.cards[0]).points
-    assert (point.label, point.kind, point.x) == ("IMDN", "measured", 0.002)
-    (point,) = one.trade_off("Set5", 4, "latency").points
-    assert point.x == 1.2345
+    points = one.trade_off("Set5", 4, "latency", implementation=one.cards[0]).points
+    assert [(point.label, point.kind, point.x) for point in points] == [
+        ("IMDN", "counted", 0.002),
+        ("IMDN", "measured", 0.002),
+        ("BSRN", "measured", 0.003),
+    ]
+    assert {point.x for point in one.trade_off("Set5", 4, "latency").points} == {1.2345}
     page = Page(render(["table1"], "published", tmp_path))
     assert ["IMDN", "×4", f"PyTorch on {CARD}", "180×320", "41.25", "2.0", "– to –", "–", "1.0", "–", "–"] in page.rows
-    assert f"PSNR over latency on Set5, ×4. Latency: PyTorch, {CARD}, batch 1, LR 180×320" in page.text
+    told = "Diamonds: published PSNR over latency measured here. Dots: measured PSNR over latency measured here."
+    assert f"PSNR over latency on Set5, ×4. {told} Latency: PyTorch, {CARD}, batch 1, LR 180×320" in page.text
 
 
 def test_what_is_incomplete_or_missing_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 import ablations
-from reports import latex, markdown, study
+from reports import latex, markdown, study, tabular
 from reports.markdown import escape
 
 HOSTILE = "<script>alert(1)</script> a|b `c` *d* _e_ [f](g) ![h](i) &lt; $x$ ~~j~~ \\| # 50% <!-- k --> \\"
@@ -181,7 +181,7 @@ def test_every_departure_is_told_in_every_format(departing: list[str], tmp_path:
     (x4,) = (layout for layout in study.load_study("table1", "published", tmp_path).layouts if layout.scale == 4)
     told = [*x4.footnotes.values(), *x4.notes]  # what the page prints
     seen = " ".join(shown(write("table1", "published", tmp_path)).text.split())
-    template = latex.environment(Path(latex.__file__).parent / "templates").get_template("table.tex")
+    template = tabular.environment(Path(latex.__file__).parent / "templates").get_template("table.tex")
     tex = template.render(
         study=study.load_study("table1", "published", tmp_path),
         plan=ablations.load_protocol("published"),

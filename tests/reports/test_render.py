@@ -148,7 +148,7 @@ HOSTILE = f"""{SCRIPT}"><img src=x onerror=alert(2)> 50% [a](b) `c` |d| $x$ {SPE
 def store_hostile(store: Store, folder: Path) -> list[str]:
     """A table with a trade-off and a breakdown, and a curve, in which every text is hostile."""
     text, label = json.dumps(HOSTILE), json.dumps(SCRIPT + SPECIALS)  # JSON strings are YAML
-    common = f"title: {text}\nsource: {text}\ncaption: {text}\nlabel: {text}\nscales: [4]\nreference: full\n"
+    common = f"title: {text}\nsource: {text}\ncaption: {text}\nlabel: tab:x\nscales: [4]\nreference: full\n"
     claim = f"{{text: {text}, source: {text}, check: better, variants: [full], others: [imdn]}}"
     full = f"full: {{label: {text}, note: {text}, published: SPIN, model: spin, config: {{blocks: 8}}}}"
     imdn = f"imdn: {{label: {label}, published: IMDN, model: imdn, weights: published}}"
@@ -253,9 +253,14 @@ def test_two_renders_are_equal_to_the_byte(store: Store, tmp_path: Path) -> None
         {path.name: path.read_bytes() for path in render(EXPERIMENTS, "quick", tmp_path).parent.iterdir()} for _ in "12"
     )
     assert first == second
-    names = ("fig7", "training", "differences-table2")
-    figures = ["fig7-wide.pdf", *(f"{name}{end}" for name in names for end in (".pdf", ".png", ".svg"))]
+    names = ("fig7", "training", "differences-table2", "tradeoff-table2")
+    figures = [
+        "fig7-wide.pdf",
+        "tradeoff-table2-wide.pdf",
+        *(f"{name}{end}" for name in names for end in (".pdf", ".png", ".svg")),
+    ]
     tables = [f"{name}.{form}" for name in ("table2", "switches") for form in ("csv", "md", "tex")]
+    tables += ["table2-tabular.tex", "switches-tabular.tex"]
     assert set(first) == {"index.html", "fig7.csv", *tables, *figures}
 
 

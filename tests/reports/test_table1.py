@@ -279,7 +279,7 @@ def test_figure_1_names_every_point(store: Store, weights: Store, tmp_path: Path
     assert "IMDN, published: 32.21 dB, 715,000 parameters" in named
     assert "IMDN, measured: 32.20 dB, 715,176 parameters" in named
     assert "BSRN, measured: 32.35 dB, 352,000 parameters" in named
-    assert "SPIN (protocol paper), trained: 32.40 dB, 555,035 parameters" in named
+    assert "SPIN (protocol paper), trained here: 32.40 dB, 555,035 parameters" in named
     assert len(named) == 15 + 2 + 1
     assert "SPIN (protocol cpu), 29.50 dB, lies below the plotted range." in page.text
     points = [
@@ -295,7 +295,7 @@ def test_figure_1_names_every_point(store: Store, weights: Store, tmp_path: Path
 def test_figure_1_escapes_labels(weights: Store, store: Store, tmp_path: Path) -> None:
     store("full", "a$b&c", psnr=32.4, datasets=SET5, images={"Set5": 2})
     render(["table1"], "published", tmp_path)
-    assert "SPIN (protocol a$b&c), trained: 32.40 dB, 555,035 parameters" in titles(
+    assert "SPIN (protocol a$b&c), trained here: 32.40 dB, 555,035 parameters" in titles(
         tmp_path / "report" / "published" / "tradeoff-table1.svg"
     )
 
@@ -337,8 +337,8 @@ def test_footnotes_of_a_table_are_complete(weights: Store, tmp_path: Path) -> No
     for variant, psnr in (("imdn", 32.3), ("smsr", 32.0), ("latticenet-plus", 32.3), ("carn-m", 31.9)):
         weights(variant, psnr=psnr)
     tex = render(["table1"], "published", tmp_path).with_name("table1.tex").read_text(encoding="utf-8")
-    for part in tex.split(r"\begin{table*}")[1:]:
-        body, below = part.split(r"\begin{minipage}")
+    for part in tex.split(r"\def\tablebody")[1:]:
+        body, below = part.split(r"\def\tablenotes")
         used = {mark for marks in re.findall(r"\\textsuperscript\{([a-z,]+)\}", body) for mark in marks.split(",")}
         assert used == set(re.findall(r"\\textsuperscript\{([a-z]+)\}", below))
         assert used

@@ -48,6 +48,29 @@ def test_a_textbook_front() -> None:
     assert beaten == {"cheap": [], "good": [], "worse": ["good"], "best": [], "dear": ["best"]}
 
 
+def test_a_network_is_dominated_only_beyond_what_measurements_differ_by() -> None:
+    """Two networks whose latencies overlapped were told apart by a tenth of a millisecond."""
+    points = [
+        Point("a", "measured", 0.100, 32.0, 0.098, 0.104),
+        Point("b", "measured", 0.099, 32.1, 0.097, 0.103),
+        Point("c", "measured", 0.120, 32.05, 0.105, 0.130),
+    ]
+    found = TradeOff("Set5", 4, "latency", "psnr", points, [])
+    assert [found.dominated_by(point) for point in points] == [[], [], [points[1]]]
+    assert [point.label for point in found.front("measured")] == ["b", "a"]
+
+
+@pytest.mark.parametrize(("other", "dominated"), [(1.3, False), (1.4, True)])
+def test_memory_must_differ_by_more_than_a_third(weights: Store, tmp_path: Path, other: float, dominated: bool) -> None:
+    for variant, size, psnr in (("imdn", 6e8, 32.3), ("bsrn", other * 6e8, 32.2)):
+        run = weights(variant, psnr=psnr)
+        (entry,) = (run.cost() or {})["measured"]
+        recost(run, measured=[entry | {"memory": {"bytes": int(size), "method": "synthetic"}}])
+    found = study.load_study("table1", "published", tmp_path).trade_off("Set5", 4, "memory")
+    (bsrn,) = (point for point in found.points if point.label == "BSRN")
+    assert bool(found.dominated_by(bsrn)) is dominated
+
+
 def test_what_looks_equal_beats_nobody() -> None:
     found = picture(("one", 100_040, 32.004), ("same", 99_960, 31.996), ("better", 100_000, 32.01))
     assert [point.label for point in found.front("measured")] == ["better"]
@@ -55,7 +78,8 @@ def test_what_looks_equal_beats_nobody() -> None:
 
 
 def test_published_and_measured_do_not_compete() -> None:
-    points = [Point("a", "published", 1e5, 33), Point("b", "measured", 2e5, 32), Point("c", "trained", 3e5, 31)]
+    points = [Point("a", "published", 1e5, 33), Point("d", "counted", 2e5, 32.5)]
+    points += [Point("b", "measured", 2e5, 32), Point("c", "trained", 3e5, 31)]
     points.append(Point("c (C++ kernels)", "kernels", 1e5, 34))
     found = TradeOff("Set5", 4, "params", "psnr", points, [])
     assert [found.front(kind) for kind in POINT_KINDS] == [[point] for point in points]
@@ -86,7 +110,10 @@ def test_published_numbers_stand_over_published_parameters_only(weights: Store, 
     assert len(found.points) == 15 + 1
     assert [point.label for point in found.front("published")] == ["RFDN", "SPIN"]
     for x, cost in (("macs", 41_253_000_000), ("latency", 1.2345), ("memory", 734003200)):
-        assert one.trade_off("Set5", 4, x, "ssim").points == [Point("IMDN", "measured", cost, pytest.approx(0.895))]
+        assert [point[:4] for point in one.trade_off("Set5", 4, x, "ssim").points] == [
+            ("IMDN", "counted", cost, 0.8948),
+            ("IMDN", "measured", cost, pytest.approx(0.895)),
+        ]
     assert one.trade_off("Set5", 4, "macs").conditions == "LR 180×320"
 
 
@@ -108,7 +135,7 @@ def test_what_was_measured_otherwise_is_no_point_but_named(weights: Store, tmp_p
     recost(run, machine={"kind": "cpu", "name": "Another CPU", "threads": 2})
     one = study.load_study("table1", "published", tmp_path)
     found = one.trade_off("Set5", 4, "latency")
-    assert [point.label for point in found.points] == ["IMDN", "BSRN"]
+    assert [point.label for point in found.points if point.kind == "measured"] == ["IMDN", "BSRN"]
     assert found.apart == ("RFDN",)
     assert found.conditions.startswith("PyTorch, Synthetic CPU, 2 threads")
     assert one.trade_off("Set5", 4, "macs").apart == ()
@@ -116,7 +143,8 @@ def test_what_was_measured_otherwise_is_no_point_but_named(weights: Store, tmp_p
 
 def test_a_part_of_a_set_is_no_point(weights: Store, tmp_path: Path) -> None:
     weights("imdn", images={"Set5": 5})
-    assert study.load_study("table1", "published", tmp_path).trade_off("Set5", 4, "macs").points == []
+    points = study.load_study("table1", "published", tmp_path).trade_off("Set5", 4, "macs").points
+    assert [(point.label, point.kind) for point in points] == [("IMDN", "counted")]
 
 
 def test_what_was_not_costed_is_no_point(weights: Store, tmp_path: Path) -> None:
@@ -138,11 +166,42 @@ def test_kernels_are_a_point_of_their_own(weights: Store, tmp_path: Path) -> Non
     one = study.load_study("table1", "published", tmp_path)
     found = one.trade_off("Set5", 4, "latency")
     assert [(point.label, point.kind, point.x) for point in found.points] == [
+        ("IMDN", "counted", 1.2345),
         ("IMDN", "measured", 1.2345), ("BSRN", "measured", 1.2345), ("BSRN (C++ kernels)", "kernels", 0.1),
     ]  # fmt: skip
-    assert [point.label for point in found.front("measured")] == ["BSRN"]
-    assert all(other.kind == "measured" for point in found.points[:2] for other in found.dominated_by(point))
-    assert [point.kind for point in one.trade_off("Set5", 4, "macs").points] == ["measured", "measured"]
+    assert [point.label for point in found.front("measured")] == ["BSRN", "IMDN"]  # equally fast, within their rounds
+    assert all(other.kind == "measured" for point in found.points[1:3] for other in found.dominated_by(point))
+    assert [point.kind for point in one.trade_off("Set5", 4, "macs").points] == ["counted", "measured", "measured"]
+
+
+def test_published_quality_stands_over_what_was_counted_here(store: Store, tmp_path: Path) -> None:
+    """A network without a checkpoint has its place too, and competes with its like alone."""
+    store("esrt", "published", weights=True, status="no checkpoint here")
+    one = study.load_study("table1", "published", tmp_path)
+    for x, cost in (("macs", 41_253_000_000), ("activations", 812_000_000), ("latency", 1.2345)):
+        found = one.trade_off("Urban100", 4, x)
+        assert [point[:4] for point in found.points] == [("ESRT", "counted", cost, 26.39)]
+        assert (
+            found.named("counted")
+            == {
+                "macs": "published PSNR, MACs counted",
+                "activations": "published PSNR, activations counted",
+                "latency": "published PSNR, latency measured",
+            }[x]
+        )
+    assert "counted" not in {
+        point.kind for point in one.trade_off("Urban100", 4).points
+    }  # the parameters are published
+
+
+def test_without_a_wish_the_figure_is_of_the_first_set_with_a_network_at_the_largest_scale(
+    store: Store, tmp_path: Path
+) -> None:
+    store("full", "quick", psnr=30.0)
+    store("exp", "quick", psnr=31.0)
+    found = study.load_study("switches", "quick", tmp_path).trade_off()
+    assert (found.dataset, found.scale, found.x, found.y) == ("embedded-test", 4, "params", "psnr")
+    assert [point.label for point in found.points] == ["Full", "Association exp(-d²)"]
 
 
 def test_what_was_trained_here_lies_below(weights: Store, store: Store, tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ def test_the_four_commands_of_the_example_lead_to_a_paper(tmp_path: Path, monkey
     html = (page / "index.html").read_text()
     assert re.search(r'<tr class="ours">\s*<th scope="row">Mine', html)
     assert (page / "tradeoff-my-paper.pdf").stat().st_size > 1000
+    assert r"\begin{table}" in (page / "my-paper.tex").read_text()
+    assert r"\begin{tabular}" in (page / "my-paper-tabular.tex").read_text()
+    assert '<h2 id="claims">Claims</h2>' in html and "Agreement with the paper" not in html
     assert "Ablation of SPIN" not in html  # which nobody ran under this protocol
     assert "My network is better than IMDN." in html and "at 2 iterations" in html
 

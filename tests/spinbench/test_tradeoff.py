@@ -60,7 +60,11 @@ def test_parameters_of_published_and_measured_networks(folder: Path) -> None:
 
 def test_latency_with_its_conditions(folder: Path) -> None:
     output, found = rows(folder, "--x", "latency")
-    assert found == {("IMDN", "measured"): ["100.0", "32.20", "yes"], ("BSRN", "measured"): ["200.0", "32.35", "yes"]}
+    assert found == {
+        ("IMDN", "measured"): ["100.0", "32.20", "yes"],
+        ("BSRN", "measured"): ["200.0", "32.35", "yes"],
+        ("IMDN", "published PSNR, latency measured"): ["100.0", "32.21", "yes"],
+    }
     assert "latency: PyTorch, X [bold], batch 1, LR 90×160" in output
 
 
@@ -85,6 +89,22 @@ def test_what_cannot_be_shown_is_told(folder: Path, arguments: list[str], messag
     result = CliRunner().invoke(app, ["tradeoff", "--results", str(folder), *arguments])
     assert isinstance(result.exception, UsageError)
     assert str(result.exception) == message
+
+
+@pytest.mark.parametrize(("name", "start"), [("f.pdf", b"%PDF"), ("new/f.svg", b"<?xml"), ("f.png", b"\x89PNG")])
+def test_the_figure_is_drawn_into_a_file(folder: Path, name: str, start: bytes) -> None:
+    output, _ = rows(folder, "--output", folder / name, "--x", "latency", "--width", "both")
+    assert f"figure: {folder / name}" in output.replace("\n", "")
+    content = (folder / name).read_bytes()
+    assert content.startswith(start)
+    if name.endswith("pdf"):
+        assert b"/MediaBox [ 0 0 495 " in content  # two columns of CVPR and what is between them
+        assert b"/Type3" not in content
+
+
+def test_another_kind_of_file_is_told_before_anything_is_read() -> None:
+    result = CliRunner().invoke(app, ["tradeoff", "nothing.yaml", "--output", "f.jpg"])
+    assert str(result.exception) == "--output f.jpg: expected a file that ends in .pdf, .svg, .png"
 
 
 def test_another_axis_is_a_wrong_argument(folder: Path) -> None:

@@ -1,0 +1,56 @@
+"""`report` and `tradeoff` as a user calls them: their examples work, and options reach the files."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from spinbench.report import app
+from tests.spinbench.commands import spinbench
+
+
+@pytest.mark.parametrize("name", ["report", "tradeoff"])
+def test_the_example_in_the_help_works(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("reports.render.drawings", lambda *_: {})
+    text = typer.main.get_group(app).commands[name].help or ""
+    (example,) = re.findall(r"Example: spinbench (.*)", text)
+    done = spinbench(*shlex.split(example), "--results", tmp_path)
+    assert done.returncode == 0, done.stderr
+    made = {path.name for path in tmp_path.rglob("*")}
+    assert {"report": "table1-x4-tabular.tex", "tradeoff": "fig.pdf"}[name] in made
+
+
+def test_options_of_a_table_reach_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.render.drawings", lambda *_: {})
+    shown = ["groups={Transformers: [esrt, full], CNN: [imdn]}", "caption=Mine.", "label=tab:mine", "metrics=psnr"]
+    options = [part for entry in shown for part in ("--table", entry)]
+    done = spinbench("report", "table1", "--protocol", "published", *options, "--results", tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "report" / "published"
+    tex = (folder / "table1.tex").read_text(encoding="utf-8")
+    assert r"\caption{Mine.}\label{tab:mine-x4}" in tex
+    (page, markdown) = (folder / name for name in ("index.html", "table1.md"))
+    assert '<th colspan="7" scope="rowgroup" class="heading">Transformers</th>' in page.read_text(encoding="utf-8")
+    assert "| *Transformers* |" in markdown.read_text(encoding="utf-8")
+    assert "CARN" not in tex
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("rows=imdm", "error: table1: table.rows: unknown variant 'imdm'; did you mean 'imdn'?"),
+        ("rowz=imdn", "error: table1: unknown key 'table.rowz'; did you mean 'rows'?"),
+        ("rows", "error: --table rows: expected key=value"),
+    ],
+)
+def test_a_wrong_option_is_one_line(tmp_path: Path, entry: str, message: str) -> None:
+    done = spinbench("report", "table1", "--protocol", "published", "--table", entry, "--results", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(message) and done.stderr.count("\n") == 1
+    assert not (tmp_path / "report").exists()
+    assert spinbench("report", "table1", "--table", entry, "--results", tmp_path).returncode == 1  # any protocol
