@@ -94,11 +94,13 @@ def tradeoff(
         Path | None, typer.Option(help="Also draw the figure into this file: .pdf, .svg or .png.", dir_okay=False)
     ] = None,
     width: Annotated[
-        Literal["column", "line", "both"],
+        Literal["column", "line", "both"] | None,
         typer.Option(
-            help="The figure's width: a column of two (3.25 in), the line of llncs (4.8 in), or both columns."
+            help="The width of --output: a column of two (3.25 in, the default), the line of llncs (4.8 in), or both "
+            "columns (6.875 in).",
+            show_default=False,
         ),
-    ] = "column",
+    ] = None,
     score: Annotated[
         str | None,
         typer.Option(
@@ -123,6 +125,8 @@ def tradeoff(
 
     if output is not None and output.suffix not in FIGURES:
         raise UsageError(f"--output {output}: expected a file that ends in {', '.join(FIGURES)}")
+    if width is not None and output is None:
+        raise UsageError(f"--width {width}: belongs to --output, which is not given")
     one = study.load_study(experiment, protocol, folder)
     known = list(dict.fromkeys(one.table.dataset))
     if dataset not in (None, *known):
@@ -167,7 +171,7 @@ def tradeoff(
     if picture.apart:
         say(f"left out, measured under other conditions: {', '.join(picture.apart)}")
     if output is not None:
-        _draw(picture, output, width)
+        _draw(picture, output, width or "column")
     if score is not None:
         _print_scores(one, picture.scale, score)
 

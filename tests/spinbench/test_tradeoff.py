@@ -78,6 +78,7 @@ def test_ssim_of_another_set_and_scale(folder: Path) -> None:
     ("arguments", "message"),
     [
         (["--dataset", "Kodak"], "--dataset Kodak: expected one of Set5, Set14, BSDS100, Urban100, Manga109"),
+        (["--width", "both"], "--width both: belongs to --output, which is not given"),
         (["--scale", "8"], "--scale 8: expected one of 2, 3, 4"),
         (
             ["--x", "memory"],
