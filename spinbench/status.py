@@ -189,25 +189,43 @@ def _shown(planned: Planned, seen: dict[Path, tuple[Any, RunState]], remarks: bo
     parts: list[Any] = []
     sizes: dict[tuple[str, str], int] = {}
     for names, jobs in planned.items():
-        title = " under ".join(map(ablations.name_of, names))
-        table = Table("run", "state", "step", "loss", "left", "host", "disk", "pending", title=escape(title))
-        for column in (2, 3, 4, 6):
-            table.columns[column].justify = "right"
         rows = _rows(names, jobs, seen)
-        for row in rows:
-            sizes[row["protocol"], row["run"]] = row["bytes"]
-            table.add_row(*map(escape, _cells(row)))
-        parts.append(table)
+        sizes |= {(row["protocol"], row["run"]): row["bytes"] for row in rows}
+        parts.append(_table(" under ".join(map(ablations.name_of, names)), rows))
         if remarks:
             parts += [escape(f"{row['run']}: {line}") for row in rows for line in row["remarks"]]
     parts.append(f"{len(sizes)} runs, {activity.shown_size(sum(sizes.values()))}")
     return Group(*parts)
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    step = "" if row["step"] is None else f"{row['step']}/{row['steps'] or '?'}"
-    left = "" if row["left_s"] is None else clock(row["left_s"])
-    state = f"{row['state']}: {row['stage']}" if row["stage"] else row["state"]
-    loss = "" if row["loss"] is None else f"{row['loss']:.2f}"
-    disk = activity.shown_size(row["bytes"]) if row["bytes"] else ""
-    return [row["run"], state, step, loss, left, row["host"] or "", disk, ", ".join(row["pending"])]
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    """A line per run, with the columns that have any entry."""
+    cells = [_cells(row) for row in rows]
+    table = Table(title=escape(title))
+    shown = [name for name in _COLUMNS if name in ("run", "state") or any(cell[name] for cell in cells)]
+    for name in shown:
+        right = name in ("step", "loss", "left", "disk")
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "pending")
+    for cell in cells:
+        table.add_row(*(escape(cell[name]) for name in shown))
+    return table
+
+
+_COLUMNS = ("run", "state", "step", "loss", "left", "host", "disk", "pending")
+
+
+def _cells(row: dict[str, Any]) -> dict[str, str]:
+    """The texts of a line, by column."""
+    pending = row["pending"]
+    if "train" in pending:  # then nothing is measured yet, and all sets are pending
+        pending = [stage.partition(" ")[0] for stage in pending]
+    return {
+        "run": row["run"],
+        "state": f"{row['state']}: {row['stage']}" if row["stage"] else row["state"],
+        "step": "" if row["step"] is None else f"{row['step']}/{row['steps'] or '?'}",
+        "loss": "" if row["loss"] is None else f"{row['loss']:.2f}",
+        "left": "" if row["left_s"] is None else clock(row["left_s"]),
+        "host": row["host"] or "",
+        "disk": activity.shown_size(row["bytes"]) if row["bytes"] else "",
+        "pending": ", ".join(pending),
+    }

@@ -73,7 +73,7 @@ def test_variants_are_named_as_one_likes(finished: Finished) -> None:
         (["picture", "superpixels", "x", "--network", "Only_ISPA=w"], "w: no such file"),
         (
             ["cost", "SPIN", "--config", "blocks=1", "--lr", "8x9"],
-            "--lr 8x9: SPIN needs an input of at least 12 pixels",
+            "--lr 8x9: SPIN needs an input of at least 12",
         ),
         (["fetch", "ESRT"], "ESRT: no published checkpoint is registered"),
         (["run", "table1", "--weights", "SwinIR_Light=w"], "SwinIR_Light=w: w: no such file"),

@@ -58,8 +58,16 @@ def test_a_process_tells_what_it_does(folder: Path, monkeypatch: pytest.MonkeyPa
         assert (seen["state"], seen["stage"], seen["step"], seen["loss"]) == ("running", "train", 5, 17.5)
         assert seen["left_s"] == 35  # 4 steps took 20 s, 7 are left
         shown = spinbench("status", "--results", folder).stdout
-        assert re.search(r"svq-x4-s0 *│ running: train *│ +5/\S+ │ 17.50 │ 0:35 │", shown)
+        assert re.search(r"svq-x4-s0 *│ running: train *│ +5/\S+ │ 17.50 │ 0:35 │ .*│ train, evaluate, cost", shown)
     assert rows(folder)[run.name]["state"] == "unfinished" and not activity_file(run).exists()
+
+
+def test_it_fits_a_terminal_with_the_names_in_full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spinbench.status.console._width", 80)
+    shown = [line for line in spinbench("status", "--results", folder).stdout.splitlines() if "│" in line]
+    assert [line.split("│")[1].strip() for line in shown] == list(rows(folder))
+    assert max(map(len, shown)) <= 80
+    assert "host" not in spinbench("status", "--results", folder).stdout  # nothing runs
 
 
 def test_a_process_that_is_gone_tells_nothing(folder: Path) -> None:
