@@ -70,7 +70,7 @@ def place(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, m
     return tmp_path
 
 
-@pytest.mark.parametrize("path", [path for path in ALL if path[0] not in ELSEWHERE], ids=" ".join)
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_the_example_in_the_help_is_accepted(path: tuple[str, ...]) -> None:
     ALL[path].make_context("spinbench", example(path))
 
