@@ -25,12 +25,12 @@ from benchmarks.measure.evaluation import Upscale
 from benchmarks.measure.tiling import Fitted, Tile
 from models.initialisation import by_name
 from models.weights import read_weights, with_published_names
-from results import BASELINE, plain
+from results import BASELINE, ROOT, plain
 from results.references import NetworkRecord
 
 __all__ = [
-    "SCALE", "Description", "Network", "NetworkError", "bicubic", "description_of", "full_configuration",
-    "of_weights", "published", "untrained",
+    "SCALE", "Description", "Network", "NetworkError", "bicubic", "description_of", "full_configuration", "load",
+    "of_weights", "published", "stored", "untrained",
 ]  # fmt: skip
 
 SCALE = 4  # the default
@@ -126,6 +126,48 @@ class Network:
             ensemble=self.ensemble,
             multiple=self.multiple,
         )
+
+
+def load(
+    name: str | Path,
+    weights: str | Path | None = None,
+    *,
+    scale: int | None = None,
+    config: Mapping[str, Any] | None = None,
+    root: Path = ROOT,
+) -> Network:
+    """A network by any name: a run (its folder, or its name as "quick/full-x4-s0"), a file of weights, a network of the
+    registry, a class in a file ("net.py:Net"), or "bicubic".
+
+    The last three of these say nothing about weights: `weights` is a file, a run's folder, "published", or "untrained"
+    for random ones (seed 0). `scale` is 4 and `config` the network's own, unless given or described by the weights.
+    Raises NetworkError for weights that are missing, unwanted or contradicted; and the errors of `of_weights`.
+    """
+    if place := stored(name, root):
+        if weights is not None:
+            raise NetworkError(f"{name}: has its own weights, expected no others ({weights})")
+        return of_weights(place, scale=scale, config=config)
+    model = str(name)
+    if model == BASELINE:
+        if weights is not None or config:
+            raise NetworkError(f"{model}: interpolation, expected no weights and no configuration")
+        return bicubic(scale)
+    full_configuration(model, config)  # an unknown name is reported first
+    if weights is None:
+        raise NetworkError(f'{model}: expected weights: a file, a run, "published", or "untrained" for random ones')
+    if weights == "published":
+        return published(model, scale, config)
+    if weights == "untrained":
+        return untrained(model, scale, config)
+    return of_weights(stored(weights, root) or Path(weights), model=model, scale=scale, config=config)
+
+
+def stored(name: str | Path, root: Path = ROOT) -> Path | None:
+    """The folder or file of weights that is named: a path, or a run's name. None for the names of networks."""
+    if str(name) in (BASELINE, *models.names()):
+        return None
+    places = Path(name), root / "runs" / name
+    return next((place for place in places if place.exists()), None)
 
 
 def of_weights(

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from foundation import SpinbenchError, one_line
-from spinbench import catalogue, check, networks, new, pictures, report, runs, speed
+from spinbench import catalogue, check, export, networks, new, pictures, report, runs, speed
 from spinbench.console import say
 
 
@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (new, runs, report, catalogue, networks, speed, check):
+for part in (new, runs, report, catalogue, networks, export, speed, check):
     app.add_typer(part.app)
 app.add_typer(pictures.app, name="picture")
 
