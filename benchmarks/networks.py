@@ -13,15 +13,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 import models
+from benchmarks.data.images import read_image
 from benchmarks.data.published import checkpoint
 from benchmarks.data.sources import Local, Source
 from benchmarks.descriptions import Description, NetworkError, description_of, file_of, full_configuration
-from benchmarks.measure import evaluation
+from benchmarks.measure import devices, evaluation
+from benchmarks.measure.cost import Subject, costs
 from benchmarks.measure.evaluation import Upscale
+from benchmarks.measure.latency import REPEATS
+from benchmarks.measure.quality import eight_bit
 from benchmarks.measure.tiling import Fitted, Tile
 from models.initialisation import by_name
 from models.weights import read_weights, with_published_names
@@ -114,6 +120,34 @@ class Network:
         if self.ensemble:
             upscale = evaluation.self_ensemble(upscale)
         return evaluation.of_multiple(upscale, self.multiple)
+
+    def upscale(
+        self, image: str | Path | NDArray[np.uint8], device: str = "auto", tile: Tile = "auto"
+    ) -> NDArray[np.uint8]:
+        """SR, uint8 RGB (scale·H, scale·W, 3), of an image file or of an array, uint8 RGB (H, W, 3).
+
+        For `device` see `devices.device`, for `tile` see `tiling.Fitted`. Raises NetworkError for another array,
+        DataError for a file that is no image, ValueError for an unknown device, and the errors of `module`.
+        """
+        lr = image if isinstance(image, np.ndarray) else read_image(Path(image))
+        if lr.dtype != np.uint8 or lr.ndim != 3 or lr.shape[2] != 3:
+            raise NetworkError(f"an image of {lr.dtype} {lr.shape}, expected uint8 (H, W, 3)")
+        return eight_bit(self.upscaler(devices.device(device), tile=tile)(lr))
+
+    def cost(
+        self,
+        device: str = "auto",
+        lr_size: tuple[int, int] | None = None,
+        *,
+        repeats: int = REPEATS,
+        memory: bool = False,
+    ) -> dict[str, Any]:
+        """Parameters, MACs, activations, latency and, if wanted, peak memory, as `cost.costs` has them.
+
+        Latency is that of an image of `lr_size` (H, W), by default the one for an output of 1280x720.
+        """
+        subject = Subject(self.model, self.scale, self.config)
+        return costs([subject], devices.device(device), lr_size=lr_size, repeats=repeats, memory=memory)[0]
 
     def record(self) -> NetworkRecord:
         """The record of this network in a stored measurement. Raises DataError for an unreadable file of weights."""
