@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from spinbench.console import ConsoleProgress, console, say
 from spinbench.options import (
     DeviceName,
     Ensemble,
+    PrecisionName,
     Published,
     Scale,
     ScaleOfWeights,
@@ -27,6 +29,7 @@ from spinbench.options import (
     compute_device,
     lr_size_of,
     network_of,
+    precision_of,
     settings,
     tile_of,
     words,
@@ -50,10 +53,15 @@ def evaluate(
     csv: Annotated[Path | None, typer.Option(help="Write the values of every image to this file.")] = None,
     tile: TileSize = None,
     self_ensemble: Ensemble = False,
+    precision: PrecisionName = None,
     device: DeviceName = "auto",
     threads: Threads = None,
 ) -> None:
-    """Measure PSNR and SSIM of a network, or of bicubic interpolation, on image sets."""
+    """Measure PSNR and SSIM of a network, or of bicubic interpolation, on image sets.
+
+    With --precision the table has a column for the loss of PSNR against float32. Example:
+    spinbench evaluate espcn --untrained --scale 2 --data embedded-test --precision bf16 --device cpu
+    """
     import pandas as pd
 
     from benchmarks.data import datasets
@@ -62,21 +70,30 @@ def evaluate(
     where = compute_device(device, threads)
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
     manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(data)
+    reduced = precision_of(precision, network)
     frames = []
     with ConsoleProgress(len(sets)) as progress:
         progress.line(network.summary)
         upscale = network.upscaler(where, tile=manner, say=progress.line)
         for each in sets:
             advance = progress.stage(each.name, "evaluate")
-            frames.append(
-                evaluation.evaluate(upscale, each, network.scale, conventions, advance, multiple=network.multiple)
-            )
+            measure = partial(
+                evaluation.evaluate,
+                dataset=each, scale=network.scale, conventions=conventions, progress=advance, multiple=network.multiple,
+            )  # fmt: skip
+            if reduced is None:
+                frames.append(measure(upscale))
+            else:
+                exact = measure(evaluation.in_precision(upscale, where, "float32"))
+                found = measure(evaluation.in_precision(upscale, where, reduced))
+                frames.append(found.assign(precision=reduced, psnr_float32=exact["psnr"]))
             progress.done(each.name)
     rows = pd.concat(frames, ignore_index=True)
     if csv:
         results.write(csv, rows.to_csv(index=False, lineterminator="\n"))
     title = f"{network.model}{'+' * network.ensemble} x{network.scale}{', untrained' * untrained}"
-    table = Table("set", "LR", "convention", "images", "PSNR (dB)", "SSIM", title=title)
+    more = [] if reduced is None else [f"loss by {reduced} (dB)"]
+    table = Table("set", "LR", "convention", "images", "PSNR (dB)", "SSIM", *more, title=title)
     whole = {each.name: each.hr_names() for each in sets}
     remarks = []
     for (name, origin, rule), group in rows.groupby(["dataset", "lr_origin", "convention"], sort=False):
@@ -88,7 +105,8 @@ def evaluate(
             same = f"{len(group) - len(finite)} of {len(group)} images"
             remarks.append(f"{name}, {rule}: {same} equal HR (infinite PSNR) and are left out of its mean")
         images = f"{len(group)} of {len(whole[name])}" if missing else str(len(group))
-        table.add_row(name, origin, rule, images, psnr, f"{group['ssim'].mean():.4f}")
+        loss = [] if reduced is None else [f"{(finite['psnr_float32'] - finite['psnr']).mean():.4f}"]
+        table.add_row(name, origin, rule, images, psnr, f"{group['ssim'].mean():.4f}", *loss)
     console.print(table)
     for remark in dict.fromkeys(remarks):
         say(remark)
@@ -110,6 +128,7 @@ def upscale(
     config: Settings = None,
     tile: TileSize = None,
     self_ensemble: Ensemble = False,
+    precision: PrecisionName = None,
     device: DeviceName = "auto",
     threads: Threads = None,
 ) -> None:
@@ -117,12 +136,14 @@ def upscale(
     from PIL import Image
 
     from benchmarks.data.images import DataError, read_image
+    from benchmarks.measure.evaluation import in_precision
     from benchmarks.measure.quality import eight_bit
     from benchmarks.measure.tiling import TooLarge
 
     where = compute_device(device, threads)
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
     manner, targets = tile_of(tile, network), _targets(images, output)
+    chosen = precision_of(precision, network)
     failed = []
     with ConsoleProgress(len(images)) as progress:
 
@@ -131,6 +152,7 @@ def upscale(
 
         progress.line(network.summary)
         enlarge = network.upscaler(where, tile=manner, say=progress.line, on_tile=on_tile)
+        enlarge = enlarge if chosen is None else in_precision(enlarge, where, chosen)
         for image, target in targets.items():
             advance = progress.stage(image.name, "upscale")
             try:
