@@ -70,7 +70,7 @@ def evaluate(
     where = compute_device(device, threads)
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
     manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(data)
-    reduced = precision_of(precision, network)
+    reduced = precision_of(precision, network.model)
     frames = []
     with ConsoleProgress(len(sets)) as progress:
         progress.line(network.summary)
@@ -143,7 +143,7 @@ def upscale(
     where = compute_device(device, threads)
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
     manner, targets = tile_of(tile, network), _targets(images, output)
-    chosen = precision_of(precision, network)
+    chosen = precision_of(precision, network.model)
     failed = []
     with ConsoleProgress(len(images)) as progress:
 
@@ -258,6 +258,7 @@ def cost(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Number of timed forward passes.")] = 21,
     memory: Annotated[bool, typer.Option(help="Measure peak memory too.")] = True,
+    precision: PrecisionName = None,
 ) -> None:
     """Count parameters and MACs for an output of 1280x720, and measure latency and peak memory.
 
@@ -275,6 +276,7 @@ def cost(
         lr_size=lr_size_of(lr) if lr else None,
         repeats=repeats,
         memory=memory,
+        precision=precision_of(precision),
     )
     console.print_json(data=measured)
 

@@ -156,12 +156,12 @@ def network_of(
     return replace(found, ensemble=found.ensemble or ensemble)
 
 
-def precision_of(name: str | None, network: Network) -> Precision | None:
+def precision_of(name: str | None, model: str = "") -> Precision | None:
     """The precision that the option names. Raises UsageError for bicubic interpolation."""
     if name is None:
         return None
-    if network.model == BASELINE:
-        raise UsageError(f"{network.model}: interpolation takes no --precision")
+    if model == BASELINE:
+        raise UsageError(f"{model}: interpolation takes no --precision")
     short: dict[str, Any] = {"bf16": "bfloat16", "fp16": "float16"}
     found: Precision = short.get(name, name)
     return found

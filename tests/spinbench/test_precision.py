@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
+from benchmarks.measure.latency import Pass
 from spinbench.networks import evaluate
 from tests.spinbench.commands import spinbench
 
@@ -47,3 +51,29 @@ def test_upscale(tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
 def test_bicubic_has_none() -> None:
     code, _, err = spinbench("evaluate", "bicubic", "--data", "embedded-test", "--precision", "fp16")
     assert (code, err) == (1, "error: bicubic: interpolation takes no --precision\n")
+
+
+def test_cost() -> None:
+    options = ["--scale", 2, "--lr", "24x32", "--repeats", 3, "--no-memory", "--device", "cpu"]
+    code, out, err = spinbench("cost", "espcn", *options, "--precision", "bf16")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    reduced, (exact,) = found["reduced"], found["measured"]
+    assert reduced["precision"] == "bfloat16"
+    assert reduced["latency"]["lr_size"] == exact["lr_size"] == [24, 32]
+    assert reduced["gain"] == pytest.approx(exact["latency"]["median_s"] / reduced["latency"]["median_s"])
+    assert "reduced" not in json.loads(spinbench("cost", "espcn", *options).stdout)
+
+
+def test_a_pass_computes_in_its_precision() -> None:
+    seen = []
+
+    class Net(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(super().forward(x).dtype)
+            return x
+
+    for precision in (None, "float32", "bfloat16"):
+        with Pass(Net(3, 3, 1), (4, 4), precision=precision).prepared(torch.device("cpu")) as run:
+            run()
+    assert seen == [torch.float32, torch.float32, torch.bfloat16]
