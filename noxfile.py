@@ -142,7 +142,7 @@ def faults(session: nox.Session) -> None:
 
 @nox.session
 def onnx(session: nox.Session) -> None:
-    """Export every network to ONNX and compare it with PyTorch; takes about half an hour."""
+    """Export every network to ONNX and compare it with PyTorch; takes about ten minutes."""
     prepare(session)
     run(session, "python", "-m", "pytest", "tests/onnx")
 

@@ -10,12 +10,15 @@ import torch
 import models
 from benchmarks import networks
 from benchmarks.export import TOLERANCE, ExportError, to_onnx
+from models import elan_light
 
 DEPENDS_ON_THE_IMAGE = {"smsr"}  # which pixels it computes
 
 
 @pytest.mark.parametrize("name", models.names())
-def test_it_equals_pytorch(name: str) -> None:
+def test_it_equals_pytorch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Random weights make all of ELAN chaotic: already float32 and float64 differ by up to 0.8 in PyTorch.
+    monkeypatch.setattr(elan_light, "BLOCKS", 2)
     network = networks.untrained(name, 4)
     if name in DEPENDS_ON_THE_IMAGE:
         with pytest.raises(ExportError, match="depends on the values of its input"):
