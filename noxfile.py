@@ -148,6 +148,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def onnx(session: nox.Session) -> None:
+    """Export every network to ONNX and compare it with PyTorch; takes about ten minutes."""
+    prepare(session)
+    run(session, "python", "-m", "pytest", "tests/onnx")
+
+
+@nox.session
 def page(session: nox.Session) -> None:
     """Test the report in Chromium and compile its LaTeX; reports and screenshots are kept in .nox/page."""
     prepare(session)

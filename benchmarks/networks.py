@@ -13,25 +13,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 import models
+from benchmarks.data.images import read_image
 from benchmarks.data.published import checkpoint, unavailable
 from benchmarks.data.sources import Local, Source
 from benchmarks.descriptions import Description, NetworkError, description_of, file_of, full_configuration
-from benchmarks.measure import evaluation
+from benchmarks.measure import devices, evaluation
+from benchmarks.measure.cost import Subject, costs
 from benchmarks.measure.evaluation import Upscale
+from benchmarks.measure.latency import REPEATS
+from benchmarks.measure.quality import eight_bit
 from benchmarks.measure.tiling import Fitted, Tile
 from foundation import registered, spelled
 from models.initialisation import by_name
 from models.weights import read_weights, with_published_names
-from results import BASELINE, plain
+from results import BASELINE, ROOT, plain
 from results.references import NetworkRecord
 
 __all__ = [
-    "SCALE", "Description", "Network", "NetworkError", "bicubic", "description_of", "full_configuration",
-    "of_weights", "published", "untrained",
+    "SCALE", "Description", "Network", "NetworkError", "bicubic", "description_of", "full_configuration", "load",
+    "of_weights", "published", "stored", "untrained",
 ]  # fmt: skip
 
 SCALE = 4  # the default
@@ -116,6 +122,34 @@ class Network:
             upscale = evaluation.self_ensemble(upscale)
         return evaluation.of_multiple(upscale, self.multiple)
 
+    def upscale(
+        self, image: str | Path | NDArray[np.uint8], device: str = "auto", tile: Tile = "auto"
+    ) -> NDArray[np.uint8]:
+        """SR, uint8 RGB (scale·H, scale·W, 3), of an image file or of an array, uint8 RGB (H, W, 3).
+
+        For `device` see `devices.device`, for `tile` see `tiling.Fitted`. Raises NetworkError for another array,
+        DataError for a file that is no image, ValueError for an unknown device, and the errors of `module`.
+        """
+        lr = image if isinstance(image, np.ndarray) else read_image(Path(image))
+        if lr.dtype != np.uint8 or lr.ndim != 3 or lr.shape[2] != 3:
+            raise NetworkError(f"an image of {lr.dtype} {lr.shape}, expected uint8 (H, W, 3)")
+        return eight_bit(self.upscaler(devices.device(device), tile=tile)(lr))
+
+    def cost(
+        self,
+        device: str = "auto",
+        lr_size: tuple[int, int] | None = None,
+        *,
+        repeats: int = REPEATS,
+        memory: bool = False,
+    ) -> dict[str, Any]:
+        """Parameters, MACs, activations, latency and, if wanted, peak memory, as `cost.costs` has them.
+
+        Latency is that of an image of `lr_size` (H, W), by default the one for an output of 1280x720.
+        """
+        subject = Subject(self.model, self.scale, self.config)
+        return costs([subject], devices.device(device), lr_size=lr_size, repeats=repeats, memory=memory)[0]
+
     def record(self) -> NetworkRecord:
         """The record of this network in a stored measurement. Raises DataError for an unreadable file of weights."""
         return NetworkRecord(
@@ -127,6 +161,48 @@ class Network:
             ensemble=self.ensemble,
             multiple=self.multiple,
         )
+
+
+def load(
+    name: str | Path,
+    weights: str | Path | None = None,
+    *,
+    scale: int | None = None,
+    config: Mapping[str, Any] | None = None,
+    root: Path = ROOT,
+) -> Network:
+    """A network by any name: a run (its folder, or its name as "quick/full-x4-s0"), a file of weights, a network of the
+    registry, a class in a file ("net.py:Net"), or "bicubic".
+
+    The last three of these say nothing about weights: `weights` is a file, a run's folder, "published", or "untrained"
+    for random ones (seed 0). `scale` is 4 and `config` the network's own, unless given or described by the weights.
+    Raises NetworkError for weights that are missing, unwanted or contradicted; and the errors of `of_weights`.
+    """
+    if place := stored(name, root):
+        if weights is not None:
+            raise NetworkError(f"{name}: has its own weights, expected no others ({weights})")
+        return of_weights(place, scale=scale, config=config)
+    model = str(name)
+    if model == BASELINE:
+        if weights is not None or config:
+            raise NetworkError(f"{model}: interpolation, expected no weights and no configuration")
+        return bicubic(scale)
+    full_configuration(model, config)  # an unknown name is reported first
+    if weights is None:
+        raise NetworkError(f'{model}: expected weights: a file, a run, "published", or "untrained" for random ones')
+    if weights == "published":
+        return published(model, scale, config)
+    if weights == "untrained":
+        return untrained(model, scale, config)
+    return of_weights(stored(weights, root) or Path(weights), model=model, scale=scale, config=config)
+
+
+def stored(name: str | Path, root: Path = ROOT) -> Path | None:
+    """The folder or file of weights that is named: a path, or a run's name. None for the names of networks."""
+    if str(name) in (BASELINE, *models.names()):
+        return None
+    places = Path(name), root / "runs" / name
+    return next((place for place in places if place.exists()), None)
 
 
 def of_weights(

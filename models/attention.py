@@ -73,7 +73,11 @@ def fused(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None,
         own = None if bias is None or bias.shape[0] != 1 else bias
         return torch.cat([fused(q, k, v, own if b is None else b, scale) for q, k, v, b in parts])
     mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
-    if query.device.type != "cpu" or (key.shape[-2] >= LANES and mixed.dtype in (torch.float32, torch.float64)):
+    if query.device.type != "cpu":
+        return mixed
+    if torch.compiler.is_exporting():  # for any number of keys, and without the fused kernel's order in memory
+        mixed = mixed.clone(memory_format=torch.contiguous_format)
+    elif key.shape[-2] >= LANES and mixed.dtype in (torch.float32, torch.float64):
         return mixed
     with torch.no_grad():  # `lost` is 0 or NaN
         lost = (query * 0).sum(-1, keepdim=True) + (key * 0).sum((-2, -1), keepdim=True)

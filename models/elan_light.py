@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.info import ModelInfo
-from models.layers import MEAN, require_size, without_autocast
+from models.layers import MEAN, mirrored_to, require_size, without_autocast
 
 CHANNELS, HIDDEN, BLOCKS = 60, 120, 12
 WINDOWS = (4, 8, 16)
@@ -28,7 +28,12 @@ def shift(x: Tensor) -> Tensor:
     """
     fifth = x.shape[1] // 5
     left, right, up, down, rest = x.split([fifth] * 4 + [x.shape[1] - 4 * fifth], dim=1)
-    moved = F.pad(left, (-1, 1)), F.pad(right, (1, -1)), F.pad(up, (0, 0, -1, 1)), F.pad(down, (0, 0, 1, -1))
+    moved = (
+        F.pad(left[..., 1:], (0, 1)),
+        F.pad(right[..., :-1], (1, 0)),
+        F.pad(up[..., 1:, :], (0, 0, 0, 1)),
+        F.pad(down[..., :-1, :], (0, 0, 1, 0)),
+    )
     return torch.cat([*moved, rest], dim=1)
 
 
@@ -126,7 +131,7 @@ class ELAN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = require_size(x, SMALLEST_INPUT, "ELAN-light")
-        padded = F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="reflect")
+        padded = mirrored_to(x, MULTIPLE)
         shallow = self.head(255 * padded - self.mean)  # (B, 60, H', W')
         features = shallow
         for block in self.blocks:

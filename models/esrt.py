@@ -118,16 +118,20 @@ class GroupedAttention(nn.Module):
         qkv = self.qkv(self.shrink(x))  # (B, N, 432)
         even = tokens - tokens % GROUPS
         mixed = self.attend(qkv[:, :even].reshape(-1, even // GROUPS, 3 * INNER)).reshape(-1, even, INNER)
-        if even < tokens:
+        if torch.compiler.is_exporting():  # in one graph, whether there are tokens left or not
+            place = torch.arange(tokens - GROUPS, tokens, device=x.device)
+            grouped = qkv.new_zeros(1, 1, 1, GROUPS).masked_fill(place < even, -torch.inf)
+            mixed = torch.cat([mixed, self.attend(qkv[:, -GROUPS:], grouped)[:, GROUPS - tokens % GROUPS :]], dim=1)
+        elif even < tokens:
             mixed = torch.cat([mixed, self.attend(qkv[:, even:])], dim=1)
         return self.proj(mixed)
 
-    def attend(self, qkv: Tensor) -> Tensor:
+    def attend(self, qkv: Tensor, bias: Tensor | None = None) -> Tensor:
         """(B, N, 432) -> (B, N, 144)."""
         query, key, value = qkv.unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)  # each (B, heads, N, 18)
         # The scale is that of the 36 channels a head would have without `shrink`. Thousands of tokens of equal widths
         # are what PyTorch's fused attention does well on a CPU too.
-        return untiled(query, key, value, (TOKEN // HEADS) ** -0.5).transpose(1, 2).flatten(2)
+        return untiled(query, key, value, (TOKEN // HEADS) ** -0.5, bias).transpose(1, 2).flatten(2)
 
 
 class Transformer(nn.Module):

@@ -62,7 +62,7 @@ class Block(nn.Module):
         index, _ = windows(height, width, self.size, x.device)  # (patches, P²)
         batch, pixels, _ = x.shape
         rows = (index + pixels * torch.arange(batch, device=x.device)[:, None, None]).flatten(0, 1)  # of (B·H·W, C)
-        most = windows_of_a_pixel(height, self.size) * windows_of_a_pixel(width, self.size)
+        most = windows_of_a_pixel(height, width, self.size)
         occurrences = Occurrences.of(rows, batch * pixels, most)
         patches = occurrences.gather(x.flatten(0, 1)).unflatten(0, (batch, -1))  # (B, patches, P², C)
         patches = self.own(self.cross(patches, self.match(patches)))

@@ -26,6 +26,18 @@ def require_size(x: Tensor, least: int, title: str) -> tuple[int, int]:
     return height, width
 
 
+def mirrored_to(x: Tensor, multiple: int) -> Tensor:
+    """x (B, C, H, W), mirrored at bottom and right so that H and W are multiples of `multiple`."""
+    height, width = x.shape[-2:]
+    if not torch.compiler.is_exporting():
+        return F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="reflect")
+    # Without negative numbers, whose remainder is another one in ONNX, and in sizes that are multiples for any H and W.
+    for axis, length in ((2, height), (3, width)):
+        place = torch.arange((length + multiple - 1) // multiple * multiple, device=x.device)
+        x = x.index_select(axis, torch.where(place < length, place, 2 * (length - 1) - place))
+    return x
+
+
 class MeanShift(nn.Conv2d):
     """Adds `sign` times the mean colour, in units of `value_range`.
 
@@ -109,8 +121,14 @@ def windows(height: int, width: int, size: int, device: torch.device) -> tuple[T
     return index.reshape(-1, size**2), 1 / (down[:, None] * across).flatten().double()
 
 
-def windows_of_a_pixel(length: int, size: int) -> int:
-    """The largest number of windows of `windows` along an axis that a position lies in."""
+def windows_of_a_pixel(height: int, width: int, size: int) -> int | None:
+    """The largest number of windows of `windows` that a pixel lies in. None while exporting: for images of any size."""
+    if torch.compiler.is_exporting():
+        return None
+    return _most(height, size) * _most(width, size)
+
+
+def _most(length: int, size: int) -> int:
     starts = [min(start, length - size) for start in range(0, length - 2, size - 2)]
     return max(sum(start <= position < start + size for start in starts) for position in starts)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from models.attention import untiled
 from models.info import Fixed, ModelInfo
-from models.layers import MEAN, kept_per_shape, require_size, to_map, to_tokens
+from models.layers import MEAN, kept_per_shape, mirrored_to, require_size, to_map, to_tokens
 
 CHANNELS, HIDDEN, HEADS = 60, 120, 6
 STAGES, BLOCKS = 4, 6  # blocks of a stage
@@ -45,20 +45,24 @@ class Windows:
 def windows(height: int, width: int, device: torch.device) -> Windows:
     """The orders for an image whose height and width are multiples of the window's."""
 
-    def tiles(raster: np.ndarray) -> np.ndarray:  # (H, W) -> (rows, columns, 64)
-        tiled = raster.reshape(height // WINDOW, WINDOW, width // WINDOW, WINDOW)
-        return tiled.swapaxes(1, 2).reshape(height // WINDOW, width // WINDOW, -1)
+    down, across = height // WINDOW, width // WINDOW
 
-    raster = np.arange(height * width).reshape(height, width)
-    plain = tiles(raster).ravel()
-    moved = tiles(np.roll(raster, (-SHIFT, -SHIFT), (0, 1)))
+    def tiles(raster: Tensor) -> Tensor:  # (H, W) -> (rows, columns, 64)
+        return raster.view(down, WINDOW, across, WINDOW).transpose(1, 2).flatten(2)
+
+    raster = torch.arange(height * width, device=device).view(height, width)
+    split = tiles(raster).flatten()
+    moved = tiles(raster.roll((-SHIFT, -SHIFT), (0, 1)))
     runs = [moved[:-1, :-1], moved[:-1, -1:], moved[-1:, :-1], moved[-1:, -1:]]
-    shifted = np.concatenate([run.ravel() for run in runs])
-    shift = np.argsort(plain)[shifted]
-    orders = plain, shift, np.argsort(shift), np.argsort(shifted)
-    return Windows(
-        tuple(run.size // WINDOW**2 for run in runs), *(torch.from_numpy(order).to(device) for order in orders)
-    )
+    shifted = torch.cat([run.flatten() for run in runs])
+    shift = inverse(split)[shifted]
+    whole, right, low = (down - 1) * (across - 1), down - 1, across - 1
+    return Windows((whole, right, low, 1), split, shift, inverse(shift), inverse(shifted))
+
+
+def inverse(order: Tensor) -> Tensor:
+    """The permutation that undoes `order` (N)."""
+    return torch.empty_like(order).scatter_(0, order, torch.arange(order.shape[0], device=order.device))
 
 
 @kept_per_shape(8)
@@ -169,7 +173,7 @@ class SwinIR(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = require_size(x, SMALLEST_INPUT, "SwinIR-light")
-        x = F.pad(x, (0, -width % WINDOW, 0, -height % WINDOW), mode="reflect")
+        x = mirrored_to(x, WINDOW)
         padded = x.shape[-2:]
         first = self.first_conv(x - self.mean)
         tokens = self.first_norm(to_tokens(first))  # (B, N, C)

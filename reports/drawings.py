@@ -30,6 +30,9 @@ class Drawing(NamedTuple):
     description: str
     picture: TradeOff | None = None
 
+    def _repr_html_(self) -> str:
+        return str(self.svg)
+
 
 class Plan(NamedTuple):
     """A figure yet to be drawn: how, what it shows in words, and its place.
@@ -68,6 +71,16 @@ def drawings(
             svg = files[f"{name}.svg"]
             for file, content in files.items():
                 results.write(folder / file, content)
+        drawn[name] = Drawing(figures.inline(svg, name, plan.description), plan.description, plan.picture)
+    return drawn
+
+
+def shown(study: Study, root: Path) -> dict[str, Drawing]:
+    """The figures of one experiment and of its runs by name, without files. Raises ResultsError for a damaged file."""
+    labels = {results.BASELINE: "Bicubic"} | {name: one.label for name, one in study.experiment.variants.items()}
+    drawn = {}
+    for name, plan in _planned([study], study.runs, labels, root):
+        svg = figures.save(plan.draw(figures.PAGE), "svg")
         drawn[name] = Drawing(figures.inline(svg, name, plan.description), plan.description, plan.picture)
     return drawn
 

@@ -46,6 +46,12 @@ def overview_page(reports: Sequence[Any]) -> str:
     return _environment().get_template("overview.html").render(reports=reports)
 
 
+def tables(study: Any, protocol: str) -> Markup:
+    """The tables of a `Study`, one for each scale, as on its page."""
+    template = _environment().get_template("comparison.html").make_module({"protocol": protocol})
+    return Markup("\n").join(template.table(study, layout) for layout in study.layouts)  # type: ignore[attr-defined]
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),

@@ -16,6 +16,7 @@ from spinbench import (
     check,
     checkpoints,
     clean,
+    export,
     networks,
     new,
     pictures,
@@ -47,7 +48,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (new, validation, runs, status, report, catalogue, networks, checkpoints, speed, check, tensorboard, clean):
+for part in (
+    new, validation, runs, status, report, catalogue, networks, checkpoints, export, speed, check, tensorboard, clean,
+):  # fmt: skip
     app.add_typer(part.app)
 app.add_typer(pictures.app, name="picture")
 

@@ -25,6 +25,9 @@ def cost_table(title: str, cost: Mapping[str, Any]) -> Table:
             table.add_row("latency", f"{middle} ms", f"{place}, {low} to {high} ms")
         if memory and memory.get("bytes") is not None:
             table.add_row("peak memory", f"{memory['bytes'] / 2**20:.0f} MiB", place)
+    if reduced := cost.get("reduced"):
+        what = f"PyTorch in {reduced['precision']}, {reduced['gain']:.2f} times as fast as in float32"
+        table.add_row("latency", f"{1e3 * reduced['latency']['median_s']:.2f} ms", what)
     machine = cost.get("machine", {})
     table.caption = ", ".join(str(machine[key]) for key in ("name", "torch") if key in machine) or None
     return table

@@ -17,6 +17,7 @@ from spinbench.costs import cost_table
 from spinbench.options import (
     DeviceName,
     Ensemble,
+    PrecisionName,
     Published,
     Scale,
     ScaleOfWeights,
@@ -29,6 +30,7 @@ from spinbench.options import (
     compute_device,
     lr_size_of,
     network_of,
+    precision_of,
     settings,
     tile_of,
     words,
@@ -57,10 +59,14 @@ def evaluate(
     ] = None,
     tile: TileSize = None,
     self_ensemble: Ensemble = False,
+    precision: PrecisionName = None,
     device: DeviceName = "auto",
     threads: Threads = None,
 ) -> None:
     """Measure PSNR and SSIM of a network, or of bicubic interpolation, on image sets.
+
+    With --precision, such as bf16, the table has a column for the loss of
+    PSNR against float32.
 
     Example: spinbench evaluate imdn --published --data Set5 --save images
     """
@@ -73,6 +79,7 @@ def evaluate(
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
     manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(data)
     targets = {each.name: sr_files(save, each, network) if save else {} for each in sets}
+    reduced = precision_of(precision, network.model)
     frames = []
     with ConsoleProgress(len(sets)) as progress:
         progress.line(network.summary)
@@ -80,17 +87,23 @@ def evaluate(
         for each in sets:
             advance = progress.stage(each.name, "evaluate")
             keep = partial(keep_sr, targets[each.name]) if save else None
-            frames.append(
-                evaluation.evaluate(
-                    upscale, each, network.scale, conventions, advance, multiple=network.multiple, keep=keep
-                )
-            )
+            measure = partial(
+                evaluation.evaluate,
+                dataset=each, scale=network.scale, conventions=conventions, progress=advance, multiple=network.multiple,
+            )  # fmt: skip
+            if reduced is None:
+                frames.append(measure(upscale, keep=keep))
+            else:
+                exact = measure(evaluation.in_precision(upscale, where, "float32"))
+                found = measure(evaluation.in_precision(upscale, where, reduced), keep=keep)
+                frames.append(found.assign(precision=reduced, psnr_float32=exact["psnr"]))
             progress.done(each.name)
     rows = pd.concat(frames, ignore_index=True)
     if csv:
         results.write(csv, rows.to_csv(index=False, lineterminator="\n"))
     title = f"{network.model}{'+' * network.ensemble} x{network.scale}{', untrained' * untrained}"
-    table = Table("set", "LR", "convention", "images", "PSNR (dB)", "SSIM", title=title)
+    more = [] if reduced is None else [f"loss by {reduced} (dB)"]
+    table = Table("set", "LR", "convention", "images", "PSNR (dB)", "SSIM", *more, title=title)
     whole = {each.name: each.hr_names() for each in sets}
     remarks = []
     for (name, origin, rule), group in rows.groupby(["dataset", "lr_origin", "convention"], sort=False):
@@ -102,7 +115,8 @@ def evaluate(
             same = f"{len(group) - len(finite)} of {len(group)} images"
             remarks.append(f"{name}, {rule}: {same} equal HR (infinite PSNR) and are left out of its mean")
         images = f"{len(group)} of {len(whole[name])}" if missing else str(len(group))
-        table.add_row(name, origin, rule, images, psnr, f"{group['ssim'].mean():.4f}")
+        loss = [] if reduced is None else [f"{(finite['psnr_float32'] - finite['psnr']).mean():.4f}"]
+        table.add_row(name, origin, rule, images, psnr, f"{group['ssim'].mean():.4f}", *loss)
     console.print(table)
     for remark in dict.fromkeys(remarks):
         say(remark)
@@ -124,6 +138,7 @@ def upscale(
     config: Settings = None,
     tile: TileSize = None,
     self_ensemble: Ensemble = False,
+    precision: PrecisionName = None,
     device: DeviceName = "auto",
     threads: Threads = None,
 ) -> None:
@@ -132,12 +147,14 @@ def upscale(
     Example: spinbench upscale photo.png --model bsrn --published --output big
     """
     from benchmarks.data.images import DataError, read_image
+    from benchmarks.measure.evaluation import in_precision
     from benchmarks.measure.quality import eight_bit
     from benchmarks.measure.tiling import TooLarge
 
     where = compute_device(device, threads)
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
     manner, targets = tile_of(tile, network), _targets(images, output)
+    chosen = precision_of(precision, network.model)
     failed = []
     with ConsoleProgress(len(images)) as progress:
 
@@ -146,6 +163,7 @@ def upscale(
 
         progress.line(network.summary)
         enlarge = network.upscaler(where, tile=manner, say=progress.line, on_tile=on_tile)
+        enlarge = enlarge if chosen is None else in_precision(enlarge, where, chosen)
         for image, target in targets.items():
             advance = progress.stage(image.name, "upscale")
             try:
@@ -178,6 +196,7 @@ def cost(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print everything that was counted and measured, as in a cost.json.")
     ] = False,
+    precision: PrecisionName = None,
 ) -> None:
     """Count parameters and MACs for an output of 1280x720, and measure latency and peak memory.
 
@@ -194,7 +213,9 @@ def cost(
     network.module()  # an invalid configuration is reported first
     size, subject = lr_size_of(lr) if lr else None, Subject(network.model, scale, own)
     try:
-        (measured,) = costs([subject], where, lr_size=size, repeats=repeats, memory=memory)
+        (measured,) = costs(
+            [subject], where, lr_size=size, repeats=repeats, memory=memory, precision=precision_of(precision)
+        )
     except ValueError as error:  # an image that the network does not take
         if size is None:
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 import yaml
@@ -16,6 +16,7 @@ from results import BASELINE
 if TYPE_CHECKING:
     import torch
 
+    from benchmarks.measure.precision import Precision
     from benchmarks.measure.tiling import Tile
     from benchmarks.networks import Network
     from benchmarks.runs.places import Place
@@ -44,6 +45,11 @@ TileSize = Annotated[
         "--tile",
         help="Tiling: auto (default) tiles images that exceed the memory; off; or the edge of a tile in LR pixels.",
     ),
+]
+
+PrecisionName = Annotated[
+    Literal["float32", "tf32", "bfloat16", "bf16", "float16", "fp16"] | None,
+    typer.Option("--precision", help="Compute in it, by autocast; tf32 concerns GPUs. Default: the device's own."),
 ]
 
 ProtocolName = Annotated[str, typer.Option(help="The name of a protocol, or the path of its YAML file.")]
@@ -169,6 +175,17 @@ def network_of(
         if not untrained:
             raise UsageError(f"{model}: expected --weights or --published, or --untrained for random weights")
     return replace(found, ensemble=found.ensemble or ensemble)
+
+
+def precision_of(name: str | None, model: str = "") -> Precision | None:
+    """The precision that the option names. Raises UsageError for bicubic interpolation."""
+    if name is None:
+        return None
+    if model == BASELINE:
+        raise UsageError(f"{model}: interpolation takes no --precision")
+    short: dict[str, Any] = {"bf16": "bfloat16", "fp16": "float16"}
+    found: Precision = short.get(name, name)
+    return found
 
 
 def tile_of(tile: str | None, network: Network) -> Tile:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,10 +18,12 @@ from torch import nn
 
 import models
 from benchmarks.measure.devices import clocks, device_facts, software_facts
-from benchmarks.measure.latency import BATCH, REPEATS, implementations, latencies, throughput
+from benchmarks.measure.latency import BATCH, REPEATS, Pass, implementations, latencies, throughput
 from benchmarks.measure.macs import Macs, lr_size_for, macs
 from benchmarks.measure.peak import peak_memory
+from benchmarks.measure.precision import Precision
 from results import plain
+from results.cost import PYTORCH
 
 
 class Subject(NamedTuple):
@@ -44,6 +47,7 @@ def costs(
     repeats: int = REPEATS,
     warmup_s: float | None = None,
     memory: bool = False,
+    precision: Precision | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """All costs of each network as a mapping that can be written as JSON: cost.json.
@@ -51,8 +55,9 @@ def costs(
     MACs and activations at the top refer to an output of 1280x720, as papers print them; MACs are listed by module down
     to the third level, parameters by the module that holds them. `measured` has an entry per implementation, in which
     everything refers to an input of `lr_size` (H, W), by default the one for 1280x720: MACs, activations, latency
-    (`latencies`, all networks in turn) and, with `memory`, peak memory. Raises CostError and the errors of
-    `models.build`.
+    (`latencies`, all networks in turn) and, with `memory`, peak memory. With a `precision` these are in float32, and
+    `reduced` has the latency in this precision, taken in turn with them, and `gain`: the time of PyTorch in float32 per
+    time in this precision. Raises CostError and the errors of `models.build`.
     """
     built = [models.build(subject.name, subject.scale, **subject.config) for subject in subjects]
     sizes = [lr_size or lr_size_for(subject.scale) for subject in subjects]
@@ -62,9 +67,14 @@ def costs(
         for index, (subject, model) in enumerate(zip(subjects, built, strict=True))
         for one in implementations(model, sizes[index], device, models.describe(subject.name).smallest_input)
     ]
+    passes, reduced = [one for _, one in manners], list[Pass]()
+    if precision:
+        passes = [replace(one, precision="float32") for one in passes]
+        own = zip(built, sizes, strict=True)
+        reduced = [Pass(model, size, kernels=False, precision=precision) for model, size in own]
     before = clocks(device)
-    timed = latencies([one for _, one in manners], device, repeats, warmup_s, progress)
-    for (index, one), timing in zip(manners, timed, strict=True):
+    timed = latencies([*passes, *reduced], device, repeats, warmup_s, progress)
+    for (index, one), timing in zip(manners, timed[: len(manners)], strict=True):
         subject, size = subjects[index], sizes[index]
         counted = _counted(*_key(subject), size)
         entry = {
@@ -80,6 +90,10 @@ def costs(
                 "batch": BATCH, "images_per_s": throughput(built[index], size, device, repeats)
             }  # fmt: skip
         found[index]["measured"].append(entry)
+    for content, timing in zip(found, timed[len(manners) :], strict=False):
+        (exact,) = (one["latency"] for one in content["measured"] if one["implementation"] == PYTORCH)
+        gain = exact["median_s"] / timing.median_s
+        content["reduced"] = {"precision": precision, "latency": timing.record(), "gain": gain}
     machine = {**device_facts(device), **software_facts(device)}
     if before:
         machine["clocks"] = {"before": before, "after": clocks(device)}

@@ -18,7 +18,7 @@ from torch import nn
 
 from benchmarks.data.datasets import Dataset, Pair
 from benchmarks.data.resize import imresize
-from benchmarks.measure.precision import algorithms
+from benchmarks.measure.precision import Precision, algorithms, arithmetic
 from benchmarks.measure.quality import find_convention, scores
 from foundation import SpinbenchError
 
@@ -140,6 +140,16 @@ def self_ensemble(upscale: Upscale) -> Upscale:
 def of_multiple(upscale: Upscale, multiple: int) -> Upscale:
     """An upscaler that crops LR images at bottom and right to a multiple of `multiple` pixels."""
     return upscale if multiple == 1 else lambda lr: upscale(_to_multiple(lr, multiple))
+
+
+def in_precision(upscale: Upscale, device: torch.device, precision: Precision) -> Upscale:
+    """An upscaler whose network computes on `device` in `precision`; see `precision.arithmetic`."""
+
+    def computed(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with arithmetic(device, precision):
+            return upscale(lr)
+
+    return computed
 
 
 def bicubic_upscale(scale: int) -> Upscale:

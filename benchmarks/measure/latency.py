@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.measure.precision import Precision, arithmetic
 from models.spin import cpu
 from results.cost import KERNELS, PYTORCH
 
@@ -29,11 +30,15 @@ BATCH = 8  # of throughput
 
 @dataclass(frozen=True)
 class Pass:
-    """A network, the size (H, W) of an LR image, and whether SPIN's kernels for a CPU may be used."""
+    """A network, the size (H, W) of an LR image, and whether SPIN's kernels for a CPU may be used.
+
+    Without a `precision` the device computes as it does by default: on a GPU convolutions in TF32.
+    """
 
     model: nn.Module
     lr_size: tuple[int, int]
     kernels: bool = True
+    precision: Precision | None = None
 
     @property
     def implementation(self) -> str:
@@ -47,7 +52,10 @@ class Pass:
             image = noise(self.model, self.lr_size, device)
 
             def run() -> None:
-                with nullcontext() if self.kernels else cpu.off():
+                with (
+                    nullcontext() if self.kernels else cpu.off(),
+                    arithmetic(device, self.precision) if self.precision else nullcontext(),
+                ):
                     self.model(image)
 
             yield run

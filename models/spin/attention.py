@@ -103,7 +103,7 @@ class LocalAttention(nn.Module):
         """x (B, H·W, C) -> (B, H·W, C)."""
         batch, pixels, _ = x.shape
         index, shares = windows(height, width, self.size, x.device)
-        most = windows_of_a_pixel(height, self.size) * windows_of_a_pixel(width, self.size)
+        most = windows_of_a_pixel(height, width, self.size)
         groups = rows_of_batch(index.flatten(), batch, pixels).view(-1, index.shape[1])  # (B·windows, size²)
         shares = shares.to(x.dtype).repeat(batch)
         return ops.attend_groups(groups, x, self.norm, self.pixels, shares, own=False, most=most)

@@ -58,8 +58,9 @@ def grid(height: int, width: int, size: int, device: torch.device) -> Grid:
         raise ValueError(f"an image of {height}x{width} is smaller than the superpixel size {size}")
     rows, columns = height // size, width // size
     (tops, heights), (lefts, widths) = _cut(height, rows, device), _cut(width, columns, device)
-    y = torch.arange(-(-height // rows), device=device)[:, None]  # within the tallest cell
-    x = torch.arange(-(-width // columns), device=device)  # within the widest cell
+    # Of positive numbers only: ONNX rounds a quotient towards zero.
+    y = torch.arange((height + rows - 1) // rows, device=device)[:, None]  # within the tallest cell
+    x = torch.arange((width + columns - 1) // columns, device=device)  # within the widest cell
     inside = (y < heights[:, None, None, None]) & (x < widths[:, None, None])  # (rows, columns, h, w)
     place = (tops[:, None, None, None] + y) * width + (lefts[:, None, None] + x)
     pixels = torch.where(inside, place, 0).reshape(rows * columns, -1)  # (M, P)
@@ -73,7 +74,7 @@ def grid(height: int, width: int, size: int, device: torch.device) -> Grid:
     return Grid(
         height, width, rows, columns,
         pixels,
-        inside.reshape(pixels.shape) if height % rows or width % columns else None,
+        inside.reshape(pixels.shape) if torch.compiler.is_exporting() or height % rows or width % columns else None,
         neighbours.reshape(-1, 9),
         exists.reshape(-1, 9),
     )  # fmt: skip

@@ -50,7 +50,7 @@ def top_pixels(scores: Tensor, grid: Grid, count: int) -> Tensor:
 
     (B, M, 9, P) -> (B, M, count) long, in rising order. Kernels and PyTorch select the same pixels.
     """
-    if count <= grid.smallest and cpu.ready(scores) and (kernels := cpu.loaded()):
+    if cpu.ready(scores) and count <= grid.smallest and (kernels := cpu.loaded()):
         return kernels.top_pixels(scores, _cells(grid), count)
     return plain.top_pixels_of_cells(scores, grid, count)
 
@@ -97,7 +97,7 @@ def attend_groups(
         total = functions.attend_groups(kernels, groups, rows, projected, shares, to.scale, own)
         if total is not None:
             return total.view(x.shape)
-    return x + plain.received(Occurrences.of(groups, len(rows), most), projected, to, shares, own).view(x.shape)
+    return x + plain.received(Occurrences.of(groups, rows.shape[0], most), projected, to, shares, own).view(x.shape)
 
 
 def feed_forward(x: Tensor, ffn: FeedForward) -> Tensor:

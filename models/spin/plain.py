@@ -94,8 +94,14 @@ def top_pixels(scores: Tensor, pixels: Tensor, count: int) -> Tensor:
     """The `count` pixels of highest score, equal scores in favour of the lower index, sorted by index.
 
     scores (B, M, K) and pixel indices (M, K) -> (B, M, count) long. One integer key per candidate holds both, so
-    no two are equal and every device selects the same set. Scores are compared as float32.
+    no two are equal and every device selects the same set. Scores are compared as float32. ONNX cannot read a float's
+    bits, but a stable sort prefers the earlier of two equal scores: candidates are put in the order of their indices
+    there.
     """
+    if torch.compiler.is_exporting():
+        pixels, order = pixels.sort(dim=-1)  # (M, K)
+        ranked = scores.float().gather(2, order.expand(scores.shape)).sort(dim=-1, descending=True, stable=True)
+        return pixels.expand(scores.shape).gather(2, ranked.indices[..., :count]).sort(dim=-1).values
     bits = (scores.float() + 0.0).view(torch.int32)  # + 0.0: -0.0 equals 0.0
     ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).long()  # integers in the order of the floats
     keys = ordered * (_INDEX_MASK + 1) + (_INDEX_MASK - pixels)

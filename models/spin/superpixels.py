@@ -73,4 +73,17 @@ def associate(tokens: Tensor, grid: Grid, form: Form = "softmax") -> Association
 def starting_centroids(tokens: Tensor, grid: Grid) -> Tensor:
     """Adaptive average pooling to the grid: (B, N, C) -> (B, M, C)."""
     features = to_map(tokens, grid.height, grid.width)
+    if torch.compiler.is_exporting():  # ONNX has no adaptive pooling to a grid whose size depends on the image
+        down = _means(grid.height, grid.rows, features)
+        across = _means(grid.width, grid.columns, features)
+        return to_tokens(down @ features @ across.t())
     return to_tokens(F.adaptive_avg_pool2d(features, (grid.rows, grid.columns)))
+
+
+def _means(length: int, cells: int, like: Tensor) -> Tensor:
+    """The matrix (cells, length) whose product with a vector is its adaptive average pooling."""
+    cell = torch.arange(cells, device=like.device)[:, None]
+    position = torch.arange(length, device=like.device)
+    first, last = cell * length // cells, ((cell + 1) * length + cells - 1) // cells  # pooled cells may overlap
+    pooled = ((position >= first) & (position < last)).to(like.dtype)
+    return pooled / pooled.sum(1, keepdim=True)
