@@ -79,7 +79,7 @@ def test_the_example_in_the_help_works(path: tuple[str, ...], place: Path, monke
     if path == ("clean",):
         monkeypatch.setenv("SPINBENCH_DATA", str(place / "cache"))  # the other tests need theirs
     if path == ("check",):  # a reference to compare with
-        make = "check results/runs/tiny/full-x4-s0 --update --reason new --data photos --threads 1 --results results"
+        make = "check results/runs/tiny/full-x4-s0 --update --reason new --threads 1 --results results"
         made = CliRunner().invoke(app, make.split())
         assert made.exit_code == 0, made.output
     options = {option for parameter in ALL[path].params for option in parameter.opts}
