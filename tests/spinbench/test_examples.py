@@ -74,7 +74,14 @@ def test_the_example_in_the_help_is_accepted(path: tuple[str, ...]) -> None:
     ALL[path].make_context("spinbench", example(path))
 
 
-@pytest.mark.parametrize("path", [path for path in ALL if path[0] not in ELSEWHERE], ids=" ".join)
+HERE = [path for path in ALL if path[0] not in ELSEWHERE]
+SLOW = {("check",)}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.slow] if path in SLOW else [], id=" ".join(path)) for path in HERE],
+)
 def test_the_example_in_the_help_works(path: tuple[str, ...], place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if path == ("clean",):
         monkeypatch.setenv("SPINBENCH_DATA", str(place / "cache"))  # the other tests need theirs
