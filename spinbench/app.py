@@ -16,6 +16,7 @@ from spinbench import (
     check,
     checkpoints,
     clean,
+    collect,
     export,
     networks,
     new,
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 for part in (
     new, validation, runs, status, report, catalogue, networks, checkpoints, export, speed, check, tensorboard, clean,
+    collect,
 ):  # fmt: skip
     app.add_typer(part.app)
 app.add_typer(pictures.app, name="picture")

@@ -58,6 +58,7 @@ def example(path: tuple[str, ...]) -> list[str]:
 def place(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror_folder: Path) -> Path:
     """The folder of a user, with what the examples name."""
     shutil.copytree(finished[0] / "runs", tmp_path / "results" / "runs")
+    shutil.copytree(finished[0] / "runs", tmp_path / "other" / "results" / "runs")
     (tmp_path / "net.py").write_text((resources.files("spinbench") / "starter" / "net.py").read_text())
     pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
     (tmp_path / "photos").mkdir()
