@@ -22,6 +22,7 @@ from spinbench import (
     new,
     pictures,
     report,
+    reproduce,
     runs,
     speed,
     status,
@@ -51,7 +52,7 @@ app = typer.Typer(
 )
 for part in (
     new, validation, runs, status, report, catalogue, networks, checkpoints, export, speed, check, tensorboard, clean,
-    collect,
+    collect, reproduce,
 ):  # fmt: skip
     app.add_typer(part.app)
 app.add_typer(pictures.app, name="picture")

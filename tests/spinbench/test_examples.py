@@ -28,6 +28,7 @@ ALSO = {
     "attribution": ["--steps", "1"],
     "cost": ["--no-memory"],
     "new": ["--folder", "mine"],  # net.py is there already
+    "reproduce": ["--into", "again"],
     "speed": ["--csv", "speed.csv", "--repeats", "1", "--lr", "8x8"],
 }
 ELSEWHERE = {"report", "tradeoff", "export"}  # executed by the tests of these commands

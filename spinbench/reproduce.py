@@ -1,0 +1,70 @@
+"""The command that carries out a stored run again."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import results
+from results import Run
+from spinbench.console import ConsoleProgress, say
+from spinbench.options import Threads, compute_places
+
+app = typer.Typer()
+
+
+@app.command()
+def reproduce(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    device: Annotated[str, typer.Option(help="The device: auto, cpu, cuda, cuda:1 or a GPU's UUID.")] = "auto",
+    threads: Threads = None,
+    into: Annotated[Path, typer.Option(help="Where the new run goes. An interrupted one resumes there.")] = (
+        results.ROOT / "reproduced"
+    ),
+) -> None:
+    """Train and evaluate a run again from its folder alone, and compare: the same bits, or the difference in dB.
+
+    The CPU threads are those of the run. Exit code 1 if the weights are
+    not the same to the bit, which needs the same kind of machine.
+
+    Example: spinbench reproduce results/runs/quick/full-x4-s0
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        _reproduce(_run_at(folder, Path(scratch)), into, device, threads)
+
+
+def _run_at(folder: Path, scratch: Path) -> Run:
+    """The run in this folder, which may lie elsewhere than below a folder of results."""
+    run = Run.at(folder)
+    if run.folder.resolve() == folder.resolve():
+        return run
+    linked = Run(run.protocol, run.variant, run.scale, run.seed, scratch)
+    linked.folder.parent.mkdir(parents=True)
+    linked.folder.symlink_to(folder.resolve())
+    return linked
+
+
+def _reproduce(run: Run, into: Path, device: str, threads: int | None) -> None:
+    from benchmarks.runs import orchestrator
+    from benchmarks.runs.reproduction import WEIGHTS, compared, jobs_for
+
+    jobs = jobs_for(run, into)
+    places = compute_places(device, threads or run.provenance()["train"]["threads"])[:1]
+    with ConsoleProgress(len(jobs)) as progress:
+        outcomes = orchestrator.carry_out(jobs, progress, places=places)
+    for outcome in outcomes:
+        if outcome.error:
+            say(f"{outcome.word}: {outcome.job.run.name}: {outcome.error}")
+            raise typer.Exit(1)
+    found = compared(run, jobs[-1].run)
+    for file, same in found.same.items():
+        say(f"{file}: {'the same bits' if same else 'other bits'}")
+    for where, change in found.psnr.items():
+        say(f"{where}: {change:+.4f} dB")
+    for line in found.changes:
+        say(f"not as it was: {line}")
+    if not found.same[WEIGHTS]:
+        raise typer.Exit(1)
