@@ -246,6 +246,7 @@ def test_the_policy_names_every_script_and_style_by_its_hash(store: Store, tmp_p
 
 
 @pytest.mark.drawn
+@pytest.mark.slow
 def test_two_renders_are_equal_to_the_byte(store: Store, tmp_path: Path) -> None:
     store_table2(store)
     store("depth-4")

@@ -27,6 +27,7 @@ def protocol(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_checkpoint_becomes_a_row_of_table_1(tmp_path: Path, protocol: Path) -> None:
     """IMDN of the user, under its published names: measured, named with its SHA-256, measured anew if it changes."""
     torch.manual_seed(0)

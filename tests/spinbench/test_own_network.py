@@ -44,6 +44,7 @@ def experiment(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_it_is_trained_measured_and_reported_beside_others(experiment: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     command = ["run", experiment, "--protocol", TINY, "--threads", 1, "--results", results]

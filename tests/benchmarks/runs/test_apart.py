@@ -71,6 +71,7 @@ def test_the_same_bits_as_in_this_process(tmp_path: Path) -> None:
     assert told.stages == ["start", "train", "evaluate"]
 
 
+@pytest.mark.slow
 def test_errors_come_over(tmp_path: Path) -> None:
     one = job(tmp_path)
     with held(one.run), pytest.raises(ElsewhereRun, match="another process is executing it"):
