@@ -115,8 +115,10 @@ def on_cards(experiment: Experiment, counted: pd.DataFrame, cards: Iterable[Card
                     "implementation": f"{PYTORCH} on {card.name}",
                     **{name: costs[name] for name in ("passes", "lr_size", "parameters", "macs", *_WRITTEN)},
                     "latency_s": passes * one.median_s,
-                    "back_to_back_s": passes * (one.back_to_back_s or math.nan),
-                    "graph_s": passes * (one.graph_s or math.nan),
+                    **{
+                        name: passes * (getattr(one, name) or math.nan)
+                        for name in ("low_s", "high_s", "back_to_back_s", "graph_s")
+                    },
                     "latency_conditions": f"{PYTORCH}, {card.name}, batch 1, LR {costs.lr_size}",
                     "memory_conditions": "",
                 }

@@ -31,10 +31,13 @@ class _File(_Part):
 
 
 class Pass(_Part):
-    """Seconds of a forward pass: alone with a synchronisation, issued back to back, replayed as a CUDA graph."""
+    """Seconds of a forward pass: alone with a synchronisation, with the least and the largest median of a round; issued
+    back to back; replayed as a CUDA graph."""
 
     title: str
     median_s: Positive
+    low_s: Positive | None = None
+    high_s: Positive | None = None
     back_to_back_s: Positive | None = None
     graph_s: Positive | None = None
 

@@ -44,7 +44,7 @@ def test_networks_timed_on_a_card_enter_costs_and_figures(store: Store, tmp_path
     for variant in ("imdn", "bsrn"):
         store(variant, "published", weights=True, datasets={"Set5": ["a", "b"]}, images={"Set5": 2})
     timed = {
-        "imdn": {"title": "IMDN", "median_s": 0.002, "graph_s": 0.001},
+        "imdn": {"title": "IMDN", "median_s": 0.002, "low_s": 0.0019, "high_s": 0.0021, "graph_s": 0.001},
         "bsrn": {"title": "BSRN", "median_s": 0.003},
     }
     latency = {**LATENCY, "networks": {"x4": timed}}
@@ -59,7 +59,21 @@ def test_networks_timed_on_a_card_enter_costs_and_figures(store: Store, tmp_path
     ]
     assert {point.x for point in one.trade_off("Set5", 4, "latency").points} == {1.2345}
     page = Page(render(["table1"], "published", tmp_path))
-    assert ["IMDN", "×4", f"PyTorch on {CARD}", "180×320", "41.25", "2.0", "– to –", "–", "1.0", "–", "–"] in page.rows
+    assert [
+        "IMDN",
+        "×4",
+        f"PyTorch on {CARD}",
+        "180×320",
+        "41.25",
+        "2.0",
+        "1.9 to 2.1",
+        "–",
+        "1.0",
+        "–",
+        "–",
+    ] in page.rows
+    (single,) = (row for row in page.rows if row[0] == "BSRN" and row[2] == f"PyTorch on {CARD}")
+    assert single[5:7] == ["3.0", "–"]
     told = "Diamonds: published PSNR over latency measured here. Dots: measured PSNR over latency measured here."
     assert f"PSNR over latency on Set5, ×4. {told} Latency: PyTorch, {CARD}, batch 1, LR 180×320" in page.text
 
