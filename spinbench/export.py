@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ablations.schema import CHECKPOINTS
 from foundation import write
 from spinbench.console import say
 from spinbench.options import (
@@ -36,8 +37,9 @@ def export(
 ) -> None:
     """Write a network as ONNX, for images of any height and width, and compare it with PyTorch.
 
-    It takes lr (1, 3, height, width), float32 RGB in [0, 1], and gives sr, which is not clamped. Example:
-    spinbench export espcn --untrained --scale 2 --onnx espcn.onnx
+    It takes lr (1, 3, height, width), float32 RGB in [0, 1], and gives sr, which is not clamped.
+
+    Example: spinbench export espcn --untrained --scale 2 --onnx espcn.onnx
     """
     from benchmarks import networks
     from benchmarks.export import to_onnx
@@ -47,6 +49,8 @@ def export(
     if onnx.suffix != ".onnx":
         raise UsageError(f"{onnx}: expected a name that ends in .onnx")
     named = networks.stored(network)
+    if not named and network.endswith(CHECKPOINTS):
+        raise UsageError(f"{network}: no such file")
     if named and weights:
         raise UsageError(f"{network}: a run or a file of weights, expected no --weights")
     model = None if named else network

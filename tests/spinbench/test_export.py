@@ -64,6 +64,7 @@ def test_a_network_in_a_file_with_weights(here: Path) -> None:
         (["espcm", "--untrained"], "unknown network 'espcm'; did you mean 'espcn'?"),
         (["empty", "--untrained"], "--weights and --untrained: expected one of them"),
         (["empty", "--weights", "other.pth"], "empty: a run or a file of weights, expected no --weights"),
+        (["missing.pth"], "missing.pth: no such file"),
         (["empty"], "no such file, expected weights"),
     ],
 )
