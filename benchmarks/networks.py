@@ -183,7 +183,7 @@ def load(
             raise NetworkError(f"{name}: has its own weights, expected no others ({weights})")
         return of_weights(place, scale=scale, config=config)
     model = str(name)
-    if model == BASELINE:
+    if registered(model) == BASELINE:
         if weights is not None or config:
             raise NetworkError(f"{model}: interpolation, expected no weights and no configuration")
         return bicubic(scale)

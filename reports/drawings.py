@@ -24,11 +24,12 @@ COSTS: tuple[CostName, ...] = ("params", "macs", "latency")  # of figures for th
 
 
 class Drawing(NamedTuple):
-    """A figure for the page, what it shows in words, and the picture itself where its caption needs it."""
+    """A figure for the page, what it shows in words, and what its caption needs: the picture itself, or a sentence."""
 
     svg: Markup
     description: str
     picture: TradeOff | None = None
+    note: str = ""
 
     def _repr_html_(self) -> str:
         return str(self.svg)
@@ -44,6 +45,10 @@ class Plan(NamedTuple):
     description: str
     place: Literal["paper", "files", "page"] = "files"
     picture: TradeOff | None = None
+    note: str = ""
+
+    def drawn(self, svg: bytes, name: str) -> Drawing:
+        return Drawing(figures.inline(svg, name, self.description), self.description, self.picture, self.note)
 
 
 def drawings(
@@ -71,7 +76,7 @@ def drawings(
             svg = files[f"{name}.svg"]
             for file, content in files.items():
                 results.write(folder / file, content)
-        drawn[name] = Drawing(figures.inline(svg, name, plan.description), plan.description, plan.picture)
+        drawn[name] = plan.drawn(svg, name)
     return drawn
 
 
@@ -81,7 +86,7 @@ def shown(study: Study, root: Path) -> dict[str, Drawing]:
     drawn = {}
     for name, plan in _planned([study], study.runs, labels, root):
         svg = figures.save(plan.draw(figures.PAGE), "svg")
-        drawn[name] = Drawing(figures.inline(svg, name, plan.description), plan.description, plan.picture)
+        drawn[name] = plan.drawn(svg, name)
     return drawn
 
 
@@ -96,7 +101,8 @@ def _planned(
                 draw = partial(figures.depth, curve, str(one.experiment.x))
                 yield curve.name, Plan(draw, one.experiment.caption, "paper")
     if curves := _training_curves(runs, labels):
-        yield "training", Plan(partial(figures.training, curves), "Training loss over the iterations")
+        note = "Then PSNR on the validation images." if figures.validated(curves) else ""
+        yield "training", Plan(partial(figures.training, curves), "Training loss over the iterations", note=note)
     if parts := _parts(studies, labels):
         yield "breakdown", Plan(partial(figures.breakdown, parts), "MACs of networks by part")
     for number, measured in enumerate(speed.load_speed(root), start=1):
@@ -141,7 +147,9 @@ def _differences(studies: Sequence[Study], compared: Sequence[Significance]) -> 
         rows = rows[rows.dataset == rows.dataset.iloc[0]] if len(rows) else rows
         if len(rows) and (found := image_differences(study.frame, rows)):
             description = f"PSNR of each image of {found.dataset}, ×{found.scale}, minus that of {found.reference}"
-            yield f"differences-{one.name}", Plan(partial(figures.differences, found), description)
+            banded = any(panel.interval for panel in found.panels.values())
+            note = "The dashed line is the mean" + (", and the band its 95% interval." if banded else ".")
+            yield f"differences-{one.name}", Plan(partial(figures.differences, found), description, note=note)
 
 
 def _training_curves(runs: Sequence[results.Run], labels: Mapping[str, str]) -> dict[str, list[pd.DataFrame]]:

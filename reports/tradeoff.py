@@ -102,6 +102,19 @@ class TradeOff(NamedTuple):
             key=lambda point: (point.x, point.label),
         )
 
+    def line(self, kind: PointKind) -> list[Point]:
+        """The points of a front that are better than all cheaper ones; others are on it as their cost is uncertain."""
+        found: list[Point] = []
+        for point in self.front(kind):
+            if not found or point.y > found[-1].y or point[2:4] == found[-1][2:4]:
+                found.append(point)
+        return found
+
+    @property
+    def has_line(self) -> bool:
+        """Whether a front of any kind connects networks."""
+        return any(len(self.line(kind)) > 1 for kind in POINT_KINDS)
+
     def dominated_by(self, point: Point) -> list[Point]:
         """The points of its kind that dominate it: no worse in both, and better in one, at the precision shown.
 

@@ -7,11 +7,11 @@ read from anywhere, and nothing of it belongs to the run's outcome. A killed pro
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import platform
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -91,7 +91,8 @@ def standing(run: Run) -> Standing:
     """How far a run is, from its files alone. Damaged files tell nothing."""
     activity = read_activity(activity_file(run))
     activity = activity if activity and activity.alive else None
-    step, loss = _last_row(run.path("training.csv"))
+    row = last_row(run.path("training.csv"))
+    step, loss = (int(row["iteration"]), float(row["loss"])) if row else (None, None)
     if activity and activity.stage == "train":
         step = activity.done
         with contextlib.suppress(ValueError):
@@ -123,11 +124,11 @@ def shown_size(count: int) -> str:
     return f"{count} B"
 
 
-def _last_row(file: Path) -> tuple[int | None, float | None]:
-    """Iteration and loss of the last row of a training.csv."""
+def last_row(file: Path) -> dict[str, float] | None:
+    """The numbers in the last row of a training.csv, by column; None where there is none or it is damaged."""
     try:
-        head, *rows = file.read_text(encoding="utf-8").splitlines()
-        last: Mapping[str, str] = dict(zip(head.split(","), rows[-1].split(","), strict=True))
-        return int(last["iteration"]), float(last["loss"])
-    except (OSError, ValueError, IndexError, KeyError):
-        return None, None
+        *_, row = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
+        found = {name: float(text) for name, text in row.items() if text}
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if {"iteration", "loss", "seconds"} <= found.keys() else None

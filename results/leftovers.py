@@ -18,6 +18,7 @@ import psutil
 
 from foundation import cache_folder
 from results.activity import read_activity, size
+from results.merging import PARTIAL
 
 KINDS = {
     "stale runs": "trained under other settings, and kept when they were repeated",
@@ -37,10 +38,10 @@ class Leftover:
     bytes: int
 
 
-def leftovers(root: Path) -> list[Leftover]:
-    """Everything that can go below `root` (of results) and in the cache folder, by kind."""
+def leftovers(root: Path, caches: bool = True) -> list[Leftover]:
+    """Everything that can go below `root` (of results) and in the cache folder, by kind; `caches` unless in use."""
     found: list[Leftover] = []
-    for kind, folder, paths in _candidates(root, cache_folder()):
+    for kind, folder, paths in _candidates(root, cache_folder(), caches):
         found += [Leftover(kind, path, size(path)) for path in sorted(paths) if _inside(path, folder)]
     return found
 
@@ -59,18 +60,19 @@ def at_work() -> bool:
     own = {psutil.Process().pid, *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.pid not in own and any("spinbench" in word for word in process.cmdline()):
-                return True
+            if process.pid not in own and any(Path(word).name == "spinbench" for word in process.cmdline()):
+                return True  # the command, or python -m spinbench
     return False
 
 
-def _candidates(root: Path, cache: Path) -> Iterator[tuple[str, Path, Iterable[Path]]]:
+def _candidates(root: Path, cache: Path, caches: bool) -> Iterator[tuple[str, Path, Iterable[Path]]]:
     """Kind, the folder that is not to be left, and paths."""
     yield "stale runs", root, (path for path in root.glob("runs/*/stale/*") if path.is_dir())
-    if not at_work():
+    if caches:
         yield "caches", cache, [*cache.glob("decoded/*.npy"), *cache.glob("kernels/*.so")]
     gone = (path for path in root.glob("runs/*/.*.now") if not _alive(path))
     yield "leftovers", root, gone
+    yield "leftovers", root, _old(root.glob(f"runs/*/{PARTIAL}*"))
     for part in ("runs", "report", "pictures"):
         yield "leftovers", root, _old(path for path in root.glob(f"{part}/**/.*") if _TEMPORARY.fullmatch(path.name))
     hidden = (path for path in cache.glob("**/.*") if _TEMPORARY.fullmatch(path.name))

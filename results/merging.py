@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from results.run import FOLDER_NAME, ROOT, ResultsError, Run, changed_settings, digest
+from foundation import SpinbenchError, one_line, write
+from results.run import FOLDER_NAME, ROOT, STAGES, ResultsError, Run, changed_settings, digest
+
+WEIGHTS = STAGES["train"]
+PARTIAL = ".partial-"  # begins the name of a run's folder while it is copied
 
 
 class Merged(NamedTuple):
@@ -51,23 +55,27 @@ def _merged(other: Run, own: Run) -> Merged:
     if own.folder.resolve() == other.folder.resolve():
         return Merged(own, "there already")
     try:
-        if reason := _unusable(other):
-            return Merged(own, "refused", reason)
-        if not own.folder.is_dir():
-            _copy(other, own)
-            return Merged(own, "copied")
-        if reason := _conflict(other, own):
-            return Merged(own, "refused", reason)
-        if not set(other.provenance()) - set(own.provenance()):
-            return Merged(own, "there already")
-        with FileLock(own.folder.parent / f".{own.name}.lock", timeout=0):
-            own.set_aside()
-            _copy(other, own)
-        return Merged(own, "extended")
+        own.lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(own.lock, timeout=0):
+            return _taken_over(other, own)
     except Timeout:
         return Merged(own, "refused", "another process is executing it here")
-    except ResultsError as error:
-        return Merged(own, "refused", str(error))
+    except (SpinbenchError, OSError) as error:
+        return Merged(own, "refused", one_line(error))
+
+
+def _taken_over(other: Run, own: Run) -> Merged:
+    if reason := _unusable(other):
+        return Merged(own, "refused", reason)
+    if not own.folder.is_dir():
+        _replace(other, own)
+        return Merged(own, "copied")
+    if reason := _conflict(other, own):
+        return Merged(own, "refused", reason)
+    if not set(other.provenance()) - set(own.provenance()):
+        return Merged(own, "there already")
+    _replace(other, own)
+    return Merged(own, "extended")
 
 
 def _unusable(run: Run) -> str | None:
@@ -109,32 +117,32 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     )
 
 
-def _copy(other: Run, own: Run) -> None:
-    """Copy a run as a whole: the folder appears when it is complete."""
-    partial = own.folder.parent / f".{own.name}.partial"
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(partial, ignore_errors=True)
+def _replace(other: Run, own: Run) -> None:
+    """Put a copy of a run in the place of one's own, which is set aside when the copy is complete and proven."""
+    copy = replace(own, stored=own.folder.parent / f"{PARTIAL}{own.name}")
+    shutil.rmtree(copy.folder, ignore_errors=True)
     try:
-        shutil.copytree(other.folder, partial, symlinks=True)
+        shutil.copytree(other.folder, copy.folder, symlinks=True)
+        if own.intact(WEIGHTS) and not copy.path(WEIGHTS).is_file():  # removed there to save room
+            shutil.copyfile(own.path(WEIGHTS), copy.path(WEIGHTS))
+        if damage := copy.damage():
+            raise ResultsError(f"changed while it was copied: {', '.join(damage)}")
         _definitions(other, own)
-        partial.rename(own.folder)
+        aside = own.set_aside() if own.folder.exists() else None
+        try:
+            copy.folder.rename(own.folder)
+        except OSError:
+            if aside:
+                aside.rename(own.folder)
+            raise
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    copied = Run(own.protocol, own.variant, own.scale, own.seed, own.root)
-    if damage := copied.damage():
-        copied.set_aside()
-        raise ResultsError(f"changed while it was copied: {', '.join(damage)}")
+        shutil.rmtree(copy.folder, ignore_errors=True)
 
 
 def _definitions(other: Run, own: Run) -> None:
     """The protocol and the experiments that are kept with the runs, where there are none yet."""
-    for file in [Path("protocol.yaml"), *_experiments(other)]:
-        source, target = other.folder.parent / file, own.folder.parent / file
+    there, here = other.folder.parent, own.folder.parent
+    for source in [there / "protocol.yaml", *(there / "experiments").glob("*.yaml")]:
+        target = here / source.relative_to(there)
         if source.is_file() and not source.is_symlink() and not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                shutil.copyfile(source, target)
-
-
-def _experiments(run: Run) -> list[Path]:
-    return [Path("experiments") / path.name for path in (run.folder.parent / "experiments").glob("*.yaml")]
+            write(target, source.read_bytes())

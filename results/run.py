@@ -67,16 +67,18 @@ class Run:
     scale: int
     seed: int
     root: Path = ROOT
+    stored: Path | None = None  # its folder, where it lies elsewhere than below the folder of results
 
     @classmethod
     def at(cls, folder: Path) -> Run:
-        """The run whose folder this is. Raises ResultsError for a folder of another name."""
+        """The run whose folder this is, wherever it lies. Raises ResultsError for a folder of another name."""
         folder = folder.resolve()
         found = FOLDER_NAME.fullmatch(folder.name)
         if found is None or len(folder.parts) < 4:
             raise ResultsError(f"{folder}: not the folder of a run, expected a name such as full-x4-s0")
-        root = folder.parents[2]
-        return cls(folder.parent.name, found["variant"], int(found["scale"]), int(found["seed"]), root)
+        usual = folder.parents[1].name == "runs"
+        root, stored = (folder.parents[2], None) if usual else (folder.parents[1], folder)
+        return cls(folder.parent.name, found["variant"], int(found["scale"]), int(found["seed"]), root, stored)
 
     @property
     def name(self) -> str:
@@ -84,7 +86,12 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        return self.root / "runs" / self.protocol / self.name
+        return self.stored or self.root / "runs" / self.protocol / self.name
+
+    @property
+    def lock(self) -> Path:
+        """The file that the process holds which executes or replaces the run."""
+        return self.folder.parent / f".{self.name}.lock"
 
     def path(self, file: str) -> Path:
         return self.folder / file

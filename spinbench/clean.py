@@ -26,8 +26,9 @@ def clean(
 
     Example: spinbench clean
     """
-    found = leftovers(folder)
-    if at_work():
+    in_use = at_work()
+    found = leftovers(folder, caches=not in_use)
+    if in_use:
         say("caches stay: another process of the suite is at work and may need them")
     if not found:
         say("there is nothing to delete")

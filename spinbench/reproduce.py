@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 import results
 from results import Run
 from spinbench.console import ConsoleProgress, say
-from spinbench.options import Threads, compute_places
+from spinbench.options import DeviceName, Threads, compute_places
 
 app = typer.Typer()
 
@@ -19,7 +18,7 @@ app = typer.Typer()
 @app.command()
 def reproduce(
     folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
-    device: Annotated[str, typer.Option(help="The device: auto, cpu, cuda, cuda:1 or a GPU's UUID.")] = "auto",
+    device: DeviceName = "auto",
     threads: Threads = None,
     into: Annotated[Path, typer.Option(help="Where the new run goes. An interrupted one resumes there.")] = (
         results.ROOT / "reproduced"
@@ -32,25 +31,10 @@ def reproduce(
 
     Example: spinbench reproduce results/runs/quick/full-x4-s0
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        _reproduce(_run_at(folder, Path(scratch)), into, device, threads)
-
-
-def _run_at(folder: Path, scratch: Path) -> Run:
-    """The run in this folder, which may lie elsewhere than below a folder of results."""
-    run = Run.at(folder)
-    if run.folder.resolve() == folder.resolve():
-        return run
-    linked = Run(run.protocol, run.variant, run.scale, run.seed, scratch)
-    linked.folder.parent.mkdir(parents=True)
-    linked.folder.symlink_to(folder.resolve())
-    return linked
-
-
-def _reproduce(run: Run, into: Path, device: str, threads: int | None) -> None:
     from benchmarks.runs import orchestrator
     from benchmarks.runs.reproduction import WEIGHTS, compared, jobs_for
 
+    run = Run.at(folder)
     jobs = jobs_for(run, into)
     places = compute_places(device, threads or run.provenance()["train"]["threads"])[:1]
     with ConsoleProgress(len(jobs)) as progress:

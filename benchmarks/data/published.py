@@ -56,8 +56,8 @@ def fetch_all(progress: Callable[[int, int, str], None] | None = None) -> int:
     Files whose SHA-256 is unknown are left to `fetch_of`. Raises DataError naming those that are unavailable, after
     fetching all others.
     """
-    every = [entry for name in models.names() for entry in entries(name) if entry.kind in ("weights", "data")]
-    every = [entry for entry in every if entry.hash]
+    registered_files = [entry for name in models.names() for entry in entries(name)]
+    every = [entry for entry in registered_files if entry.kind in ("weights", "data") and entry.hash]
     missing = []
     for done, entry in enumerate(every, start=1):
         source = Published(entry.path, entry.hash)

@@ -64,8 +64,8 @@ def costs(
     found = [_counts(subject, model) for subject, model in zip(subjects, built, strict=True)]
     manners = [
         (index, one)
-        for index, (subject, model) in enumerate(zip(subjects, built, strict=True))
-        for one in implementations(model, sizes[index], device, models.describe(subject.name).smallest_input)
+        for index, (model, size) in enumerate(zip(built, sizes, strict=True))
+        for one in implementations(model, size, device)
     ]
     passes, reduced = [one for _, one in manners], list[Pass]()
     if precision:

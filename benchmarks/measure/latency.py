@@ -102,17 +102,16 @@ def noise(model: nn.Module, lr_size: tuple[int, int], device: torch.device, batc
     return torch.rand(batch, 3, *lr_size, generator=generator).to(device, dtype)
 
 
-def implementations(model: nn.Module, lr_size: tuple[int, int], device: torch.device, least: int = 1) -> list[Pass]:
+def implementations(model: nn.Module, lr_size: tuple[int, int], device: torch.device) -> list[Pass]:
     """The passes of a network in every implementation that it has on this device: in PyTorch, and with SPIN's kernels.
 
-    Whether it has any is seen in a pass over a small image, of `least` pixels a side or more.
+    Whether it has any is seen in a pass.
     """
     passes = [Pass(model, lr_size, kernels=False)]
     if device.type != "cpu":
         return passes
-    edge = max(32, least)
     with evaluating(model, device), torch.inference_mode(), cpu.watched() as served:
-        model(noise(model, (edge, edge), device))
+        model(noise(model, lr_size, device))
     return [*passes, Pass(model, lr_size)] if served else passes
 
 

@@ -26,6 +26,7 @@ from benchmarks.runs.progress import Advance
 from benchmarks.runs.stages import BeginStage, RunError
 from benchmarks.training.loop import TrainingStopped
 from benchmarks.training.signals import noted_signals
+from foundation import SpinbenchError, one_line
 
 _POLL_S = 0.2
 LOG = "run.log"
@@ -73,8 +74,8 @@ def call_apart(
                     kind, content = receiver.recv()
                 except EOFError:
                     process.join()
-                    if passed_on and process.exitcode == -signal.SIGTERM:  # while it started
-                        raise TrainingStopped(f"{name}: stopped before its first step") from None
+                    if passed_on and process.exitcode == -signal.SIGTERM:  # not while it trained
+                        raise TrainingStopped(f"{name}: stopped") from None
                     how = _death(process.exitcode or 0)
                     raise ProcessError(f"{name}: its process {how}") from None
                 if kind == "stage":
@@ -113,7 +114,8 @@ def _work(work: Work, jobs: Sequence[Job], place: Place, sender: Connection) -> 
     """The other process. Its group is its own, since Ctrl-C would reach it a second time, and a second one kills."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()
-    _write_to(jobs[0].run.folder / LOG)
+    log_file = jobs[0].run.folder / LOG
+    _write_to(log_file)
 
     def send(kind: str, content: Any) -> None:
         sender.send((kind, content))
@@ -124,6 +126,8 @@ def _work(work: Work, jobs: Sequence[Job], place: Place, sender: Connection) -> 
         return lambda *progress: send("advance", progress)
 
     def say(line: str) -> None:
+        if not log_file.exists():  # the old run was set aside, with its log
+            _write_to(log_file)
         _note(line)
         send("line", line)
 
@@ -134,7 +138,10 @@ def _work(work: Work, jobs: Sequence[Job], place: Place, sender: Connection) -> 
         here = place.enter()
         send("result", work([dataclasses.replace(job, device=here) for job in jobs], begin, say))
     except (Exception, KeyboardInterrupt) as error:
-        traceback.print_exc()
+        if isinstance(error, SpinbenchError):
+            _note(one_line(error))
+        else:
+            traceback.print_exc()
         with contextlib.suppress(BrokenPipeError):  # the parent is gone
             send("error", (_portable(error), traceback.format_exc()))
 

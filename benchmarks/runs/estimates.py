@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -13,6 +11,7 @@ import yaml
 
 from benchmarks.runs.plan import Job
 from results import Run, digest
+from results.activity import last_row
 from results.state import state
 
 
@@ -33,7 +32,8 @@ def training_seconds(jobs: Sequence[Job]) -> dict[Run, float | None]:
             times = list(_seconds_per_pixel(job))
             known[key] = median(times) if times else None
         each, training = known[key], job.stages["train"]["training"]
-        steps = training["iterations"] - _steps(job.run.folder)[0]
+        row = last_row(job.run.path("training.csv"))
+        steps = training["iterations"] - (row["iteration"] if row else 0)
         found[job.run] = None if each is None else each * steps * _pixels(training)
     return found
 
@@ -41,13 +41,13 @@ def training_seconds(jobs: Sequence[Job]) -> dict[Run, float | None]:
 def _seconds_per_pixel(job: Job) -> Iterator[float]:
     wanted = _network(job.stages["train"])
     for folder in (job.run.root / "runs").glob(f"*/{job.run.variant}-x{job.run.scale}-s*/"):
-        steps, seconds = _steps(folder)
-        if not steps or not seconds:
+        row = last_row(folder / "training.csv")
+        if not row or not row["seconds"]:
             continue
         with suppress(OSError, ValueError, KeyError, TypeError, yaml.YAMLError):  # damaged ones are reported elsewhere
             stage = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))["stages"]["train"]
             if _network(stage) == wanted:
-                yield seconds / steps / _pixels(stage["training"])
+                yield row["seconds"] / row["iteration"] / _pixels(stage["training"])
 
 
 def _network(stage: Mapping[str, Any]) -> str:
@@ -57,11 +57,3 @@ def _network(stage: Mapping[str, Any]) -> str:
 def _pixels(training: Mapping[str, Any]) -> int:
     """LR pixels of a batch."""
     return int(training["batch_size"] * training["lr_patch"] ** 2)
-
-
-def _steps(folder: Path) -> tuple[int, float]:
-    """Steps and seconds in the last row of training.csv; zeros without one."""
-    with suppress(OSError, ValueError, KeyError, IndexError):
-        *_, last = csv.DictReader((folder / "training.csv").read_text(encoding="utf-8").splitlines())
-        return int(last["iteration"]), float(last["seconds"])
-    return 0, 0.0

@@ -51,13 +51,12 @@ def execute(job: Job, begin: BeginStage, say: Callable[[str], None], rerun: bool
 def held(run: Run, stage: str = "") -> Iterator[None]:
     """A context in which no other process executes the run, as `spinbench status` shows. Raises ElsewhereRun if one
     does."""
-    lock = run.folder.parent / f".{run.name}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    run.lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(lock, timeout=0), announced(run, stage):
+        with FileLock(run.lock, timeout=0), announced(run, stage):
             yield
     except Timeout:
-        raise ElsewhereRun(f"{run.name}: another process is executing it ({lock})") from None
+        raise ElsewhereRun(f"{run.name}: another process is executing it ({run.lock})") from None
 
 
 def tell(job: Job, todo: RunState, say: Callable[[str], None]) -> None:

@@ -54,23 +54,26 @@ def execute_all(jobs: Sequence[Job], places: Sequence[Place], progress: Progress
         return schedule.outcomes
     shared, free = _Shared(progress), list(places)
     schedule = _Schedule(_longest_first(jobs), places, shared)
-    running: dict[Future[Outcome], Place] = {}
+    running: dict[Future[Outcome], tuple[Job, Place]] = {}
     with noted_signals() as signals, ThreadPoolExecutor(len(places)) as threads:
         while True:
             for place in list(free):
                 if not signals and (job := schedule.next(place)):
                     free.remove(place)
-                    running[threads.submit(_attempt, job, place, shared, rerun, signals)] = place
+                    running[threads.submit(_attempt, job, place, shared, rerun, signals)] = job, place
             if not running:
                 break
             finished, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             for future in finished:
-                place = running.pop(future)
+                job, place = running.pop(future)
                 free.append(place)
                 try:
                     schedule.ended(future.result(), place)
                 except TrainingStopped as stopped:
-                    shared.line(str(stopped))
+                    if signals:
+                        shared.line(str(stopped))
+                    else:  # somebody stopped this one alone
+                        schedule.ended(Outcome(job, "failed", str(stopped)), place)
         if signals:
             raise TrainingStopped("stopped; the same command goes on")
     return schedule.outcomes

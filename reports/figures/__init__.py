@@ -6,7 +6,7 @@ from reports.figures.differences import differences
 from reports.figures.growth import growth
 from reports.figures.style import COLUMN, FORMATS, LINE, PAGE, WIDTHS, Draw, FigureSize, files, inline, save
 from reports.figures.trade_off import trade_off
-from reports.figures.training import training
+from reports.figures.training import training, validated
 
 __all__ = [
     "COLUMN",
@@ -25,4 +25,5 @@ __all__ = [
     "save",
     "trade_off",
     "training",
+    "validated",
 ]

@@ -51,8 +51,8 @@ def trade_off(picture: TradeOff, size: FigureSize = PAGE) -> Figure:
         for kind in (kind for kind in POINT_KINDS if any(point.kind == kind for point in picture.points)):
             marks = POINT_MARKS[kind] | {"markersize": POINT_MARKS[kind]["markersize"] * size.marks}
             front = {"linestyle": FRONTS[kind], "color": POINT_MARKS[kind]["color"], "linewidth": 1.4 * size.marks}
-            ax.step(*_columns(picture, _rising(picture.front(kind))), where="post", alpha=0.75, zorder=1.5, **front)
-            several = len(_rising(picture.front(kind))) > 1
+            ax.step(*_columns(picture, picture.line(kind)), where="post", alpha=0.75, zorder=1.5, **front)
+            several = len(picture.line(kind)) > 1
             name = f"{picture.named(kind)}, with Pareto front" if several else picture.named(kind)
             handles.append(Line2D([], [], label=name, **marks | (front if several else {"linestyle": "none"})))
             for index, point in enumerate(picture.points):
@@ -96,15 +96,6 @@ def _columns(picture: TradeOff, points: Sequence[Point]) -> tuple[list[float], l
     return [x for x, _ in places], [y for _, y in places]
 
 
-def _rising(front: Sequence[Point]) -> list[Point]:
-    """The points of a front that are better than all cheaper ones; others are on it since their cost is uncertain."""
-    found: list[Point] = []
-    for point in front:
-        if not found or point.y > found[-1].y or point[2:4] == found[-1][2:4]:
-            found.append(point)
-    return found
-
-
 def _spread(picture: TradeOff) -> float:
     costs = [point.x for point in picture.points]
     return max(costs) / min(costs) if costs and min(costs) > 0 else 1
@@ -136,9 +127,7 @@ def _name(figure: Figure, ax: Axes, picture: TradeOff, names: Mapping[str, Point
 
     left, bottom, right, top = (value * to_points for value in ax.get_window_extent().extents)
     anchors = [on_paper(point) for point in names.values()]
-    fronts = [
-        box for kind in POINT_KINDS for box in _steps([on_paper(point) for point in _rising(picture.front(kind))])
-    ]
+    fronts = [box for kind in POINT_KINDS for box in _steps([on_paper(point) for point in picture.line(kind)])]
     area = (left + 2, bottom + 2, right, top)
     found = place_labels(anchors, sizes, [on_paper(point) for point in picture.points], 5, area, fronts)
     for (name, point), where in zip(names.items(), found, strict=True):

@@ -11,10 +11,15 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from reports.figures.style import PAGE, FigureSize, legend, line, literal
 
 
+def validated(curves: Mapping[str, list[pd.DataFrame]]) -> bool:
+    """Whether PSNR on validation images was taken in any of the trainings, which has a panel of its own then."""
+    return any("psnr" in curve and curve.psnr.notna().any() for seeds in curves.values() for curve in seeds)
+
+
 def training(curves: Mapping[str, list[pd.DataFrame]], size: FigureSize = PAGE) -> Figure:
     """Loss and validation over the iterations: for each network a list of its seeds' training.csv."""
-    validated = any("psnr" in curve and curve.psnr.notna().any() for seeds in curves.values() for curve in seeds)
-    panels = 1 + validated
+    also = validated(curves)
+    panels = 1 + also
     rows, columns = (panels, 1) if size.narrow else (1, panels)
     with size.context():
         figure = Figure(figsize=(size.width, size.width * (0.75 * rows if size.narrow else 0.5)))
@@ -25,7 +30,7 @@ def training(curves: Mapping[str, list[pd.DataFrame]], size: FigureSize = PAGE) 
                 name = literal(label) if position == 0 else "_"
                 # marks at different positions, since lines may coincide
                 axes[0].plot(curve.iteration, curve.loss, label=name, markevery=(index % 8 / 80, 0.1), **style)
-                if validated and "psnr" in curve:
+                if also and "psnr" in curve:
                     known = curve.dropna(subset="psnr")
                     axes[1].plot(known.iteration, known.psnr, **style)
         axes[0].set_ylabel("training loss")
@@ -33,7 +38,7 @@ def training(curves: Mapping[str, list[pd.DataFrame]], size: FigureSize = PAGE) 
         axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes[0].yaxis.set_major_formatter("{x:g}")
         axes[0].yaxis.set_minor_formatter(NullFormatter())
-        if validated:
+        if also:
             axes[1].set_ylabel("validation PSNR (dB)")
             axes[1].ticklabel_format(axis="y", useOffset=False)
         for ax in axes[-1:] if size.narrow else axes:

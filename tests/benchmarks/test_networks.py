@@ -215,3 +215,9 @@ def test_initial_weights_are_those_of_the_seed() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     with pytest.raises(NetworkError, match="espcn: scale must be one of 2, 3, 4, not 7"):
         networks.untrained("espcn", 7).module()
+
+
+def test_bicubic_by_any_spelling() -> None:
+    for name in ("bicubic", "Bicubic"):
+        found = networks.load(name, scale=2)
+        assert (found.model, found.scale) == ("bicubic", 2)

@@ -20,14 +20,10 @@ def mean_psnr(folder: Path) -> float:
 
 
 @pytest.mark.parametrize("folder", RUNS, ids=[f"{path.parent.name}-{path.name}" for path in RUNS])
-def test_files_are_those_that_were_recorded(folder: Path, tmp_path: Path) -> None:
+def test_files_are_those_that_were_recorded(folder: Path) -> None:
     """All but the weights, which are not kept."""
-    protocol, name = folder.parent.name, folder.name
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / protocol).symlink_to(folder.parent)
-    found = re.fullmatch(r"(.+)-x(\d)-s(\d+)", name)
-    assert found
-    run = Run(protocol, found[1], int(found[2]), int(found[3]), tmp_path)
+    run = Run.at(folder)
+    assert run.folder == folder
     assert run.description()
     assert run.damage() == {}
 

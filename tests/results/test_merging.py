@@ -134,3 +134,46 @@ def test_a_folder_without_runs_is_an_error(here: Path, there: Path) -> None:
 def test_the_folder_itself_is_there_already(here: Path) -> None:
     own = made(here)
     assert merge(here, here) == [Merged(own, "there already")]
+
+
+def test_runs_that_lie_elsewhere_than_below_runs(here: Path, there: Path, tmp_path: Path) -> None:
+    """Such as results/measured, or a stick on which only a protocol's folder was put."""
+    whole = content(made(there))
+    measured = tmp_path / "measured"
+    shutil.move(there / "runs", measured)
+    (one,) = merge(measured, here)
+    assert one.word == "copied" and content(one.run) == whole
+
+
+def test_weights_that_were_removed_there_remain_here(here: Path, there: Path) -> None:
+    other, own = made(there), made(here)
+    only_trained(own)
+    other.path("weights.safetensors").unlink()
+    assert [one.word for one in merge(there, here)] == ["extended"]
+    assert own.path("weights.safetensors").read_text() == "weights" and "cost" in own.provenance()
+
+
+def test_a_copy_that_fails_leaves_the_run_in_its_place(
+    here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(there)
+    only_trained(made(here))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("results.merging.shutil.copytree", full)
+    assert refused(here, there) == "[Errno 28] No space left on device"
+    assert not (here / "runs" / "quick" / "stale").exists()
+    monkeypatch.undo()
+    monkeypatch.setattr("results.merging.Path.rename", full)
+    assert "No space left" in refused(here, there)
+
+
+def test_a_run_at_any_folder(tmp_path: Path) -> None:
+    usual = made(tmp_path)
+    assert Run.at(usual.folder) == usual
+    moved = tmp_path / "measured" / "quick" / "full-x4-s0"
+    shutil.copytree(usual.folder, moved)
+    run = Run.at(moved)
+    assert (run.folder, run.protocol, run.damage()) == (moved, "quick", {})

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import models
 from benchmarks.measure import latency as latency_module
-from benchmarks.measure.latency import BATCH, Pass, latencies, latency, noise, seconds, throughput
+from benchmarks.measure.latency import BATCH, Pass, implementations, latencies, latency, noise, seconds, throughput
 from models.spin import cpu
 
 CPU = torch.device("cpu")
@@ -217,3 +217,9 @@ def test_latency_on_a_gpu() -> None:
     assert timed.graph_s is not None
     assert 0 < timed.graph_s <= 2 * timed.back_to_back_s < 1
     assert model.weight.device == CPU
+
+
+def test_a_network_is_probed_at_the_size_at_which_it_is_measured() -> None:
+    """A smaller image may be below what it takes."""
+    model = models.build("spin", 2, blocks=1, superpixel_sizes=(48,))
+    assert [one.lr_size for one in implementations(model, (48, 50), CPU)][:1] == [(48, 50)]

@@ -16,7 +16,7 @@ import torch
 import ablations
 from benchmarks.measure import memory
 from benchmarks.runs import stages
-from benchmarks.runs.apart import call_apart
+from benchmarks.runs.apart import LOG, call_apart
 from benchmarks.runs.executors import ElsewhereRun, execute, held
 from benchmarks.runs.places import Place
 from benchmarks.runs.plan import Job, plan, without_stages
@@ -96,6 +96,15 @@ def test_a_signal_is_passed_on_and_the_training_resumes_to_the_same_bits(tmp_pat
     assert stopped.run.path("checkpoint.pt").is_file()
     assert execute(stopped, Told().begin, print)
     assert weights(stopped) == weights(whole)
+
+
+@pytest.mark.slow
+def test_a_repeated_run_has_a_log_of_its_own(tmp_path: Path) -> None:
+    """The log of the old run goes with it."""
+    execute(without_stages(job(tmp_path), ["train"]), Told().begin, print)
+    again = without_stages(job(tmp_path, iterations=5), ["train"])
+    assert call_apart(partial(_execute, rerun=True), [again], Place(), Told().begin, print)
+    assert "patch-x4-s0 train" in again.run.path(LOG).read_text()
 
 
 class Fatal(dict[str, object]):

@@ -72,6 +72,17 @@ def test_a_failed_run_does_not_stop_the_others(tmp_path: Path, monkeypatch: pyte
     assert len(seen) == 3  # not the device's fault
 
 
+def test_a_process_that_is_stopped_alone_is_a_failed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def act(job: Job, place: Place) -> bool:
+        if job.run.scale == 3:
+            raise TrainingStopped("stopped after iteration 2 of 4")
+        return True
+
+    jobs = [*planned(tmp_path, ["patch"], warm_start=3), *planned(tmp_path, ["full"])]
+    _, found = acted(jobs, act, monkeypatch)
+    assert found == {"patch-x3-s0": "failed", "patch-x4-s0": "done", "full-x4-s0": "done"}
+
+
 @pytest.mark.parametrize("error", [ProcessError("its process was ended by SIGKILL"), RuntimeError("CUDA error: no")])
 def test_an_error_of_a_card_is_tried_once_on_another(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
