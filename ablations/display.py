@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from ablations.fields import Named, Scale, Sets, Strict, once
+from ablations.fields import Named, Scale, Sets, Strict, listed, once
 
 CostName = Literal["params", "macs", "activations", "latency", "memory"]
 QualityName = Literal["psnr", "ssim"]
 
 
-def _listed(value: Any) -> Any:
-    """`a, b` is a list too."""
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-Listed = BeforeValidator(_listed)
+Listed = BeforeValidator(listed)
 Once = AfterValidator(once)
 
 

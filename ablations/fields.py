@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePath
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -16,6 +16,11 @@ def once(items: list[Item]) -> list[Item]:
         if items.count(item) > 1:
             raise ValueError(f"duplicate {item!r}")
     return items
+
+
+def listed(value: Any) -> Any:
+    """`a, b` is a list too."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 def _sets_once(names: list[str]) -> list[str]:

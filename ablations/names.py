@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ablations.fields import listed
 from foundation import ALSO_CALLED, meant, registered, spelled
 
 _NAMING = ("reference", "ours", "breakdown", "variants", "others", "at")  # keys whose values name variants
@@ -42,14 +43,11 @@ def respelled(experiment: Any) -> Any:
             return content
         return {key: named(value) if key in _NAMING else value for key, value in content.items()}
 
-    def rows(content: Any) -> Any:
-        return named([one.strip() for one in content.split(",")] if isinstance(content, str) else content)
-
     table = experiment.get("table")
     if isinstance(table, dict):
-        chosen = {"rows": rows(table["rows"])} if "rows" in table else {}
+        chosen = {"rows": named(listed(table["rows"]))} if "rows" in table else {}
         if isinstance(table.get("groups"), dict):
-            chosen["groups"] = {heading: rows(members) for heading, members in table["groups"].items()}
+            chosen["groups"] = {heading: named(listed(members)) for heading, members in table["groups"].items()}
         experiment = {**experiment, "table": {**table, **chosen}}
     claims = experiment.get("claims")
     if isinstance(claims, dict):

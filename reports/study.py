@@ -126,9 +126,13 @@ class Study:
         scale, x, y = scale or wanted.scale or max(self.experiment.scales), x or wanted.x, y or wanted.y
         name = dataset or wanted.dataset
         sets = [name] if name else list(dict.fromkeys([*table.dataset, self.experiment.datasets[0]]))
-        found = [quality_over_cost(table, self.counted, self.timed, each, scale, x, y, implementation) for each in sets]
-        first = next((each for each in found if each.points or each.below), found[0])
-        return first._replace(ours=tuple(table.label[table.variant.isin(self.experiment.ours)].unique()))
+        for each in sets:
+            found = quality_over_cost(table, self.counted, self.timed, each, scale, x, y, implementation)
+            if found.points or found.below:
+                break
+        shown = {point.label for point in found.points}
+        ours = table.label[table.variant.isin(self.experiment.ours)].unique()
+        return found._replace(ours=tuple(label for label in ours if label in shown))
 
     @property
     def cards(self) -> list[str]:

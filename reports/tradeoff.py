@@ -106,7 +106,7 @@ class TradeOff(NamedTuple):
         """The points of a front that are better than all cheaper ones; others are on it as their cost is uncertain."""
         found: list[Point] = []
         for point in self.front(kind):
-            if not found or point.y > found[-1].y or point[2:4] == found[-1][2:4]:
+            if not found or point.y > found[-1].y or (point.x, point.y) == (found[-1].x, found[-1].y):
                 found.append(point)
         return found
 

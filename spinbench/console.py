@@ -84,8 +84,9 @@ class ConsoleProgress:
         return advance
 
     def done(self, text: str, run: str | None = None) -> None:
-        """End a run, whose stage is no longer shown: print its outcome and the remaining time of all runs."""
-        self._remove(run or "")
+        """End a run, or what is done in turn: print its outcome and the remaining time of all; its stage is gone."""
+        for name in [run] if run else list(self._stages):
+            self._remove(name)
         self.finished += 1
         elapsed = time.monotonic() - self.began
         left = elapsed / self.finished * (self.runs - self.finished)

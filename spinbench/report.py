@@ -13,13 +13,14 @@ from rich.table import Table
 
 import ablations
 import results
+from ablations import CostName, QualityName
 from foundation import nearest
 from spinbench.console import console, say
-from spinbench.options import Folder, UsageError, settings
+from spinbench.options import Folder, ProtocolName, UsageError, settings
 
 if TYPE_CHECKING:
     from reports.study import Study
-    from reports.tradeoff import CostName, TradeOff
+    from reports.tradeoff import TradeOff
 
 app = typer.Typer()
 FIGURES = (".pdf", ".svg", ".png")
@@ -70,15 +71,15 @@ def report(
 @app.command()
 def tradeoff(
     experiment: Annotated[str, typer.Argument(help="The name of an experiment, or a YAML file.")] = "table1",
-    protocol: Annotated[str, typer.Option(help="The name of a protocol, or the path of its YAML file.")] = "published",
+    protocol: ProtocolName = "published",
     x: Annotated[
-        Literal["params", "macs", "activations", "latency", "memory"] | None,
+        CostName | None,
         typer.Option(
             "--x", help="The cost on the horizontal axis. Default: that of the experiment's figure, or params."
         ),
     ] = None,
     y: Annotated[
-        Literal["psnr", "ssim"] | None,
+        QualityName | None,
         typer.Option(
             "--y", help="The quality on the vertical axis. Default: that of the experiment's figure, or psnr."
         ),
@@ -133,8 +134,7 @@ def tradeoff(
         raise UsageError(f"--dataset {dataset}: expected one of {', '.join(known)}")
     if scale not in (None, *one.experiment.scales):
         raise UsageError(f"--scale {scale}: expected one of {', '.join(map(str, one.experiment.scales))}")
-    pictures = [one.trade_off(name, scale, x, y) for name in ([dataset] if dataset else [None, *known])]
-    picture = next((each for each in pictures if each.points or each.below), pictures[0])
+    picture = one.trade_off(dataset, scale, x, y)
     quantity, metric = QUANTITIES[picture.x], METRICS[picture.y]
     if not picture.points and not picture.below:
         place = f"{dataset or 'any set'} at x{picture.scale} under protocol {ablations.name_of(protocol)}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 import ablations
@@ -87,7 +88,11 @@ def run(
         training = orchestrator.narrowed(training, words(data))
     places = compute_places(device, threads, jobs_at_once, gpus)
     scales = integers(scale, "--scale") or list(definition.scales)
-    sets = orchestrator.prepare(training, scales, say)
+    if dry_run:  # nothing is fetched
+        wanted = [*scales, *([training.training.warm_start] if training.training else [])]
+        sets = {one: orchestrator.available_sets(training.evaluation.datasets, one) for one in wanted if one}
+    else:
+        sets = orchestrator.prepare(training, scales, say)
     jobs = plan(
         definition,
         protocol,
@@ -101,7 +106,7 @@ def run(
         root=folder,
     )
     if dry_run:
-        _show_plan(jobs, len(places))
+        _show_plan(jobs, len(places), rerun)
         return
     name = places[0].card or devices.cpu_name()
     where = name if len(places) == 1 else f"{len(places)} places on {name}"
@@ -114,25 +119,31 @@ def run(
     _tell_failures(outcomes)
 
 
-def _show_plan(jobs: Sequence[Job], places: int) -> None:
+def _show_plan(jobs: Sequence[Job], places: int, rerun: bool) -> None:
     """What is pending, and the hours of its trainings as far as stored trainings tell."""
     from benchmarks.runs.estimates import training_seconds
     from results.state import state
 
-    seconds = training_seconds(jobs)
+    seconds = training_seconds(jobs, rerun)
     table = Table("run", "pending", "hours", title=f"{len(jobs)} runs")
     for job in jobs:
-        pending = state(job.run, job.stages).pending
-        each = seconds[job.run]
+        found, each = state(job.run, job.stages), seconds[job.run]
+        todo = ", ".join(found.pending) or "nothing"
+        if found.refused:
+            todo = "everything again" if rerun else f"refused: {found.refused}"
         hours = "unknown" if each is None else f"{each / 3600:.2f}" if each else ""
-        table.add_row(job.run.name, ", ".join(pending) or "nothing", hours)
+        table.add_row(job.run.name, escape(todo), hours)
     console.print(table)
     known = [each for each in seconds.values() if each is not None]
     unknown = len(seconds) - len(known)
-    least = max([sum(known) / places, *known], default=0.0) / 3600
+    least = max(sum(known) / places, *known, 0.0) / 3600
     say(
         f"trainings: {sum(known) / 3600:.2f} hours, at {places} at once at least {least:.2f}"
-        + (f"; unknown for {unknown} runs, since no training of such a network is stored" if unknown else "")
+        + (
+            f"; unknown for {unknown} run{'s' * (unknown > 1)}, since no training of such a network is stored"
+            if unknown
+            else ""
+        )
     )
 
 

@@ -40,6 +40,7 @@ app = typer.Typer()
 
 EVERY_S = 2.0
 Planned = dict[tuple[str, str], "list[Job]"]  # the jobs by experiment and protocol
+Seen = dict[Path, "tuple[Any, RunState]"]  # by the run's folder: what the state was found from, and the state
 
 
 @app.command()
@@ -77,7 +78,7 @@ def status(
     if watch and as_json:
         raise UsageError("--watch and --json: expected one of them")
     planned = _planned(experiment, protocol, words(only), scale, seeds, device, threads, folder)
-    seen: dict[Path, tuple[Any, RunState]] = {}
+    seen: Seen = {}
     if as_json:
         rows = [row for names, jobs in planned.items() for row in _rows(names, jobs, seen)]
         say(json.dumps(rows, indent=1))
@@ -135,7 +136,7 @@ def _planned(
     return found
 
 
-def _rows(names: tuple[str, str], jobs: list[Job], seen: dict[Path, tuple[Any, RunState]]) -> list[dict[str, Any]]:
+def _rows(names: tuple[str, str], jobs: list[Job], seen: Seen) -> list[dict[str, Any]]:
     """What is known of each run, as JSON holds it."""
     from benchmarks.measure import provenance
     from results import processes
@@ -143,10 +144,10 @@ def _rows(names: tuple[str, str], jobs: list[Job], seen: dict[Path, tuple[Any, R
     rows = []
     for job in jobs:
         state, now = _state(job, seen), activity.standing(job.run)
+        at_work = now.activity
         readable = not any(line.startswith("provenance.json") for line in state.damaged)
         recorded = job.run.provenance() if readable else {}
         remarks = [*state.remarks, *provenance.flags(recorded), *processes.remarks(recorded.get("train", {}))]
-        pending = [f"{name} ({', '.join(state.sets)})" if name == "evaluate" else name for name in state.pending]
         rows.append(
             {
                 "experiment": ablations.name_of(names[0]),
@@ -155,28 +156,29 @@ def _rows(names: tuple[str, str], jobs: list[Job], seen: dict[Path, tuple[Any, R
                 "variant": job.run.variant,
                 "scale": job.run.scale,
                 "seed": job.run.seed,
-                "state": "running" if now.activity else state.word,
-                "stage": now.activity.stage if now.activity else None,
+                "state": "running" if at_work else state.word,
+                "stage": at_work.stage if at_work else None,
                 "step": now.step,
                 "steps": now.steps,
                 "loss": now.loss,
-                "left_s": now.activity.left_s if now.activity else None,
-                "host": now.activity.host if now.activity else None,
+                "left_s": at_work.left_s if at_work else None,
+                "host": at_work.host if at_work else None,
                 "bytes": now.bytes,
-                "pending": pending,
+                "pending": list(state.pending),
+                "sets": list(state.sets),  # that are to be measured
                 "remarks": remarks,
             }
         )
     return rows
 
 
-def _state(job: Job, seen: dict[Path, tuple[Any, RunState]]) -> RunState:
-    """The state of a run, which reads all of its files: only if one has changed since it was last `seen`."""
+def _state(job: Job, seen: Seen) -> RunState:
+    """The state of a run, which reads all of its files: only if one, or what is wanted, is not as last `seen`."""
     from results.state import state
 
     paths = sorted(path for path in job.run.folder.rglob("*") if path.is_file())
     try:
-        stamp: Any = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+        stamp: Any = job.stages, [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
     except OSError:  # a file that was being replaced
         stamp = None
     if stamp is None or job.run.folder not in seen or seen[job.run.folder][0] != stamp:
@@ -184,7 +186,7 @@ def _state(job: Job, seen: dict[Path, tuple[Any, RunState]]) -> RunState:
     return seen[job.run.folder][1]
 
 
-def _shown(planned: Planned, seen: dict[Path, tuple[Any, RunState]], remarks: bool) -> Group:
+def _shown(planned: Planned, seen: Seen, remarks: bool) -> Group:
     """A table per experiment and protocol, with the `remarks` below it or not, and what all runs take on disk."""
     parts: list[Any] = []
     sizes: dict[tuple[str, str], int] = {}
@@ -217,8 +219,8 @@ _COLUMNS = ("run", "state", "step", "loss", "left", "host", "disk", "pending")
 def _cells(row: dict[str, Any]) -> dict[str, str]:
     """The texts of a line, by column."""
     pending = row["pending"]
-    if "train" in pending:  # then nothing is measured yet, and all sets are pending
-        pending = [stage.partition(" ")[0] for stage in pending]
+    if "train" not in pending:  # else nothing is measured yet, and all sets are pending
+        pending = [f"{stage} ({', '.join(row['sets'])})" if stage == "evaluate" else stage for stage in pending]
     return {
         "run": row["run"],
         "state": f"{row['state']}: {row['stage']}" if row["stage"] else row["state"],

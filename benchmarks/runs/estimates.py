@@ -15,8 +15,10 @@ from results.activity import last_row
 from results.state import state
 
 
-def training_seconds(jobs: Sequence[Job]) -> dict[Run, float | None]:
+def training_seconds(jobs: Sequence[Job], rerun: bool = False) -> dict[Run, float | None]:
     """Seconds that the training of each job still takes; 0 where none is pending, None where nothing is known.
+
+    With `rerun` a training that would be refused starts from the beginning.
 
     A step takes time in proportion to the pixels of its batch. The time for a pixel is the median over all stored
     trainings of the same network, under whichever protocol and on whichever machine they ran.
@@ -24,7 +26,9 @@ def training_seconds(jobs: Sequence[Job]) -> dict[Run, float | None]:
     known: dict[str, float | None] = {}
     found: dict[Run, float | None] = {}
     for job in jobs:
-        if "train" not in job.stages or "train" not in state(job.run, {"train": job.stages["train"]}).pending:
+        todo = state(job.run, {"train": job.stages["train"]}) if "train" in job.stages else None
+        again = bool(rerun and todo and todo.refused)
+        if todo is None or not ("train" in todo.pending or again):
             found[job.run] = 0.0
             continue
         key = f"{job.run.variant}-x{job.run.scale}-{_network(job.stages['train'])}"
@@ -32,7 +36,7 @@ def training_seconds(jobs: Sequence[Job]) -> dict[Run, float | None]:
             times = list(_seconds_per_pixel(job))
             known[key] = median(times) if times else None
         each, training = known[key], job.stages["train"]["training"]
-        row = last_row(job.run.path("training.csv"))
+        row = None if again else last_row(job.run.path("training.csv"))
         steps = training["iterations"] - (row["iteration"] if row else 0)
         found[job.run] = None if each is None else each * steps * _pixels(training)
     return found

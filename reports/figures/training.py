@@ -18,8 +18,8 @@ def validated(curves: Mapping[str, list[pd.DataFrame]]) -> bool:
 
 def training(curves: Mapping[str, list[pd.DataFrame]], size: FigureSize = PAGE) -> Figure:
     """Loss and validation over the iterations: for each network a list of its seeds' training.csv."""
-    also = validated(curves)
-    panels = 1 + also
+    with_validation = validated(curves)
+    panels = 1 + with_validation
     rows, columns = (panels, 1) if size.narrow else (1, panels)
     with size.context():
         figure = Figure(figsize=(size.width, size.width * (0.75 * rows if size.narrow else 0.5)))
@@ -30,7 +30,7 @@ def training(curves: Mapping[str, list[pd.DataFrame]], size: FigureSize = PAGE) 
                 name = literal(label) if position == 0 else "_"
                 # marks at different positions, since lines may coincide
                 axes[0].plot(curve.iteration, curve.loss, label=name, markevery=(index % 8 / 80, 0.1), **style)
-                if also and "psnr" in curve:
+                if with_validation and "psnr" in curve:
                     known = curve.dropna(subset="psnr")
                     axes[1].plot(known.iteration, known.psnr, **style)
         axes[0].set_ylabel("training loss")
@@ -38,7 +38,7 @@ def training(curves: Mapping[str, list[pd.DataFrame]], size: FigureSize = PAGE) 
         axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes[0].yaxis.set_major_formatter("{x:g}")
         axes[0].yaxis.set_minor_formatter(NullFormatter())
-        if also:
+        if with_validation:
             axes[1].set_ylabel("validation PSNR (dB)")
             axes[1].ticklabel_format(axis="y", useOffset=False)
         for ax in axes[-1:] if size.narrow else axes:

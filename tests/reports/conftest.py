@@ -14,7 +14,9 @@ import yaml
 
 import ablations
 import results
-from results import Run
+from results import Run, references
+from results.references import Measured, Reference
+from tests.reports.check_cases import measurement
 
 Store = Callable[..., Run]
 
@@ -165,3 +167,13 @@ def _cost(parameters: int) -> dict[str, Any]:
         ],
         "machine": {"kind": "cpu", "name": "Synthetic CPU", "threads": 2},
     }  # fmt: skip
+
+
+@pytest.fixture
+def measured() -> Measured:
+    return measurement()
+
+
+@pytest.fixture
+def reference(measured: Measured, tmp_path: Path) -> Reference:
+    return references.store_reference("quick/full-x4-s0", measured, "first", root=tmp_path)

@@ -26,21 +26,9 @@ from tests.reports.check_cases import (
     by,
     changed,
     cost,
-    measurement,
     timing,
     verdicts,
 )
-
-
-@pytest.fixture
-def measured() -> Measured:
-    return measurement()
-
-
-@pytest.fixture
-def reference(measured: Measured, tmp_path: Path) -> Reference:
-    return references.store_reference("quick/full-x4-s0", measured, "first", root=tmp_path)
-
 
 # the same weights: nothing may change
 

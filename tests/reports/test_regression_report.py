@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reports.regression import check_network
 from reports.verdicts import Tolerance, as_json, markdown
-from results import ResultsError, references
+from results import ResultsError
 from results.references import Measured, NetworkRecord, Reference
 from tests.reports.check_cases import (
     altered,
     cost,
-    measurement,
     timing,
     verdicts,
 )
-
-
-@pytest.fixture
-def measured() -> Measured:
-    return measurement()
-
-
-@pytest.fixture
-def reference(measured: Measured, tmp_path: Path) -> Reference:
-    return references.store_reference("quick/full-x4-s0", measured, "first", root=tmp_path)
-
 
 # what cannot be compared
 

@@ -346,19 +346,3 @@ def test_a_browser_shows_the_page(store: Store, tmp_path: Path, dark: bool) -> N
         corner = pixels.getpixel((2, 2))
         assert (corner < 60) if dark else (corner > 230)
         assert len(pixels.getcolors(256) or []) > 50  # text and figures, not an empty page
-
-
-@pytest.mark.drawn
-@pytest.mark.parametrize(
-    ("images", "banded", "step", "lined"), [("ab", False, -1.0, False), ("abcdefgh", True, 1.0, True)]
-)
-def test_captions_speak_of_what_is_drawn(
-    images: str, banded: bool, step: float, lined: bool, store: Store, tmp_path: Path
-) -> None:
-    """With few images there is no interval, and where the cheapest network is the best there is no line."""
-    for index, variant in enumerate(["bicubic", "full", "patch"]):
-        store(variant, datasets={"Set5": images}, parameters=500_000 + index * 1000, psnr=30 + index * step)
-    text = Page(render(["table2"], "quick", tmp_path)).text
-    assert ("and the band its 95% interval." in text) is banded
-    assert ("The dashed line is the mean." in text) is not banded
-    assert ("Lines connect the Pareto-optimal networks" in text) is lined

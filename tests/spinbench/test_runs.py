@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -251,3 +252,16 @@ def test_a_report_needs_no_torch(finished: Finished) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_dry_run_only_tells(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fetches nothing either, and says of what no training is stored that its length is unknown."""
+    monkeypatch.setattr("benchmarks.data.datasets.Dataset.fetch_all", lambda *_: pytest.fail("fetched"))
+    shutil.copytree(finished[0] / "runs", tmp_path / "runs")
+    before = sorted(tmp_path.rglob("*"))
+    told = spinbench("run", "table2", "--only", "full,svq", "--dry-run", "--protocol", TINY, "--results", tmp_path)
+    assert told.returncode == 0
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in told.stdout.splitlines() if "│" in line]
+    assert ["svq-x4-s0", "train, evaluate, cost", "unknown"] in rows and ["full-x4-s0", "nothing", ""] in rows
+    assert "unknown for 1 run, since" in told.stdout
+    assert sorted(tmp_path.rglob("*")) == before

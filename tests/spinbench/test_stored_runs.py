@@ -80,6 +80,10 @@ def test_a_training_under_other_settings_is_refused_and_repeated_when_asked(tmp_
     run = tmp_path / "runs" / "mine" / "full-x4-s0"
     weights = (run / "weights.safetensors").read_bytes()
     write_protocol(protocol, {"iterations": 5})
+    for options, todo in ((["--dry-run"], "refused: was trained"), (["--dry-run", "--rerun"], "everything again")):
+        planned = run_tiny(tmp_path, "--only", "full", *options, protocol=protocol)
+        assert planned.returncode == 0 and todo in planned.stdout
+    assert "full-x4-s0" in planned.stdout and "trainings: 0.00 hours" in planned.stdout  # of a few seconds, known
     refused = run_tiny(tmp_path, "--only", "full", protocol=protocol)
     assert refused.returncode == 1
     told = "was trained under other settings (training.iterations: 4 -> 5)"
