@@ -26,7 +26,7 @@ def prepare(session: nox.Session) -> None:
     if stamp.is_file() and stamp.read_text() == fingerprint:
         return
     session.run(sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT))
-    install(session, "dev,onnx,notebook,tensorboard")
+    install(session, "dev,onnx,notebook,tensorboard,slurm")
     stamp.write_text(fingerprint)
 
 

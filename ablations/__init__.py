@@ -26,6 +26,7 @@ from ablations.claims import (
     Undominated,
     Unmeasured,
 )
+from ablations.cluster import Cluster
 from ablations.display import CostName, QualityName, TableDisplay, TradeOffFigure
 from ablations.fields import Strict
 from ablations.schema import Decision, Experiment, Protocol, Variant
@@ -36,6 +37,7 @@ __all__ = [
     "AtLeast",
     "Better",
     "Claim",
+    "Cluster",
     "Comparative",
     "Contest",
     "CostName",
@@ -57,6 +59,7 @@ __all__ = [
     "Variant",
     "experiment_names",
     "ledger",
+    "load_cluster",
     "load_experiment",
     "load_protocol",
     "name_of",
@@ -110,6 +113,11 @@ def load_protocol(name: str) -> Protocol:
     Raises AblationError: no such protocol, a file whose name cannot name a folder, or a definition that is not valid.
     """
     return _load(_locate(name, PROTOCOLS, protocol_names(), "protocol"), Protocol)
+
+
+def load_cluster(path: Path) -> Cluster:
+    """What jobs on a cluster ask for, from a YAML file. Raises AblationError if it is missing or not valid."""
+    return _load(path, Cluster)
 
 
 def shown_as(experiment: Experiment, name: str, settings: Mapping[str, Any]) -> Experiment:

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,8 +20,10 @@ import psutil
 from pydantic import TypeAdapter, ValidationError
 
 from foundation import write
+from results.queue import Queued, this_job
 from results.run import ResultsError, Run
 
+QUEUED = "queued"  # the stage of a run that was given to Slurm and that no process executes yet
 _SILENT_S = 1800.0  # a process on another machine that was not heard of for as long has ended
 
 
@@ -37,16 +40,28 @@ class Activity:
     note: str = ""
     left_s: float | None = None
     told: float = 0.0  # when this was written, in seconds since 1970
+    job: str | None = None  # in Slurm
 
     @classmethod
     def of_this_process(cls, stage: str = "") -> Activity:
-        return cls(platform.node(), os.getpid(), psutil.Process().create_time(), stage)
+        return cls(platform.node(), os.getpid(), psutil.Process().create_time(), stage, job=this_job())
+
+    @classmethod
+    def of_queued(cls, job: str) -> Activity:
+        return cls("", 0, 0.0, QUEUED, job=job)
 
     @property
-    def alive(self) -> bool:
-        """Whether its process still runs; of one on another machine it is assumed for half an hour."""
+    def age_s(self) -> float:
+        """Seconds since its process was last heard of."""
+        return max(0.0, time.time() - self.told)
+
+    def alive(self, queue: Mapping[str, Queued] | None = None) -> bool:
+        """Whether its process still runs, or will. Of a job, the `queue` of Slurm knows; without it and of a process on
+        another machine it is assumed for half an hour."""
+        if self.job and queue is not None:
+            return self.job in queue
         if self.host != platform.node():
-            return time.time() - self.told < _SILENT_S
+            return self.age_s < _SILENT_S
         try:
             return abs(psutil.Process(self.pid).create_time() - self.born) < 2
         except psutil.Error:
@@ -87,10 +102,12 @@ def read_activity(file: Path) -> Activity | None:
         return None
 
 
-def standing(run: Run) -> Standing:
-    """How far a run is, from its files alone. Damaged files tell nothing."""
+def standing(run: Run, queue: Mapping[str, Queued] | None = None) -> Standing:
+    """How far a run is, from its files, and from the `queue` of Slurm if it was given. Damaged files tell nothing."""
     activity = read_activity(activity_file(run))
-    activity = activity if activity and activity.alive else None
+    activity = activity if activity and activity.alive(queue) else None
+    if activity and activity.job and queue is not None and queue[activity.job].state == "PENDING":
+        activity = replace(activity, stage=QUEUED, left_s=None)  # also one that was requeued
     row = last_row(run.path("training.csv"))
     step, loss = (int(row["iteration"]), float(row["loss"])) if row else (None, None)
     if activity and activity.stage == "train":

@@ -19,6 +19,7 @@ import psutil
 from foundation import cache_folder
 from results.activity import read_activity, size
 from results.merging import PARTIAL
+from results.queue import queue
 
 KINDS = {
     "stale runs": "trained under other settings, and kept when they were repeated",
@@ -26,6 +27,7 @@ KINDS = {
     "leftovers": "of processes that were killed",
 }
 _WRITTEN = "yaml|json|csv|safetensors|pt|txt|npy|png|pdf|svg|html|tex|md|now|sha256"
+SLURM = "slurm"  # below the results: what jobs of Slurm were given, and what they wrote
 _TEMPORARY = re.compile(rf"\..+\.(?:{_WRITTEN})\.[a-z0-9_]{{8}}")  # of foundation.write
 _DOWNLOAD = re.compile(r"tmp[a-z0-9_]{8}")  # of pooch, and of the compiler
 _AT_WORK_S = 3600.0  # what was written to within the last hour may be in use
@@ -70,19 +72,19 @@ def _candidates(root: Path, cache: Path, caches: bool) -> Iterator[tuple[str, Pa
     yield "stale runs", root, (path for path in root.glob("runs/*/stale/*") if path.is_dir())
     if caches:
         yield "caches", cache, [*cache.glob("decoded/*.npy"), *cache.glob("kernels/*.so")]
-    gone = (path for path in root.glob("runs/*/.*.now") if not _alive(path))
-    yield "leftovers", root, gone
+    jobs = queue()
+    told = ((path, read_activity(path)) for path in root.glob("runs/*/.*.now"))
+    yield "leftovers", root, (path for path, activity in told if not (activity and activity.alive(jobs)))
+    if jobs is not None:  # those that wait need their files
+        waiting = {job.partition("_")[0] for job in jobs}
+        ended = (path for path in root.glob(f"{SLURM}/[0-9]*_*") if path.name.partition("_")[0] not in waiting)
+        yield "leftovers", root, _old(ended)
     yield "leftovers", root, _old(root.glob(f"runs/*/{PARTIAL}*"))
     for part in ("runs", "report", "pictures"):
         yield "leftovers", root, _old(path for path in root.glob(f"{part}/**/.*") if _TEMPORARY.fullmatch(path.name))
     hidden = (path for path in cache.glob("**/.*") if _TEMPORARY.fullmatch(path.name))
     downloads = (path for path in cache.glob("**/tmp*") if _DOWNLOAD.fullmatch(path.name))
     yield "leftovers", cache, _old([*hidden, *downloads, *cache.glob("archives/unpacking-*")])
-
-
-def _alive(path: Path) -> bool:
-    activity = read_activity(path)
-    return activity is not None and activity.alive
 
 
 def _old(paths: Iterable[Path]) -> Iterator[Path]:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from foundation import SpinbenchError, one_line, write
+from foundation.locks import locked
 from results.run import FOLDER_NAME, ROOT, STAGES, ResultsError, Run, changed_settings, digest
 
 WEIGHTS = STAGES["train"]
@@ -55,8 +56,7 @@ def _merged(other: Run, own: Run) -> Merged:
     if own.folder.resolve() == other.folder.resolve():
         return Merged(own, "there already")
     try:
-        own.lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(own.lock, timeout=0):
+        with locked(own.lock, timeout=0):
             return _taken_over(other, own)
     except Timeout:
         return Merged(own, "refused", "another process is executing it here")

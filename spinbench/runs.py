@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -13,7 +13,6 @@ from rich.table import Table
 
 import ablations
 import results
-from foundation import nearest
 from spinbench.console import ConsoleProgress, console, say
 from spinbench.options import (
     DeviceName,
@@ -31,6 +30,7 @@ from spinbench.options import (
     words,
 )
 from spinbench.report import render
+from spinbench.selection import Selection
 
 if TYPE_CHECKING:
     from benchmarks.runs.plan import Job
@@ -65,6 +65,22 @@ def run(
     gpus: Annotated[
         str | None, typer.Option(help="GPUs, a run on each at the same time, such as 0-3,6. Default: all visible ones.")
     ] = None,
+    executor: Annotated[
+        Literal["local", "slurm"], typer.Option(help="Execute the runs here, or submit them to Slurm.")
+    ] = "local",
+    cluster: Annotated[
+        Path | None,
+        typer.Option(
+            help="A YAML file with what jobs of Slurm ask for: partition, account, gres, time, ...", dir_okay=False
+        ),
+    ] = None,
+    print_sbatch: Annotated[
+        bool, typer.Option("--print-sbatch", help="Print a script for sbatch instead of submitting anything.")
+    ] = False,
+    index: Annotated[
+        int | None,
+        typer.Option(min=0, help="Execute only the run at this place of the plan, from 0: for such a script."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would run, with hours, and stop.")] = False,
     folder: Folder = results.ROOT,
 ) -> None:
@@ -75,39 +91,39 @@ def run(
     and left as it is. With several GPUs or --jobs, each run is a process
     of its own, which writes run.log in the run's folder.
 
+    On a Slurm cluster, --executor slurm submits a job for each run, then
+    one for the costs and one for the report; the README describes the file.
+
     Example: spinbench run table2 --protocol quick --only full
     """
     from benchmarks.measure import devices
     from benchmarks.runs import orchestrator
-    from benchmarks.runs.plan import plan
     from results import definitions
 
-    definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
-    definition = _with_weights(definition, words(weights))
-    if data:
-        training = orchestrator.narrowed(training, words(data))
-    places = compute_places(device, threads, jobs_at_once, gpus)
-    scales = integers(scale, "--scale") or list(definition.scales)
-    if dry_run:  # nothing is fetched
-        wanted = [*scales, *([training.training.warm_start] if training.training else [])]
-        sets = {one: orchestrator.available_sets(training.evaluation.datasets, one) for one in wanted if one}
-    else:
-        sets = orchestrator.prepare(training, scales, say)
-    jobs = plan(
-        definition,
+    selection = Selection(
+        experiment,
         protocol,
-        training,
-        only=words(only),
-        scales=scales,
-        seeds=integers(seeds, "--seeds"),
-        device=places[0].kind,
-        card=places[0].card,
-        sets=sets,
-        root=folder,
+        tuple(words(only)),
+        tuple(integers(scale, "--scale")),
+        tuple(integers(seeds, "--seeds")),
+        tuple(words(data)),
+        tuple(words(weights)),
+        folder,
     )
+    if executor == "slurm" or cluster is not None:
+        for option, given in {"--jobs": jobs_at_once, "--gpus": gpus, "--threads": threads}.items():
+            if given is not None:
+                raise UsageError(f"{option} {given}: not on a cluster, whose jobs ask for what the file says")
+        _on_cluster(selection, executor, cluster, print_sbatch, index, rerun, dry_run)
+        return
+    if print_sbatch or index is not None:
+        raise UsageError(f"{'--print-sbatch' if print_sbatch else '--index'}: needs --cluster FILE")
+    places = compute_places(device, threads, jobs_at_once, gpus)
+    jobs = selection.plan(places[0], None if dry_run else say)
     if dry_run:
         _show_plan(jobs, len(places), rerun)
         return
+    definition, training = selection.definitions()
     name = places[0].card or devices.cpu_name()
     where = name if len(places) == 1 else f"{len(places)} places on {name}"
     say(f"{definition.title}: {len(jobs)} runs under protocol {ablations.name_of(protocol)} on {where}")
@@ -117,6 +133,34 @@ def run(
         outcomes = orchestrator.carry_out(jobs, progress, rerun, places)
     render(protocol, folder)
     _tell_failures(outcomes)
+
+
+def _on_cluster(
+    selection: Selection,
+    executor: str,
+    file: Path | None,
+    print_sbatch: bool,
+    index: int | None,
+    rerun: bool,
+    dry_run: bool,
+) -> None:
+    """Submit the runs, print a script that does, execute one of them, or list what would be executed."""
+    from spinbench import cluster as on_cluster
+
+    if file is None:
+        raise UsageError("--executor slurm: needs --cluster FILE, which says what jobs ask for")
+    cluster = ablations.load_cluster(file)
+    selection = dataclasses.replace(selection, folder=selection.folder.resolve())
+    if dry_run:
+        _show_plan(selection.plan(on_cluster.planned_place(cluster)), cluster.parallel or 1, rerun)
+    elif print_sbatch:
+        say(on_cluster.script(selection, cluster, file, rerun))
+    elif index is not None:
+        on_cluster.in_job(on_cluster.RunTask(selection, index, cluster, rerun))
+    elif executor == "slurm":
+        on_cluster.submit(selection, cluster, rerun)
+    else:
+        raise UsageError(f"--cluster {file}: needs --executor slurm, or --print-sbatch")
 
 
 def _show_plan(jobs: Sequence[Job], places: int, rerun: bool) -> None:
@@ -145,28 +189,6 @@ def _show_plan(jobs: Sequence[Job], places: int, rerun: bool) -> None:
             else ""
         )
     )
-
-
-def _with_weights(definition: ablations.Experiment, given: list[str]) -> ablations.Experiment:
-    """The experiment with checkpoints of the user, each given as variant=FILE. Raises UsageError."""
-    variants = dict(definition.variants)
-    for pair in given:
-        given_name, equals, file = pair.partition("=")
-        name = definition.variant_named(given_name)
-        if not equals or name is None:
-            raise UsageError(f"--weights {pair}: expected variant=FILE; {nearest(given_name, variants)}")
-        if variants[name].model is None:
-            raise UsageError(f"--weights {pair}: {name} has no network here that could have weights")
-        if variants[name].trained:
-            raise UsageError(
-                f"--weights {pair}: {name} is trained here; give weights: {file} to a variant in an experiment of yours"
-            )
-        if not Path(file).is_file():
-            raise UsageError(f"--weights {pair}: {file}: no such file")
-        variants[name] = type(variants[name]).model_validate(
-            {**variants[name].model_dump(), "weights": file, "status": None}
-        )
-    return definition.model_copy(update={"variants": variants})
 
 
 @app.command()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +18,7 @@ import ablations
 import results
 from foundation import one_line
 from results import activity, definitions
+from results.queue import queue
 from spinbench.console import clock, console, say
 from spinbench.options import (
     DeviceName,
@@ -71,7 +72,7 @@ def status(
     """Show which runs are running, finished, unfinished or stale, and why.
 
     Runs of other processes are shown with their step, loss, remaining
-    time and host.
+    time, host, job in Slurm, and when they were last heard of.
 
     Example: spinbench status table2 --protocol quick --only full
     """
@@ -89,7 +90,7 @@ def status(
             try:
                 while True:
                     live.update(_shown(planned, seen, remarks=False), refresh=True)
-                    time.sleep(EVERY_S)
+                    sleep(EVERY_S)
             except KeyboardInterrupt:  # the usual end
                 return
 
@@ -141,10 +142,12 @@ def _rows(names: tuple[str, str], jobs: list[Job], seen: Seen) -> list[dict[str,
     from benchmarks.measure import provenance
     from results import processes
 
-    rows = []
+    rows, jobs_in_slurm = [], queue()
     for job in jobs:
-        state, now = _state(job, seen), activity.standing(job.run)
+        state, now = _state(job, seen), activity.standing(job.run, jobs_in_slurm)
         at_work = now.activity
+        in_slurm = (jobs_in_slurm or {}).get(at_work.job or "") if at_work else None
+        word = state.word if not at_work else activity.QUEUED if at_work.stage == activity.QUEUED else "running"
         readable = not any(line.startswith("provenance.json") for line in state.damaged)
         recorded = job.run.provenance() if readable else {}
         remarks = [*state.remarks, *provenance.flags(recorded), *processes.remarks(recorded.get("train", {}))]
@@ -156,13 +159,16 @@ def _rows(names: tuple[str, str], jobs: list[Job], seen: Seen) -> list[dict[str,
                 "variant": job.run.variant,
                 "scale": job.run.scale,
                 "seed": job.run.seed,
-                "state": "running" if at_work else state.word,
-                "stage": at_work.stage if at_work else None,
+                "state": word,
+                "stage": at_work.stage if at_work and word == "running" else None,
                 "step": now.step,
                 "steps": now.steps,
                 "loss": now.loss,
                 "left_s": at_work.left_s if at_work else None,
-                "host": at_work.host if at_work else None,
+                "host": at_work.host or None if at_work else None,
+                "job": at_work.job if at_work else None,  # in Slurm
+                "reason": in_slurm.reason or None if in_slurm else None,  # why it waits there
+                "heard_s": at_work.age_s if at_work else None,  # seconds since its process was last heard of
                 "bytes": now.bytes,
                 "pending": list(state.pending),
                 "sets": list(state.sets),  # that are to be measured
@@ -206,14 +212,14 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     table = Table(title=escape(title))
     shown = [name for name in _COLUMNS if name in ("run", "state") or any(cell[name] for cell in cells)]
     for name in shown:
-        right = name in ("step", "loss", "left", "disk")
+        right = name in ("step", "loss", "left", "heard", "disk")
         table.add_column(name, justify="right" if right else "left", no_wrap=name != "pending")
     for cell in cells:
         table.add_row(*(escape(cell[name]) for name in shown))
     return table
 
 
-_COLUMNS = ("run", "state", "step", "loss", "left", "host", "disk", "pending")
+_COLUMNS = ("run", "state", "step", "loss", "left", "host", "job", "heard", "disk", "pending")
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
@@ -228,6 +234,8 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
         "loss": "" if row["loss"] is None else f"{row['loss']:.2f}",
         "left": "" if row["left_s"] is None else clock(row["left_s"]),
         "host": row["host"] or "",
+        "job": f"{row['job']} ({row['reason']})" if row["job"] and row["reason"] else row["job"] or "",
+        "heard": f"{clock(row['heard_s'])} ago" if row["heard_s"] is not None else "",
         "disk": activity.shown_size(row["bytes"]) if row["bytes"] else "",
         "pending": ", ".join(pending),
     }

@@ -9,11 +9,10 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from filelock import FileLock
-
 from benchmarks.data.fetch import download, inside
 from benchmarks.data.images import DataError
 from foundation import cache_folder
+from foundation.locks import locked
 
 LIMIT = 16 << 30  # bytes; the largest archive in use unpacks to 3.5 GB
 
@@ -35,7 +34,7 @@ def unpacked(url: str, known_hash: str) -> Path:
     if folder.is_dir():
         return folder
     archive.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    with locked(folder.with_suffix(".lock")):
         if not folder.is_dir():
             download(url, known_hash, archive, progress=True)
             with tempfile.TemporaryDirectory(dir=archive.parent, prefix="unpacking-") as temporary:

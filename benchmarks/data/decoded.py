@@ -10,20 +10,22 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from benchmarks.data.datasets import Dataset
 from benchmarks.data.images import READER, DataError
 from benchmarks.data.sources import read
 from foundation import cache_folder, is_sealed, sealed, write
+from foundation.locks import locked
 
 log = logging.getLogger(__name__)
+SCRATCH = "SPINBENCH_SCRATCH"  # a folder on this machine's own disk, to which decoded images are copied
 
 
 @dataclass(frozen=True)
@@ -60,21 +62,35 @@ def decoded(dataset: Dataset, scale: int) -> list[tuple[Decoded, Decoded]]:
     files = {name: _files(dataset, name, scale) for name in names}
     found = {name: _pair(*files[name], scale) for name in names}
     if missing := [name for name in names if found[name] is None]:
-        folder = cache_folder() / "decoded"
+        folder = _folder()
         folder.mkdir(parents=True, exist_ok=True)
         if damaged := [name for name in missing if _is_damaged(files[name])]:
             shown = ", ".join(damaged[:3]) + (", ..." if len(damaged) > 3 else "")
             log.warning("%s: %d of %s (%s) damaged, decoded again", folder, len(damaged), dataset.name, shown)
-        with FileLock(folder / ".lock"):
+        with locked(folder / ".lock"):
             for name in missing:
+                _copy_from_cache(files[name])
                 found[name] = _pair(*files[name], scale) or _decode(dataset, name, scale, *files[name])
     return [pair for name in names if (pair := found[name]) is not None]
+
+
+def _folder() -> Path:
+    scratch = os.environ.get(SCRATCH)
+    return Path(scratch) / "spin-bench-decoded" if scratch else cache_folder() / "decoded"
+
+
+def _copy_from_cache(files: tuple[Path, Path]) -> None:
+    """Into a folder of scratch; that they are whole is verified there."""
+    for file in files:
+        origin = cache_folder() / "decoded" / file.name
+        if origin != file and not file.exists() and origin.is_file():
+            write(file, origin.read_bytes())
 
 
 def _files(dataset: Dataset, name: str, scale: int) -> tuple[Path, Path]:
     hr, lr = dataset.hr_source(name, scale), dataset.lr_source(name, scale)
     lr_content = f"{hr.content} {dataset.lr_origin(scale)} x{scale}" if lr is None else lr.content
-    folder = cache_folder() / "decoded"
+    folder = _folder()
     hr_file, lr_file = (
         folder / f"{hashlib.sha256(f'{READER} {content}'.encode()).hexdigest()}.npy"
         for content in (hr.content, lr_content)

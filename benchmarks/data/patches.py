@@ -152,8 +152,9 @@ def _unchanged(batch: Any) -> Any:
 
 def _leave_signals_to_the_parent(_worker: int) -> None:
     """Ctrl-C and Slurm signal the whole process group; a worker that died would interrupt the current step."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _turned(patch: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:

@@ -27,6 +27,7 @@ from benchmarks.runs.stages import BeginStage, RunError
 from benchmarks.training.loop import TrainingStopped
 from benchmarks.training.signals import noted_signals
 from foundation import SpinbenchError, one_line
+from results import Run
 
 _POLL_S = 0.2
 LOG = "run.log"
@@ -114,8 +115,7 @@ def _work(work: Work, jobs: Sequence[Job], place: Place, sender: Connection) -> 
     """The other process. Its group is its own, since Ctrl-C would reach it a second time, and a second one kills."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()
-    log_file = jobs[0].run.folder / LOG
-    _write_to(log_file)
+    log_file = write_to_log(jobs[0].run)
 
     def send(kind: str, content: Any) -> None:
         sender.send((kind, content))
@@ -127,7 +127,7 @@ def _work(work: Work, jobs: Sequence[Job], place: Place, sender: Connection) -> 
 
     def say(line: str) -> None:
         if not log_file.exists():  # the old run was set aside, with its log
-            _write_to(log_file)
+            write_to_log(jobs[0].run)
         _note(line)
         send("line", line)
 
@@ -146,13 +146,15 @@ def _work(work: Work, jobs: Sequence[Job], place: Place, sender: Connection) -> 
             send("error", (_portable(error), traceback.format_exc()))
 
 
-def _write_to(log: Path) -> None:
-    """Append all that this process writes to a file, also what libraries and drivers write."""
+def write_to_log(run: Run) -> Path:
+    """Append all that this process writes to run.log of a run, also what libraries and drivers write."""
+    log = run.folder / LOG
     with contextlib.suppress(OSError):  # a log is not worth a run
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
             for number in (1, 2):
                 os.dup2(file.fileno(), number)
+    return log
 
 
 def _note(line: str) -> None:

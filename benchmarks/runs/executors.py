@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from benchmarks.measure.provenance import Process
 from benchmarks.runs.announced import announced, told
 from benchmarks.runs.plan import Job
 from benchmarks.runs.stages import WEIGHTS, BeginStage, RefusedRun, RunError, Work, evaluate, train
+from foundation.locks import locked
 from results import STAGES, Run, digest
 from results.state import RunState, state
 
@@ -51,9 +52,8 @@ def execute(job: Job, begin: BeginStage, say: Callable[[str], None], rerun: bool
 def held(run: Run, stage: str = "") -> Iterator[None]:
     """A context in which no other process executes the run, as `spinbench status` shows. Raises ElsewhereRun if one
     does."""
-    run.lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(run.lock, timeout=0), announced(run, stage):
+        with locked(run.lock, timeout=0), announced(run, stage):
             yield
     except Timeout:
         raise ElsewhereRun(f"{run.name}: another process is executing it ({run.lock})") from None

@@ -81,11 +81,18 @@ def carry_out(
     place alone, with all networks of a scale in turn. The traceback of a failed run is stored in its folder.
     """
     outcomes = execute_all([without_stages(job, ("train", "evaluate")) for job in jobs], places, progress, rerun)
-    ready = [job for job in jobs if outcomes[job.run].word in ("done", "already finished") and "cost" in job.stages]
-    for scale in dict.fromkeys(job.run.scale for job in ready):
-        group = [without_stages(job, ("cost",)) for job in ready if job.run.scale == scale]
-        outcomes |= _together(group, progress, places[0])
+    ready = [job for job in jobs if outcomes[job.run].word in ("done", "already finished")]
+    outcomes |= measure(ready, progress, places[0])
     return [outcomes[job.run] for job in jobs]
+
+
+def measure(jobs: Sequence[Job], progress: Progress, place: Place) -> dict[Run, Outcome]:
+    """Measure the pending costs of these jobs, all networks of a scale in turn; the outcomes of those that had any."""
+    outcomes: dict[Run, Outcome] = {}
+    ready = [without_stages(job, ("cost",)) for job in jobs if "cost" in job.stages]
+    for scale in dict.fromkeys(job.run.scale for job in ready):
+        outcomes |= _together([job for job in ready if job.run.scale == scale], progress, place)
+    return outcomes
 
 
 def _together(jobs: Sequence[Job], progress: Progress, place: Place) -> dict[Run, Outcome]:

@@ -86,14 +86,24 @@ def _longest_first(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _attempt(job: Job, place: Place, progress: Progress, rerun: bool, stopping: Sequence[int] | None = None) -> Outcome:
-    try:
+    def worked() -> bool:
         if job.on_phase is not None or (stopping is None and place.device == "cpu"):
-            worked = execute(job, progress.stage, progress.line, rerun)
-        elif nothing_to_do(job, rerun):  # a process takes seconds to start
-            worked = False
-        else:
-            work = partial(_execute, rerun=rerun)
-            worked = call_apart(work, [job], place, progress.stage, progress.line, stopping)
+            return execute(job, progress.stage, progress.line, rerun)
+        if nothing_to_do(job, rerun):  # a process takes seconds to start
+            return False
+        work = partial(_execute, rerun=rerun)
+        return bool(call_apart(work, [job], place, progress.stage, progress.line, stopping))
+
+    return attempted(job, worked)
+
+
+def attempted(job: Job, work: Callable[[], bool]) -> Outcome:
+    """The outcome of `work` on a run, which returns whether there was anything to do; only KeyboardInterrupt is raised.
+
+    The traceback of a failed run is stored in its folder.
+    """
+    try:
+        worked = work()
         job.run.path(FAILURE).unlink(missing_ok=True)
         return Outcome(job, "done" if worked else "already finished")
     except ElsewhereRun:

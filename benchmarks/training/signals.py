@@ -1,22 +1,29 @@
-"""Deferral of SIGINT and SIGTERM until a training can stop without loss."""
+"""Deferral of the signals that ask a process to end until a training can stop without loss."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
+
+# Ctrl-C, the end of a process, and what clusters send before the time of a job is over
+STOP = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
+_SAME_S = 1.0
 
 
 @contextlib.contextmanager
 def noted_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM, so that the current step is finished first; a second signal acts immediately.
+    """Collect SIGINT, SIGTERM, SIGUSR1 and SIGUSR2, so that the current step is finished first.
 
-    In other threads than the main one this has no effect. Ignored signals remain ignored.
+    A second signal acts immediately, unless it follows within a second: Slurm sends several, and to every process of a
+    job. In other threads than the main one this has no effect. Ignored signals remain ignored.
     """
     received: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    first = 0.0
+    handlers = {number: signal.getsignal(number) for number in STOP}
     handlers = {number: old for number, old in handlers.items() if old not in (None, signal.SIG_IGN)}
     if threading.current_thread() is not threading.main_thread():
         handlers = {}
@@ -26,8 +33,13 @@ def noted_signals() -> Iterator[list[int]]:
             signal.signal(number, old)
 
     def note(number: int, _frame: FrameType | None) -> None:
+        nonlocal first
         received.append(number)
-        restore()
+        if len(received) == 1:
+            first = time.monotonic()
+        elif time.monotonic() - first > _SAME_S:
+            restore()
+            signal.raise_signal(number)
 
     try:
         for number in handlers:

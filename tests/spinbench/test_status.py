@@ -91,7 +91,7 @@ def test_watching_ends_with_ctrl_c(folder: Path, monkeypatch: pytest.MonkeyPatch
         if len(looks) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("spinbench.status.time.sleep", sleep)
+    monkeypatch.setattr("spinbench.status.sleep", sleep)
     done = spinbench("status", "--watch", "--results", folder)
     assert (done.returncode, len(looks)) == (0, 3)
     assert "full-x4-s0" in done.stdout and "7 runs, " in done.stdout

@@ -223,7 +223,7 @@ def test_a_cache_that_cannot_be_written_will_do_when_all_is_there(
     def refuse(path: object, *_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system", str(path))
 
-    for name in ("write", "FileLock"):
+    for name in ("write", "locked"):
         monkeypatch.setattr(decoded, name, refuse)
     after = PatchBatches(photos, 2, 6, 4, seed=0).batch(0)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from tests.benchmarks.training.small import (
 )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
 @pytest.mark.parametrize("iteration", [1, 9, 10, ITERATIONS - 1])
 def test_a_signal_ends_the_training_after_a_whole_step(tmp_path: Path, number: int, iteration: int) -> None:
     whole = train(tmp_path / "whole", {})
@@ -54,14 +55,18 @@ def test_a_signal_after_a_bad_step_saves_nothing(tmp_path: Path) -> None:
     assert content is not None and content["iteration"] == 10
 
 
-def test_a_second_signal_acts_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pause", [0.0, 1.1])
+def test_a_second_signal_acts_at_once_unless_it_is_the_same_stop(tmp_path: Path, pause: float) -> None:
+    """Slurm sends several within a moment, and a pool's processes get them twice."""
+
     def send(step: Step) -> None:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(pause)
         signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt) as caught:
         train(tmp_path, {}, on_step=send)
-    assert not isinstance(caught.value, TrainingStopped)
+    assert isinstance(caught.value, TrainingStopped) == (pause == 0)
 
 
 def test_a_signal_in_the_last_step_is_not_lost(tmp_path: Path) -> None:

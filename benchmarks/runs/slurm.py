@@ -1,0 +1,182 @@
+"""Work as jobs of Slurm: their submission through submitit, and what a job does when its time is over.
+
+A job that is told to end (SIGUSR1, SIGUSR2 or SIGTERM) finishes the step of its training, saves, and goes back into the
+queue. What was cancelled stays cancelled, and what Slurm has put back itself is not put back twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ablations import Cluster
+from benchmarks.training.signals import STOP
+from foundation import SpinbenchError, one_line
+from results.queue import queue, this_job
+
+_MOST_RESTARTS = 1000  # of a job that never comes to its end
+_TRIES, _PAUSE_S = 6, 10.0  # of a controller that does not answer
+_MOST_OF_ARRAY = 1001  # Slurm's MaxArraySize, unless a site has set it
+
+
+class SlurmError(SpinbenchError):
+    """Slurm cannot be used, or refused a job; one line with its words."""
+
+
+def submit(
+    works: Sequence[Callable[[], None]],
+    cluster: Cluster,
+    folder: Path,
+    name: str,
+    *,
+    after: Sequence[str] = (),
+    alone: bool = False,
+    gres: bool = True,
+) -> list[str]:
+    """Submit calls, which pickle, as the tasks of job arrays; returns the ids of their jobs, such as 12_0.
+
+    `folder` is for the files of the jobs, and has to be shared by all nodes. The jobs begin when all jobs `after` which
+    they come have ended, however they ended. `alone`: on nodes without other jobs; `gres`: with the cluster's generic
+    resources. Raises SlurmError.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise SlurmError("--executor slurm needs submitit: pip install 'spin-bench[slurm]'") from None
+    try:
+        executor = submitit.SlurmExecutor(folder)
+        executor.update_parameters(**_parameters(cluster, name, after, alone, gres))
+        ids: list[str] = []
+        for first in range(0, len(works), _MOST_OF_ARRAY - 1):
+            tasks = [_Task(work) for work in works[first : first + _MOST_OF_ARRAY - 1]]
+            with executor.batch():
+                jobs = [executor.submit(task) for task in tasks]
+            ids += [job.job_id for job in jobs]
+        return ids
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        raise SlurmError(f"Slurm: {one_line(error)}") from error
+
+
+def _parameters(cluster: Cluster, name: str, after: Sequence[str], alone: bool, gres: bool) -> dict[str, Any]:
+    """The cluster's settings by submitit's names."""
+    more = {key.replace("_", "-"): value for key, value in cluster.options.items() if value is not False}
+    more |= {"requeue": True}
+    if cluster.memory:
+        more["mem"] = cluster.memory
+    found = {
+        "job_name": name,
+        "partition": cluster.partition,
+        "account": cluster.account,
+        "qos": cluster.qos,
+        "gres": cluster.gres if gres else None,
+        "time": cluster.minutes,
+        "nodes": 1,
+        "ntasks_per_node": 1,
+        "cpus_per_task": cluster.cpus,
+        "array_parallelism": cluster.parallel or _MOST_OF_ARRAY,
+        "signal_delay_s": cluster.warning,
+        "setup": cluster.setup or None,
+        "dependency": "afterany:" + ":".join(dict.fromkeys(job.partition("_")[0] for job in after)) if after else None,
+        "exclusive": alone or None,
+        "stderr_to_stdout": True,
+        # srun is told again: it would start a task on every core of a node, and threads are not handed down to it
+        "srun_args": ["--nodes=1", "--ntasks=1", f"--cpus-per-task={cluster.cpus}"],
+        "additional_parameters": more,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def array_script(cluster: Cluster, name: str, folder: Path, command: Sequence[str], indices: Sequence[int]) -> str:
+    """A script for sbatch: an array whose tasks execute `command` with their index as the last argument."""
+    limit = f"%{cluster.parallel}" if cluster.parallel else ""
+    options: dict[str, Any] = {
+        "job-name": name,
+        "partition": cluster.partition,
+        "account": cluster.account,
+        "qos": cluster.qos,
+        "gres": cluster.gres,
+        "time": cluster.time,
+        "cpus-per-task": cluster.cpus,
+        "mem": cluster.memory,
+        "array": ",".join(map(str, indices)) + limit,
+        "signal": f"B:USR1@{cluster.warning}",
+        "requeue": True,
+        "open-mode": "append",
+        "output": folder / "%A_%a_log.out",
+        **{key.replace("_", "-"): value for key, value in cluster.options.items()},
+    }
+    lines = [
+        f"#SBATCH --{key}" + ("" if value is True else f"={shlex.quote(str(value))}")
+        for key, value in options.items()
+        if value is not None and value is not False
+    ]
+    line = shlex.join([sys.executable, "-u", *command])
+    return "\n".join(["#!/bin/bash", *lines, "", *cluster.setup, f'exec {line} "$SLURM_ARRAY_TASK_ID"', ""])
+
+
+class _Task:
+    """What submitit calls in a job."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+
+    def __call__(self) -> None:
+        requeued_if_stopped(self.work)
+
+
+def requeued_if_stopped(work: Callable[[], None]) -> None:
+    """Call `work` in a job; if the job is told to end, put it back into the queue once the work has stopped.
+
+    Raises SystemExit then, and SlurmError if it could not be put back; the same command resumes what was saved.
+    """
+    told: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
+        if len(told) == 1:  # the others follow while the work stops
+            raise KeyboardInterrupt
+
+    for number in STOP:
+        signal.signal(number, stop)
+    try:
+        work()
+        return
+    except KeyboardInterrupt as stopped:
+        if not told:
+            told.append(signal.SIGINT)
+        print(f"{stopped or 'stopped'}", flush=True)
+    _requeue()
+    raise SystemExit(0)
+
+
+def _requeue() -> None:
+    job = this_job()
+    if job is None:
+        return
+    if int(os.environ.get("SLURM_RESTART_COUNT", "0")) >= _MOST_RESTARTS:
+        raise SlurmError(f"job {job}: was restarted {_MOST_RESTARTS} times, and is not put back again")
+    for attempt in range(_TRIES):
+        if attempt:
+            time.sleep(_PAUSE_S)
+        waiting = queue()
+        if waiting is None:  # the controller does not answer
+            continue
+        if job not in waiting or waiting[job].state != "RUNNING":
+            print(f"job {job} was cancelled, or is back in the queue already", flush=True)
+            return
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, timeout=60)
+            print(f"job {job} goes back into the queue", flush=True)
+            return
+    raise SlurmError(
+        f"job {job}: Slurm does not answer, and the job is not put back; the same command resumes its work"
+    )

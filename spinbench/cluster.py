@@ -1,0 +1,218 @@
+"""The execution of an experiment on a Slurm cluster: a job for each run, then one for the costs, then the report."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ablations
+from ablations import Cluster
+from benchmarks.data import datasets
+from benchmarks.data.decoded import SCRATCH, decoded
+from benchmarks.data.fetch import mirror_folder
+from benchmarks.measure import devices
+from benchmarks.runs import orchestrator, slurm
+from benchmarks.runs.apart import write_to_log
+from benchmarks.runs.executors import execute, nothing_to_do
+from benchmarks.runs.places import Place
+from benchmarks.runs.plan import Job, without_stages
+from benchmarks.runs.pool import attempted
+from benchmarks.runs.progress import Advance
+from benchmarks.runs.stages import RunError
+from foundation import cache_folder
+from results import activity, definitions
+from results.leftovers import SLURM
+from results.queue import queue, this_job
+from results.state import state
+from spinbench.console import say
+from spinbench.report import render
+from spinbench.selection import Selection
+
+if TYPE_CHECKING:
+    from results import Run
+
+_ALONE = ("train", "evaluate")  # the stages of a run that need it alone
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """Trains and evaluates the run at a place of the plan, from 0."""
+
+    selection: Selection
+    index: int
+    cluster: Cluster
+    rerun: bool = False
+
+    def __call__(self) -> None:
+        place = _enter(self.cluster)
+        jobs = self.selection.plan(place)
+        if self.index >= len(jobs):
+            raise RunError(f"--index {self.index}: expected 0 to {len(jobs) - 1}, the runs of this plan")
+        job = without_stages(jobs[self.index], _ALONE)
+        print(f"{job.run.name}: what it does is told in {write_to_log(job.run)}", flush=True)
+        progress = _Lines()
+        try:
+            outcome = attempted(job, lambda: execute(job, progress.stage, progress.line, self.rerun))
+        except KeyboardInterrupt:
+            if slurm_id := this_job():
+                activity.tell(job.run, activity.Activity.of_queued(slurm_id))
+            raise
+        progress.line(f"{job.run.name} {outcome.word}")
+        if outcome.error:
+            raise RunError(f"{job.run.name} {outcome.word}: {outcome.error}")
+
+
+@dataclass(frozen=True)
+class CostTask:
+    """Measures the pending costs of all runs that are trained and evaluated."""
+
+    selection: Selection
+    cluster: Cluster
+
+    def __call__(self) -> None:
+        place = _enter(self.cluster)
+        jobs = [job for job in self.selection.plan(place) if nothing_to_do(without_stages(job, _ALONE), rerun=False)]
+        progress = _Lines()
+        failed = [outcome for outcome in orchestrator.measure(jobs, progress, place).values() if outcome.error]
+        if failed:
+            raise RunError("; ".join(f"{outcome.job.run.name}: {outcome.error}" for outcome in failed))
+
+
+@dataclass(frozen=True)
+class ReportTask:
+    """Renders the report."""
+
+    protocol: str
+    folder: Path
+
+    def __call__(self) -> None:
+        render(self.protocol, self.folder)
+
+
+class _Lines:
+    """The progress as lines of a log."""
+
+    def stage(self, run: str, stage: str) -> Advance:
+        self.line(f"{run} {stage}")
+        return lambda done, total, note: None  # told beside the run, for `spinbench status`
+
+    def done(self, text: str, run: str | None = None) -> None:
+        self.line(text)
+
+    def line(self, text: str) -> None:
+        say(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
+
+
+def submit(selection: Selection, cluster: Cluster, rerun: bool) -> None:
+    """Submit what is pending and not in the queue yet, and print the jobs. Data are fetched and decoded before."""
+    experiment, protocol = selection.definitions()
+    jobs = selection.plan(planned_place(cluster), say)
+    say(f"{experiment.title}: {len(jobs)} runs under protocol {ablations.name_of(selection.protocol)} in Slurm")
+    if protocol.training:
+        for scale in dict.fromkeys(job.run.scale for job in jobs if "train" in job.stages):
+            decoded(datasets.get(protocol.training.data), scale)
+    definitions.remember(selection.protocol, selection.experiment, selection.folder)
+    waves, ready, there = _waves(jobs, rerun)
+    if there:
+        say(f"{len(there)} runs are in the queue or being executed already: {', '.join(run.name for run in there)}")
+    folder, name = selection.folder / SLURM, f"{ablations.name_of(selection.protocol)}"
+    ids: list[str] = []
+    for number, wave in enumerate(waves):
+        tasks = [RunTask(selection, index, cluster, rerun) for index in wave]
+        found = slurm.submit(tasks, cluster, folder, f"{name}-runs", after=ids if number else ())
+        for index, job in zip(wave, found, strict=True):
+            activity.tell(jobs[index].run, activity.Activity.of_queued(job))
+        say(
+            f"{len(found)} runs: job {_shown(found)}"
+            + (" after these, from whose weights they start" if number else "")
+        )
+        ids += found
+    if not ids and not there and all(not state(job.run, job.stages).pending for job in ready):
+        render(selection.protocol, selection.folder)
+        return
+    costs = slurm.submit([CostTask(selection, cluster)], cluster, folder, f"{name}-costs", after=ids, alone=True)
+    report = ReportTask(selection.protocol, selection.folder)
+    last = slurm.submit([report], cluster, folder, f"{name}-report", after=costs, gres=False)
+    say(f"costs: job {costs[0]}; report: job {last[0]}; messages of the jobs: {folder}")
+    say("spinbench status --watch shows how far they are; the same command submits what has failed or was cancelled")
+
+
+def script(selection: Selection, cluster: Cluster, cluster_file: Path, rerun: bool) -> str:
+    """A script for sbatch that executes the pending runs which can be executed now, as comments say."""
+    jobs = selection.plan(planned_place(cluster), lambda _line: None)
+    waves, _, there = _waves(jobs, rerun)
+    command = ["-m", "spinbench", "run", *selection.arguments(), "--cluster", str(cluster_file.resolve())]
+    command += ["--rerun"] if rerun else []
+    folder = selection.folder / SLURM
+    folder.mkdir(parents=True, exist_ok=True)
+    if not waves:
+        return f"# nothing to submit: of {len(jobs)} runs {len(there)} are being executed, and none is pending\n"
+    text = slurm.array_script(cluster, ablations.name_of(selection.protocol), folder, [*command, "--index"], waves[0])
+    again = "spinbench run " + " ".join(selection.arguments())
+    notes = [
+        f"# {len(waves[0])} of {len(jobs)} runs. When they are finished, this measures the costs and renders:",
+        f"#   {again}",
+    ]
+    if len(waves) > 1:
+        notes.append(f"# {len(waves[1])} more runs start from weights of these: print the script again then.")
+    first, rest = text.split("\n", 1)
+    return "\n".join([first, *notes, rest])
+
+
+def _waves(jobs: Sequence[Job], rerun: bool) -> tuple[list[list[int]], list[Job], list[Run]]:
+    """Places in the plan of runs to execute, first those that start from nothing; what is ready; what is at work."""
+    jobs_in_slurm = queue()
+    first: list[int] = []
+    later: list[int] = []
+    ready: list[Job] = []
+    there: list[Run] = []
+    for index, job in enumerate(jobs):
+        alone = without_stages(job, _ALONE)
+        refused = state(job.run, alone.stages).refused
+        if activity.standing(job.run, jobs_in_slurm).activity:
+            there.append(job.run)
+        elif refused and not rerun:
+            say(f"refused: {job.run.name}: {refused}; --rerun trains it again")
+        elif nothing_to_do(alone, rerun):
+            ready.append(job)
+        elif job.start and not nothing_to_do(_start_of(job, jobs), rerun):
+            later.append(index)
+        else:
+            first.append(index)
+    return [wave for wave in (first, later) if wave], ready, there
+
+
+def _start_of(job: Job, jobs: Sequence[Job]) -> Job:
+    return next(without_stages(one, ("train",)) for one in jobs if one.run == job.start)
+
+
+def _shown(ids: Sequence[str]) -> str:
+    first, last = ids[0], ids[-1]
+    return first if first == last else f"{first} to {last}"
+
+
+def planned_place(cluster: Cluster) -> Place:
+    """Where runs will be executed, of which this machine needs to have nothing."""
+    return Place("cuda" if cluster.gpu else "cpu", cluster.cpus)
+
+
+def _enter(cluster: Cluster) -> Place:
+    """Prepare this process, in a job, to compute; it never uses the network."""
+    if mirror_folder() is None:
+        os.environ["SPINBENCH_MIRROR"] = str(cache_folder())
+    if cluster.scratch:
+        os.environ[SCRATCH] = os.path.expandvars(cluster.scratch)
+    place = planned_place(cluster)
+    return Place(place.device, place.threads, devices.card(place.enter()))
+
+
+def in_job(task: Callable[[], None]) -> None:
+    """Execute a task of an array that was not submitted by submitit."""
+    if this_job():
+        slurm.requeued_if_stopped(task)
+    else:
+        task()
