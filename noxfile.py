@@ -186,3 +186,10 @@ def lint(session: nox.Session) -> None:
         ("lint-imports",),
     ):
         session.run(str(BIN / command[0]), *command[1:], external=True)
+
+
+@nox.session
+def slurm(session: nox.Session) -> None:
+    """Run a small Table 2 through a real Slurm on this machine, and interrupt it; needs root and Debian's slurm-wlm."""
+    prepare(session)
+    run(session, "python", "-m", "pytest", "tests/slurm")

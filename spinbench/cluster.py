@@ -127,11 +127,14 @@ def submit(selection: Selection, cluster: Cluster, rerun: bool) -> None:
         for index, job in zip(wave, found, strict=True):
             activity.tell(jobs[index].run, activity.Activity.of_queued(job))
         say(
-            f"{len(found)} runs: job {_shown(found)}"
+            f"{len(found)} run{'s' * (len(found) > 1)}: job {_shown(found)}"
             + (" after these, from whose weights they start" if number else "")
         )
         ids += found
-    if not ids and not there and all(not state(job.run, job.stages).pending for job in ready):
+    if not ids and there:
+        say("nothing else is to be submitted; their costs and the report follow")
+        return
+    if not ids and not any(state(job.run, job.stages).pending for job in ready):
         render(selection.protocol, selection.folder)
         return
     costs = slurm.submit([CostTask(selection, cluster)], cluster, folder, f"{name}-costs", after=ids, alone=True)
