@@ -89,7 +89,7 @@ def run(
     places = compute_places(device, threads, jobs_at_once, gpus)
     scales = integers(scale, "--scale") or list(definition.scales)
     if dry_run:  # nothing is fetched
-        wanted = [*scales, *([training.training.warm_start] if training.training else [])]
+        wanted = [*scales, *([training.training.start_scale] if training.training else [])]
         sets = {one: orchestrator.available_sets(training.evaluation.datasets, one) for one in wanted if one}
     else:
         sets = orchestrator.prepare(training, scales, say)
