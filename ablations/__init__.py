@@ -112,7 +112,12 @@ def load_protocol(name: str) -> Protocol:
 
     Raises AblationError: no such protocol, a file whose name cannot name a folder, or a definition that is not valid.
     """
-    return _load(_locate(name, PROTOCOLS, protocol_names(), "protocol"), Protocol)
+    path = _locate(name, PROTOCOLS, protocol_names(), "protocol")
+    protocol = _load(path, Protocol)
+    training = protocol.training
+    if training and training.start_file and (path.parent / training.start_file).is_file():
+        training = training.model_copy(update={"warm_start": str(path.parent / training.start_file)})
+    return protocol.model_copy(update={"training": training})
 
 
 def load_cluster(path: Path) -> Cluster:

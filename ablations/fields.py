@@ -42,6 +42,7 @@ def _takes_no_escape(label: str) -> str:
 # A variant's id names a folder, so its characters are restricted; its label may be any text.
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
 Label = Annotated[str, AfterValidator(_takes_no_escape)]
+SCALES = (2, 3, 4)
 Scale = Literal[2, 3, 4]
 Positive = Annotated[int, Field(gt=0)]
 Size = Annotated[tuple[Positive, Positive], Field(strict=False)]  # not strict: also a list

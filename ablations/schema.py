@@ -10,13 +10,13 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from ablations.claims import AtLeast, Better, Claim, Contest, Equals, Fact, Peak, Printed
 from ablations.display import TableDisplay, TradeOffFigure
-from ablations.fields import Id, Label, Named, Positive, Scale, Scales, Sets, Size, Strict, once
+from ablations.fields import SCALES, Id, Label, Named, Positive, Scales, Sets, Size, Strict, once
 from ablations.names import respelled, variant_named
 from foundation import nearest, registered
 
 BASELINE = "bicubic"  # measured beside the variants of every experiment, under this id
 
-CHECKPOINTS = (".pth", ".pt", ".safetensors")
+CHECKPOINTS = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")  # as trainers name them
 
 
 class Variant(Strict):
@@ -29,7 +29,7 @@ class Variant(Strict):
     model: str | None = Field(default=None, description="none: the row has published numbers only")
     config: dict[str, Any] = Field(default={})
     weights: str = Field(
-        default="trained", description="trained here; published; or a checkpoint of yours: .pth, .pt, .safetensors"
+        default="trained", description="trained here; published; or a checkpoint of yours, such as net.pth"
     )
     ensemble: bool = Field(default=False, description="mean over the 8 symmetries of the square")
     multiple: Positive = Field(default=1, description="LR is cropped to a multiple of this, as its authors did")
@@ -200,6 +200,8 @@ class Validation(Strict):
     images: Positive | None = Field(default=None, description="how many images of the set are used, from the first on")
 
 
+FROM_FILE = "file"  # in run.yaml, in place of the path of a checkpoint to begin from
+
 _AS_BEFORE = [
     ("initialisation", "order"),
     ("cudnn_benchmark", False),
@@ -234,7 +236,10 @@ class Training(Strict):
         description="order: PyTorch's, one parameter after the other; name: each from a generator of its own, so that "
         "variants share the values of what they share",
     )
-    warm_start: Scale | None = Field(default=None, description="begin from the same variant's run at this scale")
+    warm_start: int | str | None = Field(
+        default=None,
+        description="begin from the same variant's run at this scale, or from what fits of a checkpoint, net.pth",
+    )
     workers: int = Field(default=0, ge=0)
     data_on_device: bool = Field(
         default=False, description="decoded images lie in the memory of the GPU, from which patches are cut there"
@@ -242,14 +247,33 @@ class Training(Strict):
     checkpoint_every: Positive
     validation: Validation | None = None
 
+    @field_validator("warm_start")
+    @classmethod
+    def _known_start(cls, start: int | str | None) -> int | str | None:
+        if start in (None, *SCALES) or (isinstance(start, str) and start.endswith(CHECKPOINTS)):
+            return start
+        raise ValueError(f"expected a scale (2, 3 or 4) or a file {', '.join(CHECKPOINTS)} (found {start!r})")
+
+    @property
+    def start_scale(self) -> int | None:
+        """The scale of the run that a training begins from."""
+        return self.warm_start if isinstance(self.warm_start, int) else None
+
+    @property
+    def start_file(self) -> Path | None:
+        """The checkpoint that a training begins from."""
+        return Path(self.warm_start) if isinstance(self.warm_start, str) else None
+
     def deciding(self) -> dict[str, Any]:
-        """The settings that determine the outcome of a training, without the name of the data, whose content counts.
+        """The settings that determine the outcome of a training, without the names of the data and of a checkpoint to
+        begin from, whose content counts.
 
         A field that was added later is omitted while it has the value of earlier trainings, which thus remain current.
         """
         found = self.model_dump(
             mode="json", exclude={"data", "workers", "data_on_device", "checkpoint_every", "validation"}
         )
+        found |= {"warm_start": FROM_FILE} if self.start_file else {}
         return {key: value for key, value in found.items() if (key, value) not in _AS_BEFORE}
 
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import models
-from models.weights import WeightsError, read_weights, with_published_names
+from models.loading import fitting, likeness, namings
+from models.weights import Checkpoint, WeightsError, read_checkpoint
 
 
 class Fit(NamedTuple):
     """How well a checkpoint fits a network: `wrong` says what differs, None if nothing does; `share` of its tensors are
-    the network's by name and size, 1 at most."""
+    the network's by name and size, 1 at most. `remark` says what was taken from a file that holds more than that."""
 
     model: str
     scale: int
     wrong: str | None
     share: float
+    remark: str = ""
 
 
 def identify(path: Path) -> list[Fit]:
@@ -29,29 +30,40 @@ def identify(path: Path) -> list[Fit]:
 
     Raises WeightsError for a file that is no readable checkpoint. Nothing in the file is executed.
     """
-    state = read_weights(path)
+    checkpoint = read_checkpoint(path)
     known = [*models.names(), "carn_single", "rfdn_aim"]
-    found = [_fit(path, state, name, scale) for name in known for scale in models.describe(name).scales]
+    found = [_fit(checkpoint, name, scale) for name in known for scale in models.describe(name).scales]
     return sorted(found, key=lambda fit: (fit.wrong is not None, -fit.share))
 
 
-def _fit(path: Path, state: Mapping[str, Tensor], name: str, scale: int) -> Fit:
-    info, model = models.describe(name), _built(name, scale)
+def depth(path: Path, nearest: Fit) -> str:
+    """Of which depth of a network that nearly fits a checkpoint is, or empty. Raises the errors of `identify`."""
+    info, config = models.describe(nearest.model), models.configuration(nearest.model)
+    return likeness(
+        lambda scale, config: models.build(nearest.model, scale, **config),
+        info,
+        nearest.scale,
+        config,
+        read_checkpoint(path),
+    )
+
+
+def _fit(checkpoint: Checkpoint, name: str, scale: int) -> Fit:
+    model = _built(name, scale)
+    allowed = namings(model, models.describe(name))
     values = model.state_dict()
-    own = {key: key for key in values}
-    best = Fit(name, scale, "", -1.0)
-    for names, rebuilt in ((info.published_names(model), info.published_buffers), (own, ())):
-        sizes = {published: values[key].numel() for key, published in names.items()}
-        alike = sum(key in sizes and sizes[key] == tensor.numel() for key, tensor in state.items())
-        share = alike / max(len(state.keys() | sizes.keys()), 1)
-        try:
-            with_published_names(model, names, state, str(path), rebuilt)
-        except WeightsError as error:
-            wrong: str | None = str(error).removeprefix(f"{path} ")
-        else:
-            wrong = None
-        best = max(best, Fit(name, scale, wrong, share), key=lambda fit: (fit.wrong is None, fit.share))
-    return best
+    share = 0.0
+    for naming in allowed:
+        sizes = {published: values[key].numel() for key, published in naming.names.items()}
+        for state in checkpoint.states:
+            for tensors in state.spelled():
+                alike = sum(key in sizes and sizes[key] == tensor.numel() for key, tensor in tensors.items())
+                share = max(share, alike / max(len(tensors.keys() | sizes.keys()), 1))
+    try:
+        _, taken = fitting(model, allowed, checkpoint)
+    except WeightsError as error:
+        return Fit(name, scale, str(error).removeprefix(f"{checkpoint.path} "), share)
+    return Fit(name, scale, None, share, checkpoint.remark(taken))
 
 
 def _built(name: str, scale: int) -> nn.Module:

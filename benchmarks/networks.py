@@ -7,9 +7,10 @@ this description.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from benchmarks.measure.quality import eight_bit
 from benchmarks.measure.tiling import Fitted, Tile
 from foundation import registered, spelled
 from models.initialisation import by_name
-from models.weights import read_weights, with_published_names
+from models.weights import read_checkpoint
 from results import BASELINE, ROOT, plain
 from results.references import NetworkRecord
 
@@ -41,6 +42,8 @@ __all__ = [
 ]  # fmt: skip
 
 SCALE = 4  # the default
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,9 @@ class Network:
         if self.weights is None:
             return model
         file = self.weights.locate()
-        state, own, info = read_weights(file), list(model.state_dict()), models.describe(self.model)
-        names, rebuilt = {name: name for name in own}, tuple[str, ...]()
-        published = info.published_names(model)
-        if set(state) != set(own) and len(state.keys() & set(published.values())) >= len(state.keys() & set(own)):
-            names, rebuilt = published, info.published_buffers
-        model.load_state_dict(with_published_names(model, names, state, str(file), rebuilt))
+        remark = models.fill(model, self.model, self.scale, self.config, read_checkpoint(file))
+        if isinstance(self.weights, Local):  # there is no choice in a registered file
+            _tell(remark)
         return model.eval()
 
     def upscaler(
@@ -270,6 +270,13 @@ def untrained(model: str, scale: int | None = None, config: Mapping[str, Any] | 
 def bicubic(scale: int | None = None) -> Network:
     """MATLAB's bicubic interpolation."""
     return Network(BASELINE, SCALE if scale is None else scale, label=_title(BASELINE), source="baseline")
+
+
+@cache
+def _tell(remark: str) -> None:
+    """Tell of a file what was taken from it, once."""
+    if remark:
+        log.info("%s", remark)
 
 
 def _title(model: str) -> str:

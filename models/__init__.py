@@ -46,7 +46,8 @@ from models import (
     vdsr,
 )
 from models.info import ModelInfo
-from models.weights import WeightsError, read_weights, under_published_names, with_published_names
+from models.loading import Misfit, fitting, likeness, namings, under_published_names, with_published_names
+from models.weights import Checkpoint, WeightsError, read_checkpoint
 
 __all__ = [
     "SCALES",
@@ -56,6 +57,7 @@ __all__ = [
     "code",
     "configuration",
     "describe",
+    "fill",
     "load_published",
     "names",
     "published_state",
@@ -144,13 +146,40 @@ def load_published(name: str, scale: int, source: str | Path | Mapping[str, Any]
     and no others; buffers may be missing. Raises WeightsError naming what differs. Nothing in a file is executed.
     """
     model = build(name, scale)
-    state = read_weights(source) if isinstance(source, str | Path) else dict(source)
-    label = str(source) if isinstance(source, str | Path) else "the given state"
     info = describe(name)
-    model.load_state_dict(
-        with_published_names(model, info.published_names(model), state, label, info.published_buffers)
-    )
+    if isinstance(source, str | Path):
+        fill(model, name, scale, {}, read_checkpoint(source), published=True)
+    else:
+        names = info.published_names(model)
+        model.load_state_dict(with_published_names(model, names, source, "the given state", info.published_buffers))
     return model.eval()
+
+
+def fill(
+    model: nn.Module,
+    name: str,
+    scale: int,
+    config: Mapping[str, Any],
+    checkpoint: Checkpoint,
+    *,
+    published: bool = False,
+) -> str:
+    """Give a network, as `build(name, scale, **config)` makes it, the weights of the first state that fits.
+
+    Every parameter must be there and no others, under the network's own names or the `published` ones, or these only.
+    Returns the remark on what was taken, empty where there was no choice. Raises WeightsError naming what differs, and
+    the scale or depth of which the weights are instead.
+    """
+    info = describe(name)
+    both = namings(model, info)
+    try:
+        values, state = fitting(model, both[1:] if published else both, checkpoint)
+    except Misfit as error:
+        full = configuration(name, **config)
+        other = likeness(lambda scale, config: build(name, scale, **config), info, scale, full, checkpoint)
+        raise WeightsError(f"{error}; {other}" if other else str(error)) from None
+    model.load_state_dict(values)
+    return checkpoint.remark(state)
 
 
 def published_state(name: str, model: nn.Module) -> dict[str, Tensor]:

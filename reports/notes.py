@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ablations import Variant
+from ablations.schema import FROM_FILE
 from reports.costs import PASSES, conditions
 from reports.numbers import NOTHING, UNKNOWN
 from reports.reasons import TOLERANCE
@@ -56,7 +57,7 @@ def warm_starts(runs: Iterable[Run]) -> dict[tuple[str, str, int], int]:
     for run in runs:
         train = (run.description() or {}).get("stages", {}).get("train", {})
         start = train.get("training", {}).get("warm_start")
-        if start not in (None, run.scale):
+        if start not in (None, run.scale, FROM_FILE):
             found[run.protocol, run.variant, run.scale] = start
     return found
 
@@ -97,6 +98,10 @@ def given_weights(runs: Iterable[Run]) -> dict[tuple[str, str, int], str]:
             digest = description.get("stages", {}).get("evaluate", {}).get("weights")
             content = f", SHA-256 {str(digest)[:12]}" if digest else ""
             found[run.protocol, run.variant, run.scale] = f"Weights given as {PurePath(file).name}{content}."
+        elif file := description.get("warm_start_file"):
+            digest = description.get("stages", {}).get("train", {}).get("start")
+            content = f", SHA-256 {str(digest)[:12]}" if digest else ""
+            found[run.protocol, run.variant, run.scale] = f"Warm start: trained from {PurePath(file).name}{content}."
     return found
 
 

@@ -42,21 +42,28 @@ def export_published(
 
 
 @app.command()
-def identify(file: Annotated[Path, typer.Argument(help="A checkpoint: .pth, .pt or .safetensors.")]) -> None:
+def identify(
+    file: Annotated[Path, typer.Argument(help="A checkpoint of any trainer: of torch.save, or .safetensors.")],
+) -> None:
     """Say which network of the registry, at which scale, a checkpoint fits.
 
     Nothing in the file is executed.
 
     Example: spinbench identify checkpoint.pth
     """
+    from benchmarks.identification import depth
     from benchmarks.identification import identify as fits
 
     found = fits(file)
     fitting = [one for one in found if one.wrong is None]
+    for remark in dict.fromkeys(one.remark for one in fitting if one.remark):
+        say(remark)
     for one in fitting:
         say(f"{file}: fits {one.model} x{one.scale}")
     if not fitting:
         say(f"{file}: fits no network of the registry in its published configuration; the nearest:")
         for one in found[:3]:
             say(f"  {one.model} x{one.scale}, {one.share:.0%} of the tensors: {one.wrong}")
+        if found[0].share and (other := depth(file, found[0])):
+            say(f"As {found[0].model}, {other}")
         raise typer.Exit(1)

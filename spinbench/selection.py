@@ -54,7 +54,7 @@ class Selection:
         if fetched:
             sets = orchestrator.prepare(protocol, scales, fetched)
         else:
-            wanted = [*scales, *([protocol.training.warm_start] if protocol.training else [])]
+            wanted = [*scales, *([protocol.training.start_scale] if protocol.training else [])]
             sets = {one: orchestrator.available_sets(protocol.evaluation.datasets, one) for one in wanted if one}
         return plan(
             experiment,

@@ -36,8 +36,8 @@ def prepare(protocol: Protocol, scales: Sequence[int], say: Callable[[str], None
     is unavailable, or all test sets are.
     """
     training = protocol.training
-    if training and training.warm_start:
-        scales = [*scales, training.warm_start]
+    if training and training.start_scale:
+        scales = [*scales, training.start_scale]
     needed = [training.data] if training else []
     if training and training.validation:
         needed.append(training.validation.data)

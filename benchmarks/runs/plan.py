@@ -22,6 +22,7 @@ from benchmarks.data.datasets import Dataset
 from benchmarks.data.images import READER
 from benchmarks.measure.quality import find_convention
 from foundation import SpinbenchError, nearest, network_in_file, one_line
+from models.weights import read_checkpoint
 from results import BASELINE, ROOT, ResultsError, Run, digest, sha256
 
 
@@ -62,6 +63,8 @@ class Job:
             header["defaults"] = models.configuration(str(self.variant.model))
         if self.protocol.training is not None and self.variant.trained and self.variant.model != BASELINE:
             header["training_data"] = self.protocol.training.data
+            if self.protocol.training.start_file:
+                header["warm_start_file"] = str(self.protocol.training.start_file)
         return header
 
 
@@ -101,7 +104,7 @@ def plan(
     if seeds and protocol.training is None:
         raise AblationError(f"seeds {', '.join(map(str, seeds))}: protocol {protocol_name} trains nothing")
     chosen = {name: variant for name, variant in experiment.variants.items() if not only or name in named.values()}
-    start = protocol.training.warm_start if protocol.training else None
+    start = protocol.training.start_scale if protocol.training else None
     wanted = _with_starts(list(scales or experiment.scales), start)
     name = ablations.name_of(protocol_name)
     planner = _Planner(name, protocol, device, card, sets, root)
@@ -140,6 +143,7 @@ class _Planner:
     _data: dict[tuple[str, int], str] = field(default_factory=dict)
     _evaluated: dict[int, dict[str, Dataset]] = field(default_factory=dict)
     _measured: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _starts: dict[Path, str] = field(default_factory=dict)
 
     def job(self, variant_name: str, variant: Variant, training: Training, scale: int, seed: int) -> Job:
         network, run = self._network(variant_name, variant, scale), self._run(variant_name, scale, seed)
@@ -151,8 +155,10 @@ class _Planner:
             "reader": READER,
         }
         start = None
-        if training.warm_start is not None and training.warm_start != scale:
-            first = self.job(variant_name, variant, training, training.warm_start, seed)
+        if training.start_file:
+            train["start"] = self._start(training.start_file)
+        elif training.start_scale is not None and training.start_scale != scale:
+            first = self.job(variant_name, variant, training, training.start_scale, seed)
             start, train["start"] = first.run, digest(first.stages["train"])
         stages = {
             "train": train,
@@ -204,6 +210,13 @@ class _Planner:
 
     def _of(self, run: Run, variant: Variant, stages: dict[str, dict[str, Any]], **more: Any) -> Job:
         return Job(run, variant, self.protocol, self.device, self._sets(run.scale), stages, **more)
+
+    def _start(self, file: Path) -> str:
+        """The SHA-256 of the checkpoint that trainings begin from. Raises WeightsError for a file that is none."""
+        if file not in self._starts:
+            read_checkpoint(file)
+            self._starts[file] = sha256(file)
+        return self._starts[file]
 
     def _checksum(self, name: str, scale: int) -> str:
         if (name, scale) not in self._data:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ablations import Experiment, Protocol, Variant
+from ablations.schema import FROM_FILE
 from benchmarks.runs.orchestrator import available_sets
 from benchmarks.runs.places import Place
 from benchmarks.runs.plan import Job, plan, without_stages
@@ -53,7 +54,7 @@ def jobs_for(run: Run, root: Path) -> list[Job]:
         raise ReproductionError(f"{run.folder}: its run.yaml does not name what it was trained on")
     experiment, protocol = _definitions(run, description)
     scale = run.scale
-    start = protocol.training.warm_start if protocol.training else None
+    start = protocol.training.start_scale if protocol.training else None
     sets = {
         each: available_sets(protocol.evaluation.datasets, each) for each in {scale, scale if start is None else start}
     }
@@ -91,11 +92,14 @@ def _definitions(run: Run, description: Mapping[str, Any]) -> tuple[Experiment, 
                 "variants": {run.variant: variant},
             }
         )
+        training = dict(train["training"])
+        if training.get("warm_start") == FROM_FILE:
+            training["warm_start"] = description["warm_start_file"]
         protocol = Protocol.model_validate(
             {
                 **{key: told for key in ("title", "summary", "cost", "expect")},
                 "seeds": [run.seed],
-                "training": {**train["training"], "data": description["training_data"], "checkpoint_every": 100},
+                "training": {**training, "data": description["training_data"], "checkpoint_every": 100},
                 "evaluation": {"datasets": list(evaluate["sets"]), "conventions": evaluate["conventions"]},
             },
             strict=False,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+import models
 from benchmarks import networks
 from benchmarks.data import datasets
 from benchmarks.data.patches import PatchBatches
@@ -22,13 +24,16 @@ from benchmarks.runs.progress import Advance
 from benchmarks.training import checkpoints, loop
 from benchmarks.training.determinism import reproducible
 from foundation import SpinbenchError
-from models.weights import read_weights
+from models.loading import namings, overlapping
+from models.weights import read_checkpoint, read_weights
 from results import BASELINE, STAGES, digest, sha256
 from results.quality import joined
 from results.state import RunState
 
 BeginStage = Callable[[str, str], Advance]  # run, stage
 WEIGHTS = STAGES["train"]
+
+log = logging.getLogger(__name__)
 
 
 class RunError(SpinbenchError):
@@ -84,6 +89,8 @@ def train(work: Work) -> None:
         if WEIGHTS in (damage := job.start.damage()):
             raise RunError(f"{run.name} starts from {source}, which is {damage[WEIGHTS]}")
         inputs[f"{job.start.name}/{WEIGHTS}"] = sha256(source)
+    elif settings.start_file:
+        inputs[settings.start_file.name] = sha256(settings.start_file)
     if not loop.finished(run, fingerprint):  # if finished, it was killed before the training was recorded
         if run.path(WEIGHTS).is_file() and not checkpoint.is_file():
             raise RefusedRun(
@@ -94,7 +101,6 @@ def train(work: Work) -> None:
         patches = PatchBatches(
             datasets.get(settings.data), run.scale, settings.lr_patch, settings.batch_size, run.seed, settings.augment
         )
-        initial = read_weights(job.start.path(WEIGHTS)) if job.start else None
         advance = work.advance("train")
 
         def validate(model: nn.Module) -> tuple[float, float]:
@@ -105,6 +111,7 @@ def train(work: Work) -> None:
             return float(rows["psnr"].mean()), float(rows["ssim"].mean())
 
         model = _network(job, trained=False).module()
+        initial = _initial(job, model)
         try:
             with reproducible(model, settings.lr_patch, job.device) as varying:
                 earlier = loop.train(
@@ -129,6 +136,28 @@ def train(work: Work) -> None:
     files = {file: sha256(run.path(file)) for file in (WEIGHTS, "training.csv") if run.path(file).is_file()}
     run.record("train", fingerprint, {**process.facts(earlier), "inputs": inputs, "varying": varying}, files)
     checkpoint.unlink(missing_ok=True)
+
+
+def _initial(job: Job, model: nn.Module) -> Mapping[str, Tensor] | None:
+    """The weights of a warm start: those of a run, or what of a checkpoint has the names and shapes of the network's.
+
+    Raises RunError for a checkpoint of which nothing fits.
+    """
+    settings = job.protocol.training
+    if job.start is not None:
+        return read_weights(job.start.path(WEIGHTS))
+    if settings is None or settings.start_file is None:
+        return None
+    checkpoint = read_checkpoint(settings.start_file)
+    found, state = overlapping(model, namings(model, models.describe(str(job.variant.model))), checkpoint)
+    if not found:
+        raise RunError(
+            f"{job.run.name}: warm start: nothing in {settings.start_file} has the name and the shape of a tensor of "
+            f"{job.variant.model} x{job.run.scale}"
+        )
+    if remark := checkpoint.remark(state):
+        log.info("%s: warm start: %s", job.run.name, remark)
+    return found
 
 
 def _check_memory(job: Job) -> None:

@@ -20,7 +20,7 @@ import ablations
 import models
 from benchmarks.data import datasets, registry
 from benchmarks.data.fetch import local_file
-from models.weights import under_published_names
+from models.loading import under_published_names
 from tests.benchmarks.data.test_fetch import QuietHandler
 from tests.spinbench.commands import spinbench
 from tests.spinbench.tiny import Finished
