@@ -71,9 +71,8 @@ def full_sets(runs: Iterable[Run]) -> dict[str, int]:
 
 def _facts(record: Mapping[str, Any]) -> dict[str, str]:
     """What of a record is worth a column; files and sets have their own hashes in provenance.json."""
-    return _flat(
-        {key: value for key, value in record.items() if key not in ("products", "inputs", "sets", "earlier", "varying")}
-    )
+    told_elsewhere = ("products", "inputs", "sets", "earlier", "varying", "unlike")
+    return _flat({key: value for key, value in record.items() if key not in told_elsewhere})
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -24,13 +24,19 @@ def changes(processes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def remarks(record: Mapping[str, Any]) -> list[str]:
-    """Remarks on a training from its record: if several processes worked on it, and if it cannot be repeated to the
-    same bits."""
+    """Remarks on a training from its record: if several processes worked on it, in turn or together, and if it cannot
+    be repeated to the same bits."""
     told = []
     if earlier := record.get("earlier", []):
         found = "; ".join(changes([*earlier, record]))
         bits = f" with changes ({found}), which may affect its last bits" if found else " on the same machine"
         told.append(f"trained in {len(earlier) + 1} processes{bits}")
+    if (together := max(one.get("ranks", 1) for one in (*earlier, record))) > 1:
+        unlike = "; ".join(record.get("unlike") or [])
+        told.append(
+            f"{together} processes trained it together, each with its share of every batch"
+            + (f", which is not what one would train: {unlike}" if unlike else "")
+        )
     if varying := record.get("varying"):
         told.append(f"trained on a GPU with sums in an order that varies ({varying}): not the same bits twice")
     return told
@@ -41,6 +47,7 @@ def _bits(facts: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         "device": device.get("name"),
         "threads": facts.get("threads"),
+        "ranks": facts.get("ranks"),
         "CPU capability": facts.get("capability"),
         "torch": versions.get("torch"),
         "kernels": versions.get("kernels"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import os
 import sys
 from typing import Annotated, Any
 
@@ -30,6 +31,7 @@ from spinbench import (
     validation,
 )
 from spinbench.console import say
+from spinbench.options import UsageError
 
 
 class _Commands(TyperGroup):
@@ -66,10 +68,19 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _common(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
-) -> None: ...
+) -> None:
+    command = context.invoked_subcommand
+    if "TORCHELASTIC_RUN_ID" in os.environ and command != "train":
+        if os.environ.get("RANK") != "0":
+            raise typer.Exit
+        raise UsageError(
+            f"torchrun is for `spinbench train`, which several processes do together; start `spinbench {command}` "
+            "without it"
+        )
 
 
 class _Shown(logging.Handler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -206,46 +207,74 @@ def train(
 ) -> None:
     """Train one variant without evaluating it. `spinbench run` evaluates it later.
 
+    Several processes train each run together if torchrun starts them:
+    torchrun --nproc-per-node 2 -m spinbench train full
+
     Example: spinbench train full --protocol quick --seeds 1
     """
     from benchmarks.measure import devices
     from benchmarks.runs import orchestrator
     from benchmarks.runs.places import Place
     from benchmarks.runs.plan import plan, without_stages
+    from benchmarks.training import ranks
     from benchmarks.training.profiling import Profile
     from results import definitions
 
-    definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
-    scales = integers(scale, "--scale") or list(definition.scales)
-    where = compute_device(device, threads)
-    sets = orchestrator.prepare(training, scales, say)
-    jobs = plan(
-        definition,
-        protocol,
-        training,
-        only=[variant],
-        scales=scales,
-        seeds=integers(seeds, "--seeds"),
-        device=where,
-        card=devices.card(where),
-        sets=sets,
-        root=folder,
-    )
-    jobs = [without_stages(job, ["train"]) for job in jobs if "train" in job.stages]
-    if not jobs:
-        chosen = definition.variants[definition.variant_named(variant) or variant]
-        weights = "has published weights" if not chosen.trained else "is not trained"
-        raise UsageError(f"{variant}: {weights} under protocol {protocol}, there is nothing to train")
-    definitions.remember(protocol, experiment, folder)
-    profiles = {job.run.name: Profile(where) for job in jobs} if profile else {}
-    jobs = [dataclasses.replace(job, on_phase=profiles.get(job.run.name)) for job in jobs]
+    with ranks.joined():
+        if ranks.rank():
+            _take_part(device, threads)
+            return
+        definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
+        if training.training:
+            ranks.share_of(training.training.batch_size)
+        scales = integers(scale, "--scale") or list(definition.scales)
+        threads = ranks.threads(threads)
+        where = compute_device(ranks.device_name(device), threads)
+        sets = orchestrator.prepare(training, scales, say)
+        jobs = plan(
+            definition,
+            protocol,
+            training,
+            only=[variant],
+            scales=scales,
+            seeds=integers(seeds, "--seeds"),
+            device=where,
+            card=devices.card(where),
+            sets=sets,
+            root=folder,
+        )
+        jobs = [without_stages(job, ["train"]) for job in jobs if "train" in job.stages]
+        if not jobs:
+            chosen = definition.variants[definition.variant_named(variant) or variant]
+            weights = "has published weights" if not chosen.trained else "is not trained"
+            raise UsageError(f"{variant}: {weights} under protocol {protocol}, there is nothing to train")
+        definitions.remember(protocol, experiment, folder)
+        profiles = {job.run.name: Profile(where) for job in jobs} if profile else {}
+        jobs = [dataclasses.replace(job, on_phase=profiles.get(job.run.name)) for job in jobs]
+        try:
+            with ConsoleProgress(len(jobs)) as progress:
+                outcomes = orchestrator.carry_out(
+                    jobs, progress, rerun, [Place(str(where), threads, devices.card(where))]
+                )
+        finally:  # also after an interruption, which ends the profile of a long training
+            for name, measured in profiles.items():
+                _show(measured, name)
+        _tell_failures(outcomes)
+
+
+def _take_part(device: str, threads: int | None) -> None:
+    """Train together with rank 0, which says everything that is to be said."""
+    from benchmarks.runs import stages
+    from benchmarks.training import ranks
+    from benchmarks.training.loop import TrainingStopped
+
+    logging.getLogger("benchmarks").setLevel(logging.ERROR)
     try:
-        with ConsoleProgress(len(jobs)) as progress:
-            outcomes = orchestrator.carry_out(jobs, progress, rerun, [Place(str(where), threads, devices.card(where))])
-    finally:  # also after an interruption, which ends the profile of a long training
-        for name, measured in profiles.items():
-            _show(measured, name)
-    _tell_failures(outcomes)
+        stages.take_part(lambda: compute_device(ranks.device_name(device), ranks.threads(threads)))
+    except TrainingStopped as stopped:
+        raise typer.Exit(130) from stopped
+    except ranks.Parted:  # it was not this process that failed
+        return
 
 
 def _tell_failures(outcomes: Sequence[Outcome]) -> None:

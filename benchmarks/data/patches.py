@@ -38,18 +38,26 @@ class PatchBatches:
 
     Image, position and, with `augment`, one of the 8 symmetries of the square (rotations by 90 degrees, horizontal
     flip) are drawn uniformly and depend on `seed` and the batch's index alone. The decoded images are verified once,
-    on construction. DataError if images are missing, damaged or smaller than a patch.
+    on construction. `part` is the slice of every batch that is wanted: the patches are those of the whole batch, and
+    only these are cut. DataError if images are missing, damaged or smaller than a patch.
     """
 
     def __init__(
-        self, dataset: Dataset, scale: int, lr_patch: int, batch_size: int, seed: int, augment: bool = True
+        self,
+        dataset: Dataset,
+        scale: int,
+        lr_patch: int,
+        batch_size: int,
+        seed: int,
+        augment: bool = True,
+        part: slice = slice(None),
     ) -> None:
         if min(lr_patch, batch_size) < 1 or seed < 0:
             raise ValueError(
                 f"lr_patch {lr_patch}, batch_size {batch_size}, seed {seed}: expected 1 or more, 1 or more, 0 or more"
             )
         self.scale, self.lr_patch, self.batch_size = scale, lr_patch, batch_size
-        self.seed, self.augment = seed, augment
+        self.seed, self.augment, self.part = seed, augment, part
         self.images = decoded(dataset, scale)
         for image, (_, lr) in zip(dataset.hr_names(), self.images, strict=True):
             if min(lr.height, lr.width) < lr_patch:
@@ -59,12 +67,12 @@ class PatchBatches:
                 )
 
     def draws(self, index: int) -> list[Draw]:
-        """The random choices of batch `index` from 0, one for each patch."""
+        """The random choices of batch `index` from 0, one for each patch of the part."""
         p = self.lr_patch
         # raw draws: their stream is fixed, while that of Generator's methods may change between versions of NumPy
         raw = np.random.Philox(np.random.SeedSequence((self.seed, index))).random_raw(4 * self.batch_size)
         found = []
-        for draw in raw.reshape(-1, 4):
+        for draw in raw.reshape(-1, 4)[self.part]:
             number, row, column, symmetry = map(int, draw)
             lr = self.images[number % len(self.images)][1]
             y, x = row % (lr.height - p + 1), column % (lr.width - p + 1)
@@ -72,11 +80,11 @@ class PatchBatches:
         return found
 
     def batch(self, index: int) -> Batch:
-        """LR (B, 3, p, p) and HR (B, 3, s·p, s·p), uint8, of batch `index` from 0."""
-        p, s = self.lr_patch, self.scale
-        lr = np.empty((self.batch_size, 3, p, p), np.uint8)
-        hr = np.empty((self.batch_size, 3, s * p, s * p), np.uint8)
-        for i, (image, y, x, turn) in enumerate(self.draws(index)):
+        """LR (B, 3, p, p) and HR (B, 3, s·p, s·p), uint8, of batch `index` from 0, or of its part."""
+        p, s, draws = self.lr_patch, self.scale, self.draws(index)
+        lr = np.empty((len(draws), 3, p, p), np.uint8)
+        hr = np.empty((len(draws), 3, s * p, s * p), np.uint8)
+        for i, (image, y, x, turn) in enumerate(draws):
             hr_image, lr_image = self.images[image]
             lr[i] = _turned(lr_image.rows(y, y + p)[:, x : x + p], turn)
             hr[i] = _turned(hr_image.rows(s * y, s * (y + p))[:, s * x : s * (x + p)], turn)

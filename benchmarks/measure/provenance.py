@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure import devices
+from benchmarks.training import ranks
 from models.spin import cpu
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,8 @@ class Process:
     def facts(self, earlier: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """Versions, machine, commit, digest of the sources, and times (UTC), for provenance.json.
 
+        `ranks` is the number of processes that worked together, each with these `threads`.
+
         `earlier` holds the facts of the earlier processes of the stage, whose seconds are added.
         """
         own: dict[str, Any] = {
@@ -46,6 +49,7 @@ class Process:
             "device": devices.device_facts(self.device),
             "system": f"{platform.system()} {platform.machine()}",
             "threads": torch.get_num_threads(),
+            "ranks": ranks.size(),
             "capability": torch.backends.cpu.get_cpu_capability(),
             "versions": versions() | {"kernels": cpu.used() or "not used"},
             "commit": commit(),

@@ -22,6 +22,7 @@ from benchmarks.runs.places import Place
 from benchmarks.runs.plan import Job
 from benchmarks.runs.progress import Advance, Progress
 from benchmarks.runs.stages import BeginStage, RefusedRun
+from benchmarks.training import ranks
 from benchmarks.training.loop import TrainingStopped
 from benchmarks.training.signals import noted_signals
 from foundation import SpinbenchError, one_line, write
@@ -87,7 +88,8 @@ def _longest_first(jobs: Sequence[Job]) -> list[Job]:
 
 def _attempt(job: Job, place: Place, progress: Progress, rerun: bool, stopping: Sequence[int] | None = None) -> Outcome:
     def worked() -> bool:
-        if job.on_phase is not None or (stopping is None and place.device == "cpu"):
+        here = job.on_phase is not None or ranks.size() > 1  # what is together with others cannot move to a new process
+        if here or (stopping is None and place.device == "cpu"):
             return execute(job, progress.stage, progress.line, rerun)
         if nothing_to_do(job, rerun):  # a process takes seconds to start
             return False
@@ -111,7 +113,10 @@ def attempted(job: Job, work: Callable[[], bool]) -> Outcome:
     except RefusedRun as error:
         return Outcome(job, "refused", one_line(error))
     except Exception as error:  # a failed run must not stop the others
-        return failure(job, error)
+        outcome = failure(job, error)
+        if ranks.parted():  # the processes cannot begin the next one together
+            raise
+        return outcome
 
 
 def _execute(jobs: Sequence[Job], begin: BeginStage, say: Callable[[str], None], rerun: bool) -> bool:

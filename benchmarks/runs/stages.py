@@ -6,8 +6,10 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 import models
@@ -21,7 +23,7 @@ from benchmarks.measure.provenance import Process
 from benchmarks.networks import Network
 from benchmarks.runs.plan import Job
 from benchmarks.runs.progress import Advance
-from benchmarks.training import checkpoints, loop
+from benchmarks.training import checkpoints, loop, ranks
 from benchmarks.training.determinism import reproducible
 from foundation import SpinbenchError
 from models.loading import namings, overlapping
@@ -98,43 +100,25 @@ def train(work: Work) -> None:
                 "restore it, or train the run again"
             )
         _check_memory(job)
-        patches = PatchBatches(
-            datasets.get(settings.data), run.scale, settings.lr_patch, settings.batch_size, run.seed, settings.augment
-        )
-        advance = work.advance("train")
-
-        def validate(model: nn.Module) -> tuple[float, float]:
-            assert settings.validation is not None
-            upscale = evaluation.network_upscale(model, job.device)
-            held_out = datasets.get(settings.validation.data)
-            rows = evaluation.evaluate(upscale, held_out, run.scale, limit=settings.validation.images)
-            return float(rows["psnr"].mean()), float(rows["ssim"].mean())
-
-        model = _network(job, trained=False).module()
-        initial = _initial(job, model)
+        training, advance = _Training.of(job), work.advance("train")
+        ranks.exchange(replace(job, on_phase=None))  # the other processes begin it too (`take_part`)
         try:
-            with reproducible(model, settings.lr_patch, job.device) as varying:
-                earlier = loop.train(
-                    run,
-                    model,
-                    patches,
-                    settings,
-                    device=job.device,
-                    fingerprint=fingerprint,
-                    about=_about(job),
-                    process=process,
-                    validate=validate if settings.validation else None,
-                    initial=initial,
-                    on_step=lambda step: advance(step.iteration, settings.iterations, f"loss {step.loss:.2f}"),
-                    on_phase=job.on_phase,
+            with ranks.one_fate():
+                earlier, varying = training.carry_out(
+                    process, lambda step: advance(step.iteration, settings.iterations, f"loss {step.loss:.2f}")
                 )
         except checkpoints.CheckpointError as error:
             raise RefusedRun(str(error)) from error
+        except ranks.Parted as error:
+            raise RunError(f"{run.name}: {error}") from error
     else:
         varying = None
         earlier = (checkpoints.load_checkpoint(checkpoint, fingerprint) or {}).get("processes", [])
     files = {file: sha256(run.path(file)) for file in (WEIGHTS, "training.csv") if run.path(file).is_file()}
-    run.record("train", fingerprint, {**process.facts(earlier), "inputs": inputs, "varying": varying}, files)
+    facts = process.facts(earlier)
+    together = any(one.get("ranks", 1) > 1 for one in (*earlier, facts))
+    unlike = ranks.departures(_network(job, trained=False).module(), settings.lr_patch, job.device) if together else []
+    run.record("train", fingerprint, {**facts, "inputs": inputs, "varying": varying, "unlike": unlike}, files)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -160,12 +144,86 @@ def _initial(job: Job, model: nn.Module) -> Mapping[str, Tensor] | None:
     return found
 
 
+def take_part(device: Callable[[], torch.device]) -> None:
+    """Train together with rank 0, as one of the other processes, whatever it trains, until it says that it has ended.
+
+    `device` is called when a training begins. Raises ranks.Parted if another process failed, loop.TrainingStopped with
+    all others, and errors of its own, which the others know then.
+    """
+    while (job := ranks.exchange()[0]) is not None:
+        try:
+            with ranks.one_fate():
+                job = replace(job, device=device())
+                _Training.of(job).carry_out(Process(job.device))
+        except loop.TrainingStopped:
+            ranks.exchange()  # rank 0 says that it has ended
+            raise
+        except SpinbenchError:  # such as a loss that is not finite, for all of them
+            if ranks.parted():
+                raise
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What the training of a run begins with, in each of the processes that take part in it."""
+
+    job: Job
+    model: nn.Module
+    patches: PatchBatches
+    initial: Mapping[str, Tensor] | None
+
+    @classmethod
+    def of(cls, job: Job) -> _Training:
+        settings, run = job.protocol.training, job.run
+        assert settings is not None
+        part = ranks.share_of(settings.batch_size)
+        data = datasets.get(settings.data)
+        patches = PatchBatches(
+            data, run.scale, settings.lr_patch, settings.batch_size, run.seed, settings.augment, part
+        )
+        model = _network(job, trained=False).module()
+        return cls(job, model, patches, _initial(job, model))
+
+    def carry_out(
+        self, process: Process, on_step: Callable[[loop.Step], None] | None = None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """The facts of the earlier processes, and why the training varies (`determinism.reproducible`)."""
+        job, settings = self.job, self.job.protocol.training
+        assert settings is not None
+        with reproducible(self.model, settings.lr_patch, job.device) as varying:
+            earlier = loop.train(
+                job.run,
+                self.model,
+                self.patches,
+                settings,
+                device=job.device,
+                fingerprint=digest(job.stages["train"]),
+                about=_about(job),
+                process=process,
+                validate=partial(_held_out, job) if settings.validation else None,
+                initial=self.initial,
+                on_step=on_step,
+                on_phase=job.on_phase,
+            )
+        return earlier, varying
+
+
+def _held_out(job: Job, model: nn.Module) -> tuple[float, float]:
+    """The network's PSNR (dB) and SSIM on the images held out for validation."""
+    settings = job.protocol.training
+    assert settings is not None and settings.validation is not None
+    upscale, data = evaluation.network_upscale(model, job.device), datasets.get(settings.validation.data)
+    rows = evaluation.evaluate(upscale, data, job.run.scale, limit=settings.validation.images)
+    return float(rows["psnr"].mean()), float(rows["ssim"].mean())
+
+
 def _check_memory(job: Job) -> None:
     """Raise RunError if a training step needs more memory than a GPU has, before anything is computed."""
     settings = job.protocol.training
     if settings is None or job.device.type != "cuda":
         return
-    needed = memory.step_bytes(_network(job, trained=False).module(), settings.batch_size, settings.lr_patch)
+    batch = settings.batch_size // ranks.size()
+    needed = memory.step_bytes(_network(job, trained=False).module(), batch, settings.lr_patch)
     free = memory.available(job.device)
     share = 0.5 if settings.precision in ("bfloat16", "float16") else 1.0  # at least: weights remain float32
     if needed is not None and share * needed > free:

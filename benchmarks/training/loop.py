@@ -3,7 +3,8 @@
 The outcome is a function of the network's initial weights, the patches, the protocol's training, the run's seed and
 the machine. Patches are a pure function of the iteration, which is therefore the only state of the data loading.
 On a CPU, results are reproducible to the bit for the same number of threads; on a GPU within the context of
-`determinism.reproducible`, for networks that allow it.
+`determinism.reproducible`, for networks that allow it. The processes of torchrun (`ranks`) take these steps together,
+each on its share of the batch; the same number of them gives the same bits.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ablations.schema import Training
 from benchmarks.data.patches import PatchBatches, loader
 from benchmarks.measure.precision import algorithms, arithmetic
 from benchmarks.measure.provenance import Process
-from benchmarks.training import checkpoints
+from benchmarks.training import checkpoints, ranks
 from benchmarks.training.schedule import learning_rate
 from benchmarks.training.signals import noted_signals
 from foundation import SpinbenchError
@@ -80,6 +81,8 @@ def train(
     """Train a network according to the protocol; a run with a checkpoint resumes from it to the same bits.
 
     Returns the facts of the processes that trained the network before this one (`process`), which the checkpoint holds.
+    If torchrun started several, each calls it with its share of the patches (`ranks.share_of`), in a context
+    `ranks.one_fate`; rank 0 alone writes, validates and logs.
 
     `model` maps RGB (n, 3, h, w) in [0, 1] to (n, 3, scale h, scale w). It is moved to `device`, and finally has the
     weights that are stored. `fingerprint` identifies all that determines the outcome: a checkpoint with another one is
@@ -97,10 +100,13 @@ def train(
     results.ResultsError if the run's folder is removed, and TrainingStopped after SIGINT or SIGTERM.
     """
     process = process or Process(device)
-    run.folder.mkdir(parents=True, exist_ok=True)
+    first = ranks.rank() == 0
+    if first:
+        run.folder.mkdir(parents=True, exist_ok=True)
     # The state that changes from step to step
-    model.to(device).train()
+    ranks.with_shared_statistics(model, device).to(device).train()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    dtype = parameters[0].dtype
     # on a CPU, an unfused step takes six times as long; on a GPU, it consists of hundreds of small kernels
     optimiser = torch.optim.Adam(parameters, lr=training.learning_rate, betas=training.betas, fused=True)
     scaler = torch.amp.GradScaler(device.type, enabled=training.precision == "float16")
@@ -112,7 +118,7 @@ def train(
     losses: list[float] = []  # since the previous row
     rows: list[tuple[float | None, ...]] = []
     earlier: list[dict[str, Any]] = []
-    checkpoints.seed_generators(run.seed)
+    checkpoints.seed_generators(ranks.own_seed(run.seed))
 
     # The checkpoint or the warm start
     path = run.path("checkpoint.pt")
@@ -121,7 +127,11 @@ def train(
             for name, part in state.items():
                 part.load_state_dict(stored[name])
             start, seconds, losses, rows = (stored[key] for key in ("iteration", "seconds", "losses", "rows"))
-            checkpoints.set_generators(stored["generators"], device)
+            states = [stored["generators"], *stored.get("other_generators", [])]
+            if ranks.rank() < len(states):
+                checkpoints.set_generators(states[ranks.rank()], device)
+            else:  # fewer processes trained before
+                checkpoints.seed_generators(ranks.own_seed(run.seed, start))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise checkpoints.CheckpointError(f"{path}: does not match this training ({reason})") from error
@@ -135,7 +145,10 @@ def train(
     elif initial is not None:
         left = warm_start(model, initial)
         log.info("%s: warm start; tensors that keep their initialisation: %s", run.name, ", ".join(left) or "none")
-    _write_rows(run, rows)  # removes the rows that a killed process wrote after its checkpoint
+    if len(set(ranks.exchange((start, ranks.size() > 1 and tensors_digest(on_cpu(model)))))) > 1:
+        raise TrainingError(f"{run.name}: the processes begin with different weights or checkpoints")
+    if first:
+        _write_rows(run, rows)  # removes the rows that a killed process wrote after its checkpoint
 
     # Steps
     forward = torch.compile(model) if training.compile else model
@@ -155,13 +168,14 @@ def train(
                 group["lr"] = rate
             optimiser.zero_grad(set_to_none=True)
             with arithmetic(device, training.precision):
-                sr = forward(lr.float() / 255)
+                sr = forward(lr.to(dtype) / 255)
             if sr.shape != hr.shape:
                 raise TrainingError(f"{run.name}: the network gave {tuple(sr.shape)}, expected {tuple(hr.shape)}")
             ended("forward")
-            loss = F.l1_loss(255 * sr.float(), hr.float())
+            loss = F.l1_loss(255 * sr.to(dtype), hr.to(dtype))
             with arithmetic(device, "tf32" if training.precision == "tf32" else "float32"):  # no autocast backwards
                 scaler.scale(loss).backward()
+            stop = ranks.reduce(parameters, loss, bool(signals))
             ended("backward")
             scaler.unscale_(optimiser)
             norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
@@ -175,7 +189,6 @@ def train(
             unchecked.append((iteration, rate, torch.stack([loss.detach(), norm])))
 
             # Checks, rows, validation and checkpoints after this step
-            stop = bool(signals)
             save = stop or iteration % training.checkpoint_every == 0
             look = bool(validate_every) and iteration % validate_every == 0
             row = look or iteration % row_every == 0 or iteration == training.iterations
@@ -190,7 +203,7 @@ def train(
             seconds = time.perf_counter() - clock
             if on_step:
                 on_step(Step(iteration, losses[-1], rate, seconds))
-            if row:
+            if row and first:
                 quality: tuple[float | None, float | None] = None, None
                 if look and validate:
                     ended("rest")
@@ -198,15 +211,19 @@ def train(
                     ended("validation")
                 mean = math.fsum(losses) / len(losses)
                 rows.append((iteration, round(mean, 6), rate, round(seconds, 3), *quality))
-                losses.clear()
                 _write_rows(run, rows)
+            if row:
+                losses.clear()
                 clock = time.perf_counter() - seconds
-            if save:
+            states = ranks.exchange(checkpoints.generators(device)) if save else []
+            if save and first:
                 content = {name: part.state_dict() for name, part in state.items()}
                 content |= {"fingerprint": fingerprint, "iteration": iteration, "seconds": seconds}
-                content |= {"losses": losses, "rows": rows, "generators": checkpoints.generators(device)}
+                content |= {"losses": losses, "rows": rows, "generators": states[0], "other_generators": states[1:]}
                 content["processes"] = [*earlier, plain(process.facts())]
                 run.write(path.name, checkpoints.as_bytes(content))
+            if save:
+                ranks.exchange()  # it is written
                 saved = iteration
             ended("rest")
             if stop:
@@ -216,14 +233,22 @@ def train(
                 )
 
         # Weights
+        ranks.exchange()  # an error of another process in its last step
         if averaged:
             model.load_state_dict(averaged.module.state_dict())
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+        if not first:
+            return earlier
+        tensors = on_cpu(model)
         # a single entry, since safetensors writes several in random order
         description = {**(about or {}), "fingerprint": fingerprint, "tensors": tensors_digest(tensors)}
         weights = safetensors.torch.save(tensors, {ENTRY: json.dumps(description, sort_keys=True)})
         run.write("weights.safetensors", weights)
         return earlier
+
+
+def on_cpu(model: nn.Module) -> dict[str, Tensor]:
+    """The network's tensors by name, as they are stored."""
+    return {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
 
 
 def finished(run: results.Run, fingerprint: str) -> bool:

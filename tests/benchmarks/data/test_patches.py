@@ -52,6 +52,19 @@ def found(patch: torch.Tensor, images: dict[str, np.ndarray]) -> list[tuple[str,
     return hits
 
 
+@pytest.mark.parametrize("on_device", [False, True])
+def test_parts_are_those_of_the_whole_batch(photos: datasets.Dataset, on_device: bool) -> None:
+    """As several processes that train together cut them, each its own."""
+    batches = [
+        next(loader(PatchBatches(photos, 2, 5, 6, seed=3, part=part), 4, 5, on_device=on_device))
+        for part in (slice(None), slice(0, 3), slice(3, 6))
+    ]
+    whole, *parts = batches
+    for number in range(2):  # LR, HR
+        assert len(parts[0][number]) == 3
+        assert torch.equal(torch.cat([part[number] for part in parts]), whole[number])
+
+
 @pytest.mark.parametrize("scale", datasets.SCALES)
 def test_hr_and_lr_patches_are_crops_of_the_pairs_at_one_place(photos: datasets.Dataset, scale: int) -> None:
     lr, hr = PatchBatches(photos, scale, lr_patch=5, batch_size=12, seed=3).batch(0)
