@@ -35,7 +35,7 @@ from spinbench.options import (
     tile_of,
     words,
 )
-from spinbench.sr_images import keep_sr, sr_files, write_png
+from spinbench.sr_images import keep_sr, sr_files, write_upscaled
 
 app = typer.Typer()
 
@@ -124,10 +124,8 @@ def evaluate(
 
 @app.command()
 def upscale(
-    images: Annotated[list[Path], typer.Argument(help="The images to upscale.")],
-    output: Annotated[
-        Path, typer.Option(help="The folder for the results: 8-bit PNG files with the names of the images.")
-    ],
+    images: Annotated[list[Path], typer.Argument(help="The images to upscale, or folders of images.")],
+    output: Annotated[Path, typer.Option(help="The folder for the results: PNG files with the names of the images.")],
     model: Annotated[
         str | None, typer.Option(help="The name of a network, or bicubic. Default: the network of the weights.")
     ] = None,
@@ -144,13 +142,17 @@ def upscale(
 ) -> None:
     """Upscale images. Existing files are never overwritten.
 
+    Images are turned as their EXIF orientation says. 16 bit per channel,
+    transparency and colour profile (ICC) are kept.
+
     Example: spinbench upscale photo.png --model bsrn --published --output big
     """
-    from benchmarks.data.images import DataError, read_image
+    from benchmarks.data.images import DataError
+    from benchmarks.data.photos import images_in, read_photo
     from benchmarks.measure.evaluation import in_precision
-    from benchmarks.measure.quality import eight_bit
     from benchmarks.measure.tiling import TooLarge
 
+    images = [file for image in images for file in (images_in(image) if image.is_dir() else [image])]
     where = compute_device(device, threads)
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
     manner, targets = tile_of(tile, network), _targets(images, output)
@@ -167,15 +169,15 @@ def upscale(
         for image, target in targets.items():
             advance = progress.stage(image.name, "upscale")
             try:
-                lr = read_image(image)
-                sr = eight_bit(enlarge(lr))
+                photo = read_photo(image)
+                sr = enlarge(photo.rgb)
+                remarks = write_upscaled(target, photo, sr, network.scale)
             except (DataError, TooLarge, ValueError) as error:
                 reason = str(error) if isinstance(error, DataError) else f"{image}: {error}"
                 failed.append(reason)
                 progress.done(f"failed: {reason}")
                 continue
-            write_png(target, sr)
-            progress.done(f"{image} {_size(lr.shape)} -> {target} {_size(sr.shape)}")
+            progress.done(", ".join([f"{image} {_size(photo.rgb.shape)} -> {target} {_size(sr.shape)}", *remarks]))
     if failed:
         say(f"failed: {len(failed)} of {len(images)} images")
         raise typer.Exit(1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from spinbench.options import UsageError
 
 if TYPE_CHECKING:
     from benchmarks.data.datasets import Dataset
+    from benchmarks.data.photos import Photo, Pixels
     from benchmarks.networks import Network
 
 
@@ -45,13 +48,50 @@ def keep_sr(files: Mapping[str, Path], image: str, sr: NDArray[np.float32]) -> N
     write_png(files[image], eight_bit(sr))
 
 
-def write_png(file: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write an image, uint8 (H, W, 3), atomically. Raises OSError."""
+def write_upscaled(file: Path, photo: Photo, sr: NDArray[np.float32], scale: int) -> list[str]:
+    """Write the SR image of a photo, of its depth, with its transparency, enlarged by `imresize`, and its profile.
+
+    Returns remarks on them. Raises OSError, and ValueError for NaN or infinite values.
+    """
+    from benchmarks.data.resize import imresize
+    from benchmarks.measure.quality import eight_bit, sixteen_bit
+
+    deep = photo.rgb.dtype == np.uint16
+    pixels, alpha = sixteen_bit(sr) if deep else eight_bit(sr), None
+    if photo.alpha is not None:
+        alpha = imresize(photo.alpha, scale)[: sr.shape[0], : sr.shape[1]]  # LR may have been cropped
+    write_png(file, pixels, alpha, photo.profile)
+    remarks = ["16 bit"] * deep + ["transparency enlarged by bicubic"] * (alpha is not None)
+    return [*remarks, *[photo.remark] * bool(photo.remark)]
+
+
+def write_png(file: Path, pixels: Pixels, alpha: Pixels | None = None, profile: bytes | None = None) -> None:
+    """Write an image, uint8 or uint16 (H, W, 3), atomically, with its alpha (H, W) and ICC profile. Raises OSError."""
     from PIL import Image
 
+    values = pixels if alpha is None else np.dstack([pixels, alpha])
+    if values.dtype == np.uint16:
+        results.write(file, _png_of_16_bit(values, profile))
+        return
     content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "PNG")
+    Image.fromarray(values).save(content, "PNG", icc_profile=profile)
     results.write(file, content.getvalue())
+
+
+def _png_of_16_bit(values: Pixels, profile: bytes | None) -> bytes:
+    """A PNG of RGB or RGBA, which Pillow writes with 8 bit only. Every row is stored as the difference to the last."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width, channels = values.shape
+    rows = np.ascontiguousarray(values, ">u2").view(np.uint8).reshape(height, -1)
+    differences = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))  # modulo 256
+    filtered = np.insert(differences, 0, 2, axis=1)  # the number of this filter, "up"
+    header = struct.pack(">IIBBBBB", width, height, 16, 2 if channels == 3 else 6, 0, 0, 0)
+    colours = chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)) if profile else b""
+    content = chunk(b"IHDR", header) + colours + chunk(b"IDAT", zlib.compress(filtered.tobytes()))
+    return b"\x89PNG\r\n\x1a\n" + content + chunk(b"IEND", b"")
 
 
 def _plain(name: str) -> str:

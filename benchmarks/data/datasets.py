@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from benchmarks.data.images import SUFFIXES, DataError
 from benchmarks.data.registry import Entry, entries
 from benchmarks.data.resize import Border, imresize
-from benchmarks.data.sources import Local, Member, Packaged, Published, Source, read
+from benchmarks.data.sources import LocalImage, Member, Packaged, Published, Source, read
 from foundation import cache_folder
 
 SCALES = (2, 3, 4)
@@ -274,7 +274,7 @@ def _folder(name: str, folder: Path) -> Dataset:
             continue
         if file.stem in images:
             raise DataError(f"{file}: another image of this folder is named {file.stem!r}, expected distinct names")
-        images[file.stem] = Local(file)
+        images[file.stem] = LocalImage(file)
     if not images:
         raise DataError(f"{folder}: no images, expected some of {', '.join(SUFFIXES)}")
     return Dataset(name, {0: images}, {}, "symmetric")

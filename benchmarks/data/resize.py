@@ -1,25 +1,27 @@
-"""MATLAB's bicubic `imresize` for 8-bit images, byte for byte.
+"""MATLAB's bicubic `imresize` for images of 8 and 16 bit, byte for byte.
 
-Unlike the usual floating-point ports, it rounds and clips to 8 bit after each of the two passes, as MATLAB does.
+Unlike the usual floating-point ports, it rounds and clips to whole numbers after each of the two passes, as MATLAB
+does.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
 from math import ceil, isfinite
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+Depth = TypeVar("Depth", np.uint8, np.uint16)
 Border = Literal["symmetric", "replicate"]
 
 _BLOCK = 192  # lines per step, which fit into the CPU cache; a power of 2 would cause cache conflicts
 
 
-def imresize(image: NDArray[np.uint8], factor: float | Fraction, border: Border = "symmetric") -> NDArray[np.uint8]:
-    """Resize a uint8 image, (H, W) or (H, W, C), by `factor` to (ceil(H·factor), ceil(W·factor)).
+def imresize(image: NDArray[Depth], factor: float | Fraction, border: Border = "symmetric") -> NDArray[Depth]:
+    """Resize a uint8 or uint16 image, (H, W) or (H, W, C), by `factor` to (ceil(H·factor), ceil(W·factor)).
 
     Factor 1/4 yields the LR image of x4, factor 4 is bicubic upsampling. A float such as 1/3 is replaced by the nearest
     simple fraction. Border `symmetric` mirrors the image, repeating the edge sample (current MATLAB); `replicate`
@@ -27,17 +29,17 @@ def imresize(image: NDArray[np.uint8], factor: float | Fraction, border: Border 
     Raises TypeError for another dtype, ValueError for another shape, an empty image, a factor that is not positive
     and finite, or an unknown border.
     """
-    if image.dtype != np.uint8:
-        raise TypeError(f"imresize: image of dtype {image.dtype}, expected uint8")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise TypeError(f"imresize: image of dtype {image.dtype}, expected uint8 or uint16")
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ValueError(f"imresize: image of shape {image.shape}, expected (H, W) or (H, W, C), not empty")
     if border not in get_args(Border):
         raise ValueError(f"imresize: border {border!r}, expected one of {', '.join(get_args(Border))}")
     exact = _exact(factor)
-    rows, columns = (_weights(n, exact, border) for n in image.shape[:2])
+    rows, columns = (_weights(n, exact, border, 8 * image.itemsize) for n in image.shape[:2])
     planes = image.reshape(*image.shape[:2], -1)
-    halfway = np.empty((planes.shape[1], rows.shape[0]), np.uint8)
-    resized = np.empty((rows.shape[0], columns.shape[0], planes.shape[2]), np.uint8)
+    halfway = np.empty((planes.shape[1], rows.shape[0]), image.dtype)
+    resized = np.empty((rows.shape[0], columns.shape[0], planes.shape[2]), image.dtype)
     for channel in range(planes.shape[2]):
         _pass(planes[:, :, channel], rows, halfway)
         _pass(halfway, columns, resized[:, :, channel])
@@ -52,7 +54,7 @@ def _exact(factor: float | Fraction) -> Fraction:
     return simple if float(simple) == float(factor) else Fraction(factor)
 
 
-def _weights(n: int, factor: Fraction, border: Border) -> csr_array:
+def _weights(n: int, factor: Fraction, border: Border, bits: int) -> csr_array:
     """Matrix (m, n) of one pass. A border sample that several taps refer to has several entries.
 
     Rounding errors have no effect: for 1/2 and 1/4 the sums are exact, for 1/3 they are multiples of 1/81, never ties.
@@ -64,7 +66,9 @@ def _weights(n: int, factor: Fraction, border: Border) -> csr_array:
     taps = left[:, None] + np.arange(ceil(4 / shrink) + 2)
     weights = shrink * _cubic(shrink * (position[:, None] - taps))
     weights /= weights.sum(axis=1, keepdims=True)
-    if not (weights * 2**12 % 1).any():  # 1/2, 1/4, 2, 4: the sums over 8-bit samples are exact in float32 as well
+    if (
+        bits == 8 and not (weights * 2**12 % 1).any()
+    ):  # 1/2, 1/4, 2, 4: the sums over 8-bit samples are exact in float32 as well
         weights = weights.astype(np.float32)
     index = taps.astype(np.int64) - 1
     if border == "symmetric":
@@ -88,10 +92,10 @@ def _cubic(t: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(t <= 1, near, np.where(t <= 2, far, 0.0))
 
 
-def _pass(samples: NDArray[np.uint8], weights: csr_array, resized: NDArray[np.uint8]) -> None:
-    """One pass along axis 0, rounded half up and clipped to 8 bit: (n, k) to `resized` (k, m), transposed."""
+def _pass(samples: NDArray[Depth], weights: csr_array, resized: NDArray[Depth]) -> None:
+    """One pass along axis 0, rounded half up and clipped to its range: (n, k) to `resized` (k, m), transposed."""
     for start in range(0, samples.shape[1], _BLOCK):
         lines = slice(start, start + _BLOCK)
         summed = weights @ samples[:, lines].astype(weights.dtype)
         summed += 0.5
-        resized[lines] = np.clip(summed, 0, 255, out=summed).T  # the assignment truncates
+        resized[lines] = np.clip(summed, 0, np.iinfo(resized.dtype).max, out=summed).T  # the assignment truncates

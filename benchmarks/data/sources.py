@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.data.archives import archive_file, unpacked
 from benchmarks.data.fetch import address, download, fetch, file_hash, inside, local_file, mirror_folder, verified
-from benchmarks.data.images import DataError, read_image
+from benchmarks.data.images import DataError, is_turned, read_image
 from benchmarks.data.registry import Entry
 from foundation import cache_folder, write
 
@@ -138,6 +138,15 @@ class Local:
 
     def locate(self) -> Path:
         return self.path
+
+
+@dataclass(frozen=True)
+class LocalImage(Local):
+    """An image of the user. One that is turned when read differs from the same file as an older version read it."""
+
+    @property
+    def content(self) -> str:
+        return super().content + (" upright" if is_turned(self.path) else "")
 
 
 def read(source: Source) -> NDArray[np.uint8]:

@@ -1,7 +1,8 @@
 """Quality of a network, or of bicubic interpolation, on a set of images: a row per image and convention.
 
 An upscaler is a function from an LR image, uint8 (h, w, 3), to its SR image, float32 (scale h, scale w, 3) in
-[0, 1] and not clamped. This module computes SR; `quality` computes PSNR and SSIM.
+[0, 1] and not clamped; it also takes uint16, which is not measured. This module computes SR; `quality` computes PSNR
+and SSIM.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def network_upscale(model: nn.Module, device: torch.device) -> Upscale:
 
     def upscale(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
         # contiguous: the layout selects the convolution kernel, and thereby the last bits of its result
-        planes = np.ascontiguousarray(lr.transpose(2, 0, 1)[np.newaxis], np.float32) / np.float32(255)
+        planes = np.ascontiguousarray(lr.transpose(2, 0, 1)[np.newaxis], np.float32)
+        planes /= np.float32(np.iinfo(lr.dtype).max)
         training = [module for module in model.modules() if module.training]
         model.eval()
         try:
@@ -153,9 +155,9 @@ def in_precision(upscale: Upscale, device: torch.device, precision: Precision) -
 
 
 def bicubic_upscale(scale: int) -> Upscale:
-    """Return MATLAB's bicubic interpolation by `scale` as an upscaler; its values are multiples of 1/255."""
+    """Return MATLAB's bicubic interpolation by `scale` as an upscaler; its values are multiples of 1/255 (1/65535)."""
 
     def upscale(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return imresize(lr, scale).astype(np.float32) / np.float32(255)
+        return imresize(lr, scale).astype(np.float32) / np.float32(np.iinfo(lr.dtype).max)
 
     return upscale

@@ -97,6 +97,11 @@ def eight_bit(sr: Image) -> NDArray[np.uint8]:
     return _from_unit_range(sr, rounded=True).astype(np.uint8)
 
 
+def sixteen_bit(sr: Image) -> NDArray[np.uint16]:
+    """Return a floating-point image in [0, 1], clipped to this range, as uint16. Raises ValueError like `eight_bit`."""
+    return np.rint(_from_unit_range(sr, rounded=False) * 257).astype(np.uint16)  # 255 * 257 = 65535
+
+
 def find_convention(name: str) -> Convention:
     """Return the convention of this name. Raises ValueError, which names the known ones, for another name."""
     if name not in CONVENTIONS:

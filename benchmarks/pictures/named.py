@@ -14,7 +14,7 @@ from ablations import Experiment, Variant
 from benchmarks import networks
 from benchmarks.data import datasets
 from benchmarks.data.datasets import Dataset, Pair
-from benchmarks.data.sources import Local
+from benchmarks.data.sources import LocalImage
 from benchmarks.networks import Network, NetworkError
 from foundation import SpinbenchError, meant, nearest, registered
 from results import BASELINE, ROOT, Run, collect_as, collect_elsewhere, definitions
@@ -93,7 +93,7 @@ def image_pair(image: str, scale: int) -> tuple[str, Pair]:
     """
     path = Path(image)
     if path.is_file():
-        alone = Dataset(path.name, {0: {path.stem: Local(path)}}, {}, "symmetric")
+        alone = Dataset(path.name, {0: {path.stem: LocalImage(path)}}, {}, "symmetric")
         return path.name, alone.pair(path.stem, scale)
     name, slash, single = image.rpartition("/")
     if not slash or not name or not single:
