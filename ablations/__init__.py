@@ -30,7 +30,7 @@ from ablations.cluster import Cluster
 from ablations.display import CostName, QualityName, TableDisplay, TradeOffFigure
 from ablations.fields import Strict
 from ablations.schema import Decision, Experiment, Protocol, Variant
-from foundation import SpinbenchError, nearest, network_in_file, registered
+from foundation import SpinbenchError, meant, nearest, network_in_file, registered
 
 __all__ = [
     "AblationError",
@@ -64,6 +64,7 @@ __all__ = [
     "load_protocol",
     "name_of",
     "network_name",
+    "parsed",
     "protocol_names",
     "shown_as",
 ]
@@ -93,7 +94,13 @@ def protocol_names() -> list[str]:
 
 def name_of(definition: str) -> str:
     """The name of an experiment or protocol, which is given by its name or by the path of its file."""
-    return Path(definition).stem if definition.endswith(_SUFFIXES) else definition
+    if _is_file(definition):
+        return Path(definition).stem
+    return meant(definition, [*experiment_names(), *protocol_names()]) or definition
+
+
+def _is_file(definition: str) -> bool:
+    return definition.lower().endswith(_SUFFIXES)
 
 
 def load_experiment(name: str) -> Experiment:
@@ -168,9 +175,7 @@ def ledger() -> list[Decision]:
 
 
 def _locate(name: str, folder: Path, known: list[str], noun: str) -> Path:
-    if name in known:
-        return folder / f"{name}.yaml"
-    if name.endswith(_SUFFIXES):
+    if _is_file(name):
         path = Path(name)
         if not path.is_file():
             raise AblationError(f"{path}: no such {noun} file")
@@ -180,11 +185,30 @@ def _locate(name: str, folder: Path, known: list[str], noun: str) -> Path:
                 "'.', '-' and '_', beginning with a letter or digit: rename the file"
             )
         return path
+    if found := meant(name, known):
+        return folder / f"{found}.yaml"
     raise AblationError(f"unknown {noun} {name!r}; {nearest(name, known)}")
 
 
+_MISTAKABLE = re.compile(r":|^[-+]?0[0-9_]+$")
+
+
 class _Loader(yaml.SafeLoader):
-    """Rejects duplicate keys, of which YAML would silently keep the last. 1e-3 is a number, as in YAML 1.2."""
+    """Rejects duplicate keys, of which YAML would silently keep the last, and numbers that look like others.
+
+    These are 010, which is 8 in YAML 1.1, and 1:30, which is 90. 1e-3 is a number, as in YAML 1.2.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if (
+            isinstance(node, yaml.ScalarNode)
+            and node.tag.endswith((":int", ":float"))
+            and _MISTAKABLE.search(node.value)
+        ):
+            kind = "of base 60" if ":" in node.value else "octal"
+            problem = f'{node.value} is a number {kind} in YAML, expected a decimal one, or quotes: "{node.value}"'
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_object(node, deep)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
@@ -212,6 +236,14 @@ def _read(path: Path) -> Any:
         raise AblationError(f"{path}: cannot be read ({error})") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2024-13-45
         raise AblationError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+
+
+def parsed(text: str) -> Any:
+    """The value of a text as in the YAML of definitions. Raises ValueError, with one line, for invalid YAML."""
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"not valid YAML ({' '.join(str(error).split())})") from error
 
 
 def _load(path: Path, schema: type[Schema]) -> Schema:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
 import os
 import re
 import tempfile
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 _IN_A_FILE = re.compile(r"(?P<path>.+\.py):(?P<cls>[A-Za-z_]\w*)")
 _SEPARATORS = re.compile(r"[\s_-]+")
 ALSO_CALLED = {"full": "spin"}
+_INVISIBLE = ("Cc", "Cf", "Cs")  # control and format characters, surrogates
 _SEAL = 32  # bytes of a SHA-256
 
 
@@ -25,6 +28,17 @@ def one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """A text whose characters are all visible: others, such as a terminal's escapes, are written out.
+
+    So are characters that turn the direction of a text, and bytes that are not UTF-8. Line ends and tabs stay.
+    """
+    return "".join(
+        one if one in "\n\t" or unicodedata.category(one) not in _INVISIBLE else one.encode("unicode_escape").decode()
+        for one in text
+    )
 
 
 def spelled(name: str) -> str:
@@ -68,7 +82,24 @@ def cache_folder() -> Path:
     """The folder for downloads, decoded images and compiled kernels: SPINBENCH_DATA, or the user's cache directory."""
     import pooch
 
-    return Path(os.environ.get("SPINBENCH_DATA") or pooch.os_cache("spin-bench"))
+    return Path(os.environ.get("SPINBENCH_DATA") or pooch.os_cache("spin-bench")).expanduser()
+
+
+def check_writable(path: Path) -> None:
+    """Raise the OSError, with the file's name, of a `write` of this file that would fail. Nothing is left behind."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder, expected a file", str(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is a device, a pipe or a socket, expected a file", str(path))
+    folder = next(each for each in path.absolute().parents if each.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is a file, expected a folder", str(folder))
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(path)) from error
+    os.close(handle)
+    Path(temporary).unlink()
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -18,12 +18,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pooch
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from foundation import cache_folder
 from models.awsrn_m import Block, WeightedSum, conv
 from models.info import Fixed, ModelInfo
 from models.layers import MEAN, require_size
@@ -43,9 +43,9 @@ def read_dictionary() -> NDArray[np.float64]:
     The folders are SPINBENCH_MIRROR and SPINBENCH_DATA. Raises WeightsError where the file is missing or differs from
     the published one.
     """
-    mirror = os.environ.get("SPINBENCH_MIRROR")
-    cached = os.environ.get("SPINBENCH_DATA") or pooch.os_cache("spin-bench")
-    return _read(Path(mirror if mirror and Path(mirror).is_dir() else cached) / DICTIONARY)
+    mirror = Path(os.environ.get("SPINBENCH_MIRROR") or "").expanduser()
+    stored = mirror if os.environ.get("SPINBENCH_MIRROR") and mirror.is_dir() else cache_folder()
+    return _read(stored / DICTIONARY)
 
 
 @cache

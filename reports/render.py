@@ -88,7 +88,7 @@ def render(
         first = ["experiment", "protocol"]
         table = one.table.assign(experiment=one.name)
         table = table[[*first, *(name for name in table.columns if name not in first)]]
-        results.write(folder / f"{one.name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        results.write(folder / f"{one.name}.csv", results.as_csv(table))
         if one.experiment.kind == "table":
             for form, module in TABLE_FORMATS.items():
                 text = module.environment(TEMPLATES).get_template(f"table.{form}").render(content, study=one)

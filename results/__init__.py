@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from foundation import write
+from foundation import nearest, write
 from results.current import (
     BASELINE,
     COLUMNS,
@@ -37,6 +38,7 @@ __all__ = [
     "ResultsError",
     "Run",
     "all_runs",
+    "as_csv",
     "changed_settings",
     "collect",
     "collect_as",
@@ -54,6 +56,21 @@ __all__ = [
 ]
 
 PUBLISHED = PACKAGE / "published"
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """The rows as CSV for people. A text that a spreadsheet would compute, such as =1+1, follows an apostrophe."""
+    return str(frame.map(_as_text).to_csv(index=False, lineterminator="\n"))
+
+
+def _as_text(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@")) or len(cell) == 1:
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def load(experiment: str, protocol: str, convention: str | None = "rcan", *, root: Path = ROOT) -> pd.DataFrame:
@@ -77,8 +94,11 @@ def published(name: str) -> pd.DataFrame:
     """A published table: method, scale, params (thousands), dataset, psnr (dB), ssim, psnr_mark, ssim_mark, note.
 
     What the paper does not print has no row. A row without numbers is printed, but unknown here; its note says why.
-    Marks and notes are texts, which may be empty.
+    Marks and notes are texts, which may be empty. Raises ResultsError for a table that is not there.
     """
+    known = sorted(file.name for file in PUBLISHED.glob("*.csv"))
+    if name not in known:
+        raise ResultsError(f"published: no table {name!r} in {PUBLISHED}; {nearest(name, known)}")
     texts = ("psnr_mark", "ssim_mark", "note")
     return pd.read_csv(PUBLISHED / name, dtype=dict.fromkeys(texts, str)).fillna(dict.fromkeys(texts, ""))
 

@@ -47,7 +47,7 @@ _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # builds plain data only;
 def _root() -> Path:
     """The folder of results: SPINBENCH_RESULTS, or in a checkout this folder, or for an installed suite ./results."""
     if asked := os.environ.get("SPINBENCH_RESULTS"):
-        return Path(asked)
+        return Path(asked).expanduser()
     return PACKAGE if (PACKAGE.parent / "pyproject.toml").is_file() else Path("results")
 
 

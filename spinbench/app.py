@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from foundation import SpinbenchError, one_line
+from foundation import SpinbenchError, one_line, printable
 from spinbench import (
     catalogue,
     check,
@@ -99,5 +99,5 @@ def main() -> None:
     try:
         app()
     except (SpinbenchError, OSError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(f"error: {printable(one_line(error))}", file=sys.stderr)
         sys.exit(1)

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 import results
-from foundation import SpinbenchError, one_line
+from foundation import SpinbenchError, check_writable, one_line, printable
 from results import references
 from spinbench.console import ConsoleProgress, console, say
 from spinbench.options import (
@@ -102,6 +102,8 @@ def check(
         from benchmarks.regression.references import find
         from reports import regression, verdicts
 
+        for file in filter(None, (json_file, markdown_file)):
+            check_writable(file)
         where = compute_device(device, threads)
         given = [(name, value) for name, value in (("psnr", psnr), ("ssim", ssim)) if value is not None]
         limits = {field: value for name, value in given for field in (name, f"{name}_retrained")}
@@ -168,7 +170,7 @@ def _two_for_an_error() -> Iterator[None]:
     except typer.Exit:
         raise
     except (SpinbenchError, OSError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(f"error: {printable(one_line(error))}", file=sys.stderr)
         raise typer.Exit(2) from error
     except Exception as error:
         traceback.print_exc()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from foundation import check_writable
 from spinbench.console import say
 from spinbench.options import ScaleOfWeights, Settings, UsageError, settings
 
@@ -32,6 +33,7 @@ def export_published(
 
     if output.exists():
         raise UsageError(f"{output}: exists already, expected a new file")
+    check_writable(output)
     trained = networks.of_weights(source, model=model, scale=scale, config=settings(config))
     module = trained.module()
     try:

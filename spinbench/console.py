@@ -6,19 +6,32 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as Remaining
+from rich.text import Text
+
+from foundation import printable
 
 _SECONDS_BETWEEN_LINES = 15.0
 
-console = Console(width=None if sys.stdout.isatty() else 160)  # for a file or a pipe, rich would assume 80 columns
+
+class _Literal(Console):
+    """A console on which names are shown as they are: without markup, emoji, and escapes of a terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
+_WIDTH = None if sys.stdout.isatty() else 160  # for a file or a pipe, rich would assume 80 columns
+console = _Literal(markup=False, emoji=False, width=_WIDTH)
 
 
 def say(text: str) -> None:
     """Print a line without markup and wrapping."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(text), highlight=False, soft_wrap=True)
 
 
 class ConsoleProgress:
@@ -36,13 +49,13 @@ class ConsoleProgress:
         self._bars: Progress | None = None
         if console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 Remaining(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 console=console,
             )
             self._overall = self._bars.add_task("all runs", total=runs, note="")
@@ -65,13 +78,13 @@ class ConsoleProgress:
         title = f"{run} {stage}"
         if self._bars:
             self._remove(run)
-            self._stages[run] = self._bars.add_task(title, total=None, note="")
+            self._stages[run] = self._bars.add_task(printable(title), total=None, note="")
 
         def advance(done: int, total: int, note: str) -> None:
             nonlocal last_line
             if self._bars and run in self._stages:
                 self._shares[run] = done / max(total, 1) * 0.9
-                self._bars.update(self._stages[run], completed=done, total=total, note=note)
+                self._bars.update(self._stages[run], completed=done, total=total, note=printable(note))
                 self._bars.update(self._overall, completed=self.finished + sum(self._shares.values()))
                 return
             now = time.monotonic()

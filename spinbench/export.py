@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ablations.schema import CHECKPOINTS
-from foundation import write
+from foundation import check_writable, write
 from spinbench.console import say
 from spinbench.options import (
     Published,
@@ -48,6 +48,7 @@ def export(
         raise UsageError(f"{onnx}: exists already, expected a new file")
     if onnx.suffix != ".onnx":
         raise UsageError(f"{onnx}: expected a name that ends in .onnx")
+    check_writable(onnx)
     named = networks.stored(network)
     if not named and network.endswith(CHECKPOINTS):
         raise UsageError(f"{network}: no such file")

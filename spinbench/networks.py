@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 import results
-from foundation import one_line
+from foundation import check_writable, meant, one_line
 from spinbench.console import ConsoleProgress, console, say
 from spinbench.costs import cost_table
 from spinbench.options import (
@@ -75,9 +75,11 @@ def evaluate(
     from benchmarks.data import datasets
     from benchmarks.measure import evaluation
 
+    for file in filter(None, (csv, save and save / "image.png")):
+        check_writable(file)
     where = compute_device(device, threads)
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
-    manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(data)
+    manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(words(data))
     targets = {each.name: sr_files(save, each, network) if save else {} for each in sets}
     reduced = precision_of(precision, network.model)
     frames = []
@@ -99,8 +101,6 @@ def evaluate(
                 frames.append(found.assign(precision=reduced, psnr_float32=exact["psnr"]))
             progress.done(each.name)
     rows = pd.concat(frames, ignore_index=True)
-    if csv:
-        results.write(csv, rows.to_csv(index=False, lineterminator="\n"))
     title = f"{network.model}{'+' * network.ensemble} x{network.scale}{', untrained' * untrained}"
     more = [] if reduced is None else [f"loss by {reduced} (dB)"]
     table = Table("set", "LR", "convention", "images", "PSNR (dB)", "SSIM", *more, title=title)
@@ -120,6 +120,8 @@ def evaluate(
     console.print(table)
     for remark in dict.fromkeys(remarks):
         say(remark)
+    if csv:
+        results.write(csv, results.as_csv(rows))
 
 
 @app.command()
@@ -230,9 +232,9 @@ def cost(
 
 def _conventions(names: list[str] | None) -> list[str]:
     """The conventions of PSNR and SSIM in the values of the option, without duplicates."""
-    from benchmarks.measure.quality import find_convention
+    from benchmarks.measure.quality import CONVENTIONS, find_convention
 
-    chosen = list(dict.fromkeys(words(names))) or ["rcan"]
+    chosen = list(dict.fromkeys(meant(name, CONVENTIONS) or name for name in words(names))) or ["rcan"]
     try:
         for name in chosen:
             find_convention(name)
@@ -244,6 +246,7 @@ def _conventions(names: list[str] | None) -> list[str]:
 def _targets(images: list[Path], output: Path) -> dict[Path, Path]:
     """The file for each result. Raises UsageError for an existing file or two results with one file."""
     targets: dict[Path, Path] = {}
+    check_writable(output / "image.png")
     for image in images:
         target = output / f"{image.stem}.png"
         if target in targets.values():

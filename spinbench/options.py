@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import yaml
 
-from foundation import SpinbenchError, one_line, registered
+import ablations
+from foundation import SpinbenchError, registered
 from results import BASELINE
 
 if TYPE_CHECKING:
@@ -49,7 +49,11 @@ TileSize = Annotated[
 
 PrecisionName = Annotated[
     Literal["float32", "tf32", "bfloat16", "bf16", "float16", "fp16"] | None,
-    typer.Option("--precision", help="Compute in it, by autocast; tf32 concerns GPUs. Default: the device's own."),
+    typer.Option(
+        "--precision",
+        case_sensitive=False,
+        help="Compute in it, by autocast; tf32 concerns GPUs. Default: the device's own.",
+    ),
 ]
 
 ProtocolName = Annotated[str, typer.Option(help="The name of a protocol, or the path of its YAML file.")]
@@ -64,7 +68,10 @@ Only = Annotated[list[str] | None, typer.Option(help="Restrict to these variants
 Scales = Annotated[
     list[str] | None, typer.Option("--scale", help="Scales, separated by commas. Default: those of the experiment.")
 ]
-Seeds = Annotated[list[str] | None, typer.Option(help="Seeds, such as 0,1,2. Default: those of the protocol.")]
+Seeds = Annotated[list[str] | None, typer.Option(help="Seeds, such as 0,1,2 or 0-2. Default: those of the protocol.")]
+
+
+_MOST = 10_000  # numbers of a range
 
 
 class UsageError(SpinbenchError):
@@ -73,14 +80,11 @@ class UsageError(SpinbenchError):
 
 def compute_device(name: str, threads: int | None) -> torch.device:
     """The device of this name; sets the number of CPU threads."""
-    import torch
-
     from benchmarks.measure import devices
 
-    if threads:
-        torch.set_num_threads(threads)
+    devices.use_threads(threads)
     try:
-        return devices.device(name)
+        return devices.device(name if name.startswith("GPU-") else name.strip().lower())
     except ValueError as error:
         raise UsageError(str(error)) from error
 
@@ -115,9 +119,9 @@ def settings(pairs: list[str] | None, option: str = "--config") -> dict[str, Any
         if key in found:
             raise UsageError(f"{option} {pair}: {key} is given twice")
         try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UsageError(f"{option} {pair}: not valid YAML ({one_line(error)})") from error
+            found[key] = ablations.parsed(value)
+        except ValueError as error:
+            raise UsageError(f"{option} {pair}: {error}") from error
     return found
 
 
@@ -130,17 +134,33 @@ def lr_size_of(text: str) -> tuple[int, int]:
 
 
 def words(values: list[str] | None) -> list[str]:
-    """The values of an option that can be repeated and contain several values separated by commas."""
-    return [word for value in values or [] for word in value.split(",") if word]
+    """The values of an option that can be repeated and contain several values separated by commas and spaces.
+
+    The path of a file or folder with a comma in its name is one value.
+    """
+    parts = [part for value in values or [] for part in ([value] if Path(value).exists() else value.split(","))]
+    return [part.strip() for part in parts if part.strip()]
 
 
-def integers(values: list[str] | None, option: str) -> list[int]:
-    """The values of such an option as integers. Raises UsageError for other values."""
-    found = words(values)
-    for word in found:
-        if not word.isdecimal():
-            raise UsageError(f"{option} {word}: expected whole numbers such as 0,1,2")
-    return [int(word) for word in found]
+def integers(values: list[str] | None, option: str, ranges: bool = True) -> list[int]:
+    """The values of such an option as integers; with `ranges`, 0-3 is 0,1,2,3. Raises UsageError for other values."""
+    found: list[int] = []
+    for word in words(values):
+        number = re.fullmatch(r"([0-9]{1,20})(?:-([0-9]{1,20}))?", word)
+        first, last = (int(number[1]), int(number[2] or number[1])) if number else (0, -1)
+        if not 0 <= last - first < _MOST or ("-" in word and not ranges):
+            more = " or a range such as 0-3" * ranges
+            raise UsageError(f"{option} {word}: expected whole numbers such as 0,1,2{more}")
+        found += range(first, last + 1)
+    return found
+
+
+def seeds_of(values: list[str] | None) -> list[int]:
+    """The seeds of the option --seeds. Raises UsageError for one that is out of range."""
+    found = integers(values, "--seeds")
+    if wrong := [seed for seed in found if seed >= 2**32]:
+        raise UsageError(f"--seeds {wrong[0]}: expected at most {2**32 - 1}")
+    return found
 
 
 def network_of(
@@ -203,7 +223,7 @@ def box_of(text: str) -> Box:
     """A box from x,y,width,height in HR pixels. Raises UsageError for another text."""
     from results.comparison import Box
 
-    numbers = integers([text], "--box")
+    numbers = integers([text], "--box", ranges=False)
     if len(numbers) != 4 or 0 in numbers[2:]:
         raise UsageError(f"--box {text}: expected x,y,width,height, such as 40,120,64,64")
     return Box(**dict(zip(Box.model_fields, numbers, strict=True)))

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 import ablations
 import results
 from ablations import CostName, QualityName
-from foundation import nearest
+from foundation import check_writable, nearest
 from spinbench.console import console, say
 from spinbench.options import Folder, ProtocolName, UsageError, settings
 
@@ -128,6 +127,8 @@ def tradeoff(
         raise UsageError(f"--output {output}: expected a file that ends in {', '.join(FIGURES)}")
     if width is not None and output is None:
         raise UsageError(f"--width {width}: belongs to --output, which is not given")
+    if output is not None:
+        check_writable(output)
     one = study.load_study(experiment, protocol, folder)
     known = list(dict.fromkeys(one.table.dataset))
     if dataset not in (None, *known):
@@ -147,7 +148,7 @@ def tradeoff(
         f"{quantity.name} ({quantity.unit})",
         f"{metric.name}{unit}",
         "Pareto front",
-        title=escape(heading),
+        title=heading,
     )
     for column in table.columns[2:4]:
         column.justify = "right"
@@ -156,11 +157,11 @@ def tradeoff(
         verdict = f"dominated by {', '.join(dict.fromkeys(better))}" if better else "yes"
         cost, quality = shown(point.x / quantity.si, quantity.decimals), shown(point.y, metric.decimals)
         table.add_row(
-            escape(point.label),
+            point.label,
             picture.named(point.kind),
             cost,
             quality,
-            escape(verdict),
+            verdict,
             style=None if better else "bold",
         )
     console.print(table)
@@ -200,10 +201,10 @@ def _print_scores(one: Study, scale: int, baseline: str) -> None:
     if not scores:
         raise UsageError(f"--score {baseline}: its latency was not measured at x{scale}, expected a measured variant")
     label = variants[baseline].label
-    table = Table("network", "score", title=escape(f"NTIRE efficiency score, baseline {label}, x{scale}"))
+    table = Table("network", "score", title=f"NTIRE efficiency score, baseline {label}, x{scale}")
     table.columns[1].justify = "right"
     for name, value in sorted(scores.items(), key=lambda item: item[1]):
-        table.add_row(escape(variants[name].label), shown(value, 2), style="bold" if name == baseline else None)
+        table.add_row(variants[name].label, shown(value, 2), style="bold" if name == baseline else None)
     console.print(table)
     parts = " + ".join(f"{weight:g} exp(2 {part} / {label}'s)" for part, weight in _named(SCORE_WEIGHTS))
     say(

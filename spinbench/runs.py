@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 import ablations
@@ -28,6 +27,7 @@ from spinbench.options import (
     compute_device,
     compute_places,
     integers,
+    seeds_of,
     words,
 )
 from spinbench.report import render
@@ -106,7 +106,7 @@ def run(
         protocol,
         tuple(words(only)),
         tuple(integers(scale, "--scale")),
-        tuple(integers(seeds, "--seeds")),
+        tuple(seeds_of(seeds)),
         tuple(words(data)),
         tuple(words(weights)),
         folder,
@@ -177,7 +177,7 @@ def _show_plan(jobs: Sequence[Job], places: int, rerun: bool) -> None:
         if found.refused:
             todo = "everything again" if rerun else f"refused: {found.refused}"
         hours = "unknown" if each is None else f"{each / 3600:.2f}" if each else ""
-        table.add_row(job.run.name, escape(todo), hours)
+        table.add_row(job.run.name, todo, hours)
     console.print(table)
     known = [each for each in seconds.values() if each is not None]
     unknown = len(seconds) - len(known)
@@ -237,7 +237,7 @@ def train(
             training,
             only=[variant],
             scales=scales,
-            seeds=integers(seeds, "--seeds"),
+            seeds=seeds_of(seeds),
             device=where,
             card=devices.card(where),
             sets=sets,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ablations
+import results
 from foundation import nearest
 from spinbench.options import UsageError
 
@@ -38,6 +39,8 @@ class Selection:
         from benchmarks.runs import orchestrator
 
         experiment, protocol = ablations.load_experiment(self.experiment), ablations.load_protocol(self.protocol)
+        if experiment.published:
+            results.published(experiment.published)  # the report needs it after the work
         experiment = _with_weights(experiment, self.weights)
         return experiment, orchestrator.narrowed(protocol, self.data) if self.data else protocol
 

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 import results
+from foundation import check_writable
 from spinbench.console import ConsoleProgress, console, say
 from spinbench.options import DeviceName, Scale, Threads, compute_device, lr_size_of, words
 
@@ -37,6 +38,7 @@ def speed(
     from reports.speed import exponent
 
     lr_size = lr_size_of(lr)
+    check_writable(csv)
     where = compute_device(device, threads)
     found = [networks.untrained(name, scale) for name in words(chosen) or models.names()]
     for network in found:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 
 import ablations
@@ -30,6 +29,7 @@ from spinbench.options import (
     UsageError,
     compute_device,
     integers,
+    seeds_of,
     words,
 )
 
@@ -125,7 +125,7 @@ def _planned(
                 sets = {one: orchestrator.available_sets(training.evaluation.datasets, one) for one in models.SCALES}
                 found[name, each] = plan(
                     definitions.experiment(name, each, root), each, training,
-                    only=only, scales=integers(scale, "--scale"), seeds=integers(seeds, "--seeds"),
+                    only=only, scales=integers(scale, "--scale"), seeds=seeds_of(seeds),
                     device=where, card=card, sets=sets, root=root,
                 )  # fmt: skip
             except (ablations.AblationError, results.ResultsError) as error:
@@ -201,7 +201,7 @@ def _shown(planned: Planned, seen: Seen, remarks: bool) -> Group:
         sizes |= {(row["protocol"], row["run"]): row["bytes"] for row in rows}
         parts.append(_table(" under ".join(map(ablations.name_of, names)), rows))
         if remarks:
-            parts += [escape(f"{row['run']}: {line}") for row in rows for line in row["remarks"]]
+            parts += [f"{row['run']}: {line}" for row in rows for line in row["remarks"]]
     parts.append(f"{len(sizes)} runs, {activity.shown_size(sum(sizes.values()))}")
     return Group(*parts)
 
@@ -209,13 +209,13 @@ def _shown(planned: Planned, seen: Seen, remarks: bool) -> Group:
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     """A line per run, with the columns that have any entry."""
     cells = [_cells(row) for row in rows]
-    table = Table(title=escape(title))
+    table = Table(title=title)
     shown = [name for name in _COLUMNS if name in ("run", "state") or any(cell[name] for cell in cells)]
     for name in shown:
         right = name in ("step", "loss", "left", "heard", "disk")
         table.add_column(name, justify="right" if right else "left", no_wrap=name != "pending")
     for cell in cells:
-        table.add_row(*(escape(cell[name]) for name in shown))
+        table.add_row(*(cell[name] for name in shown))
     return table
 
 

@@ -63,7 +63,7 @@ def superpixels(
         raise UsageError("--weights and --untrained: expected one of them")
     if protocol and (weights or untrained):
         raise UsageError(f"--protocol {protocol}: does not apply to {'--weights' if weights else '--untrained'}")
-    place = None if at is None else tuple(integers([at], "--at"))
+    place = None if at is None else tuple(integers([at], "--at", ranges=False))
     if place is not None and len(place) != 2:
         raise UsageError(f"--at {at}: expected x,y in LR pixels, such as 20,35")
     where = compute_device(device, threads)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from spinbench.console import console, say
 from spinbench.options import Scale, Settings, settings
@@ -36,8 +36,8 @@ def validate(
     for finding in examine(model, scale, own):
         held = finding.wrong is None
         wrong += [finding] if finding.needed and not held else []
-        mark = "[green]holds[/green]" if held else "[red]fails[/red]" if finding.needed else "[yellow]not[/yellow]"
-        table.add_row(mark, finding.check, escape(finding.wrong or ""))
+        mark = Text("holds", "green") if held else Text("fails", "red") if finding.needed else Text("not", "yellow")
+        table.add_row(mark, finding.check, finding.wrong or "")
     console.print(table)
     if wrong:
         say(f"{len(wrong)} of the needed checks fail: its results would be wrong")

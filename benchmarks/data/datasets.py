@@ -27,7 +27,7 @@ from benchmarks.data.images import SUFFIXES, DataError
 from benchmarks.data.registry import Entry, entries
 from benchmarks.data.resize import Border, imresize
 from benchmarks.data.sources import LocalImage, Member, Packaged, Published, Source, read
-from foundation import cache_folder
+from foundation import cache_folder, meant
 
 SCALES = (2, 3, 4)
 
@@ -175,6 +175,8 @@ def get(name_or_folder: str) -> Dataset:
     The set of a folder is called `folder:<its name>`. DataError for an unknown name, an empty folder, duplicate image
     names, and for Manga109 if the user has not provided it.
     """
+    if name_or_folder not in SETS and not Path(name_or_folder).is_dir():
+        name_or_folder = meant(name_or_folder, SETS) or name_or_folder
     if name_or_folder == "Manga109":
         return _manga109()
     if name_or_folder.startswith("DIV2K-") and name_or_folder in SETS:
@@ -254,7 +256,7 @@ def _div2k_lr(archive: Entry, image: str) -> Member:
 
 
 def _manga109() -> Dataset:
-    folder = Path(os.environ.get("SPINBENCH_MANGA109") or cache_folder() / "Manga109")
+    folder = Path(os.environ.get("SPINBENCH_MANGA109") or cache_folder() / "Manga109").expanduser()
     expected = SETS["Manga109"].images
     if not folder.is_dir():
         raise DataError(
@@ -274,6 +276,8 @@ def _folder(name: str, folder: Path) -> Dataset:
             continue
         if file.stem in images:
             raise DataError(f"{file}: another image of this folder is named {file.stem!r}, expected distinct names")
+        if not file.stem.isprintable():
+            raise DataError(f"{file}: a name with bytes or characters that no table can show, expected another name")
         images[file.stem] = LocalImage(file)
     if not images:
         raise DataError(f"{folder}: no images, expected some of {', '.join(SUFFIXES)}")

@@ -26,9 +26,10 @@ def mirror_folder() -> Path | None:
     mirror = os.environ.get("SPINBENCH_MIRROR") or ORIGIN
     if mirror.startswith(("https://", "http://")):
         return None
-    if not Path(mirror).is_dir():
+    folder = Path(mirror).expanduser()
+    if not folder.is_dir():
         raise DataError(f"SPINBENCH_MIRROR={mirror}: expected an existing folder or a URL")
-    return Path(mirror)
+    return folder
 
 
 def fetch(path: str, sha256: str) -> Path:

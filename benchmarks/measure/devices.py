@@ -54,6 +54,33 @@ def device(name: str) -> torch.device:
     return torch.device("cuda") if number is None else torch.device("cuda", number)
 
 
+def cores() -> int:
+    """The cores that this process may use: of the machine, its affinity, and its container (cgroups version 2)."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min([found, *_quotas(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))])
+
+
+def use_threads(count: int | None) -> None:
+    """Compute on so many threads of the CPU; None: as PyTorch chooses, but not more than there are `cores`."""
+    if count or cores() < torch.get_num_threads():
+        torch.set_num_threads(count or cores())
+
+
+def _quotas(root: Path, memberships: Path) -> list[int]:
+    """The cores, at least one, of each quota that Linux sets for this process: of its group and of those around it."""
+    try:
+        lines = memberships.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    found = []
+    for path in [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]:
+        for folder in [root / path, *(root / path).parents]:
+            if folder.is_relative_to(root) and (folder / "cpu.max").is_file():
+                quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
+                found += [max(1, int(quota) // int(period))] if quota != "max" else []
+    return found
+
+
 class Card(NamedTuple):
     """A GPU as the driver lists it."""
 

@@ -16,16 +16,18 @@ from benchmarks.runs.places import Place
 from benchmarks.runs.plan import Job, without_stages
 from benchmarks.runs.pool import Outcome, execute_all, failure
 from benchmarks.runs.progress import Progress
-from foundation import nearest
+from foundation import meant, nearest
 from results import Run
 
 
 def narrowed(protocol: Protocol, sets: Sequence[str]) -> Protocol:
     """The protocol restricted to these test sets. Raises AblationError for a set that it does not have."""
-    for name in sets:
-        if name not in protocol.evaluation.datasets:
-            raise AblationError(f"the protocol has no test set {name!r}; {nearest(name, protocol.evaluation.datasets)}")
-    evaluation = protocol.evaluation.model_copy(update={"datasets": list(dict.fromkeys(sets))})
+    known = protocol.evaluation.datasets
+    found = {name: meant(name, known) for name in sets}
+    for name, one in found.items():
+        if one is None:
+            raise AblationError(f"the protocol has no test set {name!r}; {nearest(name, known)}")
+    evaluation = protocol.evaluation.model_copy(update={"datasets": list(dict.fromkeys(found.values()))})
     return protocol.model_copy(update={"evaluation": evaluation})
 
 

@@ -32,8 +32,7 @@ class Place:
 
     def enter(self) -> torch.device:
         """Prepare this process, which must not have used a GPU yet, to compute here. Raises ValueError."""
-        if self.threads:
-            torch.set_num_threads(self.threads)
+        devices.use_threads(self.threads)
         if self.device.startswith("GPU-"):  # no other card is touched
             os.environ["CUDA_VISIBLE_DEVICES"] = self.device
             return devices.device("cuda")
@@ -42,7 +41,7 @@ class Place:
 
 def on_cpu(count: int, threads: int | None = None) -> list[Place]:
     """`count` places of `threads` each; by default they share the cores. Raises PlaceError for more than the cores."""
-    cores = _cores()
+    cores = devices.cores()
     if count > cores:
         raise PlaceError(f"--jobs {count}: this machine has {cores} cores")
     return [Place(threads=threads or (cores // count if count > 1 else None))] * count
@@ -66,12 +65,8 @@ def on_gpus(which: str | None, threads: int | None = None) -> list[Place]:
         cards = [cards[number] for number in wanted]
     if not cards:
         raise PlaceError("no GPU is visible to the driver")
-    share = threads or max(1, _cores() // len(cards))
+    share = threads or max(1, devices.cores() // len(cards))
     return [Place(card.uuid, share, card.name) for card in cards]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _numbers(text: str) -> Sequence[int]:

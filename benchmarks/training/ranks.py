@@ -25,6 +25,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from benchmarks.measure import devices
 from foundation import SpinbenchError, one_line
 
 _PATIENCE = timedelta(
@@ -225,8 +226,7 @@ def threads(asked: int | None) -> int | None:
     """
     if asked is not None or size() == 1 or os.environ.get("OMP_NUM_THREADS", "1") != "1":
         return asked
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(os.environ["LOCAL_WORLD_SIZE"]))
+    return max(1, devices.cores() // int(os.environ["LOCAL_WORLD_SIZE"]))
 
 
 @contextlib.contextmanager

@@ -172,8 +172,8 @@ def test_bad_folders_and_images_are_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_names_nearest_first() -> None:
-    with pytest.raises(DataError, match="'set5', expected a folder or one of Set5, "):
-        datasets.get("set5")
+    with pytest.raises(DataError, match="'st5', expected a folder or one of Set5, "):
+        datasets.get("st5")
     with pytest.raises(DataError, match="one of Urban100, ") as caught:
         datasets.get("Urban-100")
     assert all(name in str(caught.value) for name in datasets.SETS)
