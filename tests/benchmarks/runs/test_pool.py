@@ -212,7 +212,7 @@ def test_gpus_are_named_by_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_cores_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.runs.places._cores", lambda: 8)
+    monkeypatch.setattr("benchmarks.measure.devices.cores", lambda: 8)
     assert on_cpu(3) == [Place(threads=2)] * 3
     assert on_cpu(2, 1) == [Place(threads=1)] * 2
     assert on_cpu(1) == [Place()]
