@@ -1,10 +1,10 @@
 """What the orchestrator itself costs with thousands of finished runs: planning, status, report.
 
-`python -m tests.orchestration` from the root of the repository (`nox -s orchestration`); about ten minutes, most of
-which writes the runs. Seconds are those of the processor, since other processes share the machine; memory is the peak
-of the process, of which about 0.3 GB are PyTorch. Status is asked twice: at first every file of every run is read and
-verified, then only what has changed. Fails where planning or the second status of the largest number takes over five
-seconds, or where a cost grows faster than the number of runs.
+`python -m tests.orchestration` from the root of the repository (`nox -s orchestration`); about a quarter of an hour.
+Seconds are those of the processor, since other processes share the machine; memory is the peak of the process, of which
+about 0.3 GB are PyTorch. Status is asked twice: at first every file of every run is read and verified, then only what
+has changed. Fails where planning or the second status of the largest number takes over five seconds, or where a cost
+grows faster than the number of runs.
 """
 
 from __future__ import annotations
