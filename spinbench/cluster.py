@@ -116,6 +116,7 @@ def submit(selection: Selection, cluster: Cluster, rerun: bool) -> None:
         for scale in dict.fromkeys(job.run.scale for job in jobs if "train" in job.stages):
             decoded(datasets.get(protocol.training.data), scale)
     definitions.remember(selection.protocol, selection.experiment, selection.folder)
+    definitions.ask(selection.protocol, (job.run for job in jobs), selection.folder)
     waves, ready, there = _waves(jobs, rerun)
     if there:
         say(f"{len(there)} runs are in the queue or being executed already: {', '.join(run.name for run in there)}")

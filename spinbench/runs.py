@@ -130,6 +130,7 @@ def run(
     say(f"{definition.title}: {len(jobs)} runs under protocol {ablations.name_of(protocol)} on {where}")
     say(f"{training.summary} Expect: {training.expect}.")
     definitions.remember(protocol, experiment, folder)
+    definitions.ask(protocol, (job.run for job in jobs), folder)
     with ConsoleProgress(len(jobs)) as progress:
         outcomes = orchestrator.carry_out(jobs, progress, rerun, places)
     render(protocol, folder)
@@ -249,6 +250,7 @@ def train(
             weights = "has published weights" if not chosen.trained else "is not trained"
             raise UsageError(f"{variant}: {weights} under protocol {protocol}, there is nothing to train")
         definitions.remember(protocol, experiment, folder)
+        definitions.ask(protocol, (job.run for job in jobs), folder)
         profiles = {job.run.name: Profile(where) for job in jobs} if profile else {}
         jobs = [dataclasses.replace(job, on_phase=profiles.get(job.run.name)) for job in jobs]
         try:
