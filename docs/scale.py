@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,16 +84,16 @@ def page() -> str:
         "",
         "`python docs/scale.py` writes this page from what was measured; nothing in it was executed as a whole.",
         "",
-        f"Every run is trained under the protocol `paper`: {protocol.training.iterations:,} steps of batch "
-        f"{protocol.training.batch_size}, LR patches of {protocol.training.lr_patch}, float32.",
-        f"A step of SPIN x4 takes {stepped.steps.steps['float32'].ms:.0f} ms on one {stepped.name} (measured). Steps of "
-        "all other networks and scales are *estimates*: in proportion",
-        f"to the time of a forward pass for an LR pixel, measured on one {timed.name} for an output of 1280x720, as a CUDA "
-        "graph where the network can be one. The variants of",
-        "Table 2 have about as many parameters and MACs as SPIN and count like it; the depths of Fig. 7 count by their "
-        "blocks. A step's share of a pass differs from network to network,",
-        "so that a single figure may be wrong by a factor of two; where attention spans the whole image (ESRT), it is too "
-        "high.",
+        _paragraph(f"""
+            Every run is trained under the protocol `paper`: {protocol.training.iterations:,} steps of batch
+            {protocol.training.batch_size}, LR patches of {protocol.training.lr_patch}, float32. A step of SPIN x4 takes
+            {stepped.steps.steps["float32"].ms:.0f} ms on one {stepped.name} (measured). Steps of all other networks and
+            scales are *estimates*: in proportion to the time of a forward pass for an LR pixel, measured on one
+            {timed.name} for an output of 1280x720, as a CUDA graph where the network can be one. The variants of Table 2
+            have about as many parameters and MACs as SPIN and count like it; the depths of Fig. 7 count by their blocks.
+            A step's share of a pass differs from network to network, so that a single figure may be wrong by a factor of
+            two; where attention spans the whole image (ESRT), it is too high.
+            """),
         "",
         f"| | runs | GPU hours | {' | '.join(f'on {n} GPU' + 's' * (n > 1) for n in GPUS)} |",
         "| --- " * (3 + len(GPUS)) + "|",
@@ -110,9 +111,11 @@ def page() -> str:
     data = [entry for name in (protocol.training.data, *_sets(protocol)) for entry in entries(name)]
     lines += [
         "",
-        "A run counts where it comes first: Full is SPIN x4 of Table 1 and eight blocks of Fig. 7, and is trained once. The",
-        f"longest run, {longest.label} x{longest.scale} with {cost[longest]:,.0f} hours, bounds the time on many GPUs "
-        "(`torchrun` trains one run on several).",
+        _paragraph(f"""
+            A run counts where it comes first: Full is SPIN x4 of Table 1 and eight blocks of Fig. 7, and is trained once.
+            The longest run, {longest.label} x{longest.scale} with {cost[longest]:,.0f} hours, bounds the time on many
+            GPUs (`torchrun` trains one run on several).
+            """),
         "",
         "## The longest trainings",
         "",
@@ -132,12 +135,18 @@ def page() -> str:
         f"- **Data**: {len(data):,} requests and {_size(sum(entry.bytes for entry in data))} where the size is known "
         f"({', '.join(dict.fromkeys(entry.name for entry in data))}), once for all runs. A run makes none.",
         "",
-        "How long *your* experiment takes, `spinbench run my.yaml --protocol my-protocol.yaml --dry-run` tells from the",
-        "trainings that are stored on your machine. What the suite itself needs for thousands of runs is measured by",
-        "`nox -s orchestration`.",
+        _paragraph("""
+            How long *your* experiment takes, `spinbench run my.yaml --protocol my-protocol.yaml --dry-run` tells from
+            the trainings that are stored on your machine. What the suite itself needs for thousands of runs is measured
+            by `nox -s orchestration`.
+            """),
         "",
     ]
     return "\n".join(lines)
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), 118, break_long_words=False, break_on_hyphens=False)
 
 
 def _sets(protocol: Protocol) -> list[str]:

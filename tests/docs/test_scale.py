@@ -32,5 +32,6 @@ def test_the_longest_run_bounds_the_wall_time(scale: Any) -> None:
 def test_every_network_is_trained_once(scale: Any) -> None:
     every = scale.trainings()
     assert [sum(one.part == part for one in every) for part in ("Table 2", "Fig. 7")] == [6, 6]
-    full = [one for one in every if one.label == "Full"]
-    assert [one.scale for one in full] == [4, 2, 3]
+    spin = [one for one in every if one.model == "spin"]
+    assert [one.scale for one in spin if one.part == "Table 1"] == [2, 3]  # x4 is Full of Table 2
+    assert [one.blocks for one in spin if one.part == "Fig. 7"] == [4, 5, 6, 7, 9, 10]
