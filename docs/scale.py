@@ -85,15 +85,15 @@ def page() -> str:
         "`python docs/scale.py` writes this page from what was measured; nothing in it was executed as a whole.",
         "",
         _paragraph(f"""
-            Every run is trained under the protocol `paper`: {protocol.training.iterations:,} steps of batch
-            {protocol.training.batch_size}, LR patches of {protocol.training.lr_patch}, float32. A step of SPIN x4 takes
-            {stepped.steps.steps["float32"].ms:.0f} ms on one {stepped.name} (measured). Steps of all other networks and
-            scales are *estimates*: in proportion to the time of a forward pass for an LR pixel, measured on one
-            {timed.name} for an output of 1280x720, as a CUDA graph where the network can be one. The variants of Table 2
-            have about as many parameters and MACs as SPIN and count like it; the depths of Fig. 7 count by their blocks.
-            A step's share of a pass differs from network to network, so that a single figure may be wrong by a factor of
-            two; where attention spans the whole image (ESRT), it is too high.
-            """),
+        Every run is trained under the protocol `paper`: {protocol.training.iterations:,} steps of batch
+        {protocol.training.batch_size}, LR patches of {protocol.training.lr_patch}, float32. A step of SPIN x4 takes
+        {stepped.steps.steps["float32"].ms:.0f} ms on one {stepped.name} (measured). Steps of all other networks and
+        scales are *estimates*: in proportion to the time of a forward pass for an LR pixel, measured on one
+        {timed.name} for an output of 1280x720, as a CUDA graph where the network can be one. The variants of Table 2
+        have about as many parameters and MACs as SPIN and count like it; the depths of Fig. 7 count by their blocks.
+        A step's share of a pass differs from network to network, so that a single figure may be wrong by a factor of
+        two; where attention spans the whole image (ESRT), it is too high.
+        """),
         "",
         f"| | runs | GPU hours | {' | '.join(f'on {n} GPU' + 's' * (n > 1) for n in GPUS)} |",
         "| --- " * (3 + len(GPUS)) + "|",
@@ -112,10 +112,10 @@ def page() -> str:
     lines += [
         "",
         _paragraph(f"""
-            A run counts where it comes first: Full is SPIN x4 of Table 1 and eight blocks of Fig. 7, and is trained once.
-            The longest run, {longest.label} x{longest.scale} with {cost[longest]:,.0f} hours, bounds the time on many
-            GPUs (`torchrun` trains one run on several).
-            """),
+        A run counts where it comes first: Full is SPIN x4 of Table 1 and eight blocks of Fig. 7, and is trained once.
+        The longest run, {longest.label} x{longest.scale} with {cost[longest]:,.0f} hours, bounds the time on many
+        GPUs (`torchrun` trains one run on several).
+        """),
         "",
         "## The longest trainings",
         "",
@@ -136,10 +136,10 @@ def page() -> str:
         f"({', '.join(dict.fromkeys(entry.name for entry in data))}), once for all runs. A run makes none.",
         "",
         _paragraph("""
-            How long *your* experiment takes, `spinbench run my.yaml --protocol my-protocol.yaml --dry-run` tells from
-            the trainings that are stored on your machine. What the suite itself needs for thousands of runs is measured
-            by `nox -s orchestration`.
-            """),
+        How long *your* experiment takes, `spinbench run my.yaml --protocol my-protocol.yaml --dry-run` tells from
+        the trainings that are stored on your machine. What the suite itself needs for thousands of runs is measured
+        by `nox -s orchestration`.
+        """),
         "",
     ]
     return "\n".join(lines)
