@@ -152,7 +152,7 @@ def _on_cluster(
     if file is None:
         raise UsageError("--executor slurm: needs --cluster FILE, which says what jobs ask for")
     cluster = ablations.load_cluster(file)
-    selection = dataclasses.replace(selection, folder=selection.folder.resolve())
+    selection = selection.anywhere()
     if dry_run:
         _show_plan(selection.plan(on_cluster.planned_place(cluster)), cluster.parallel or 1, rerun)
     elif print_sbatch:

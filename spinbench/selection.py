@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,23 @@ class Selection:
             card=place.card,
             sets=sets,
             root=self.folder,
+        )
+
+    def anywhere(self) -> Selection:
+        """The same for a process in another folder: its files are named by their whole paths."""
+
+        def whole(name: str) -> str:
+            return str(Path(name).resolve()) if ablations.name_of(name) != name else name
+
+        weights = tuple(
+            f"{variant}={Path(file).resolve()}" for variant, _, file in (w.partition("=") for w in self.weights)
+        )
+        return replace(
+            self,
+            experiment=whole(self.experiment),
+            protocol=whole(self.protocol),
+            weights=weights,
+            folder=self.folder.resolve(),
         )
 
     def arguments(self) -> list[str]:
