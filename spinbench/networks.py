@@ -17,6 +17,7 @@ from spinbench.costs import cost_table
 from spinbench.options import (
     DeviceName,
     Ensemble,
+    LrFolders,
     PrecisionName,
     Published,
     Scale,
@@ -33,6 +34,7 @@ from spinbench.options import (
     precision_of,
     settings,
     tile_of,
+    with_lr,
     words,
 )
 from spinbench.sr_images import keep_sr, sr_files, write_png
@@ -44,8 +46,13 @@ app = typer.Typer()
 def evaluate(
     model: Annotated[str, typer.Argument(help="The name of a network or of a run's variant, or bicubic.")],
     data: Annotated[
-        list[str], typer.Option(help="The name of an image set (see `spinbench list`), or a folder of HR images.")
+        list[str],
+        typer.Option(
+            help="The name of an image set (see `spinbench list`), or a folder of HR images: FOLDER, or label=FOLDER, "
+            "where the label names it in the table. Can be repeated."
+        ),
     ],
+    lr: LrFolders = None,
     weights: Weights = None,
     published: Published = False,
     untrained: Untrained = False,
@@ -66,7 +73,9 @@ def evaluate(
     """Measure PSNR and SSIM of a network, or of bicubic interpolation, on image sets.
 
     With --precision, such as bf16, the table has a column for the loss of
-    PSNR against float32.
+    PSNR against float32. A folder of HR images has the LR images of
+    --lr, or those that lie beside them (HR/ and LR_bicubic/X4/, or
+    a_SRF_4_HR.png and a_SRF_4_LR.png), or else MATLAB's bicubic ones.
 
     Example: spinbench evaluate imdn --published --data Set5 --save images
     """
@@ -77,7 +86,7 @@ def evaluate(
 
     where = compute_device(device, threads)
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
-    manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(data)
+    manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(with_lr(data, lr))
     targets = {each.name: sr_files(save, each, network) if save else {} for each in sets}
     reduced = precision_of(precision, network.model)
     frames = []

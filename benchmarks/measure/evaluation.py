@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.data.datasets import Dataset, Pair
+from benchmarks.data.pairs import Dataset, Pair
 from benchmarks.data.resize import imresize
 from benchmarks.measure.precision import Precision, algorithms, arithmetic
 from benchmarks.measure.quality import find_convention, scores

@@ -13,7 +13,7 @@ import models
 from ablations import Experiment, Variant
 from benchmarks import networks
 from benchmarks.data import datasets
-from benchmarks.data.datasets import Dataset, Pair
+from benchmarks.data.pairs import Dataset, Pair
 from benchmarks.data.sources import Local
 from benchmarks.networks import Network, NetworkError
 from foundation import SpinbenchError, meant, nearest, registered

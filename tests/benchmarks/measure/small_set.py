@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.data.datasets import Pair
 from benchmarks.data.images import DataError
+from benchmarks.data.pairs import Pair
 from benchmarks.data.resize import imresize
 
 SCALE = 4
