@@ -87,7 +87,7 @@ def evaluate(
     where = compute_device(device, threads)
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
     manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(with_lr(data, lr))
-    targets = {each.name: sr_files(save, each, network) if save else {} for each in sets}
+    targets = sr_files(save, sets, network) if save else {}
     reduced = precision_of(precision, network.model)
     frames = []
     with ConsoleProgress(len(sets)) as progress:

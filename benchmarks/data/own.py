@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +23,18 @@ from foundation.image_sets import ImageSet
 _HR = re.compile(r"(.*_)?HR", re.IGNORECASE)
 _LR = re.compile(r"(.*_)?LR_bicubic", re.IGNORECASE)
 _SRF = re.compile(r"image_SRF_(\d)", re.IGNORECASE)
+_Sources = Mapping[int, Mapping[str, Source]]  # by scale, or 0 for all, and name
 _COLOURED = 2  # mean difference of the channels from which an image is not grey
 
 
 @dataclass(frozen=True)
 class OwnDataset(Dataset):
-    """A set of the user's. `faults` say by scale why its LR images cannot be used, in a line."""
+    """A set of the user's. `faults` say by scale why its LR images cannot be used, in a line.
 
+    `place` is where it lies, as `foundation.image_sets` reads it.
+    """
+
+    place: str
     faults: Mapping[int, str] = field(default_factory=dict)
 
     def lr_origin(self, scale: int) -> str:
@@ -65,27 +70,27 @@ def own_dataset(given: ImageSet) -> OwnDataset:
         lr = Path(given.lr)
         if not lr.is_dir():
             raise DataError(f"{lr}: no such folder, expected LR images of {folder}")
-        return _with_lr(given.names[-1], folder, _images(folder), lr, required=True)
+        return _with_lr(given, folder, _images(folder), lr, required=True)
     files = _images(folder)
     if not files:
-        return _layout(given.names[-1], folder)
+        return _layout(given, folder)
     hr, lr_files = beside(files)
-    return _beside(given.names[-1], folder, hr, lr_files)
+    return _beside(given, folder, hr, lr_files)
 
 
-def _layout(name: str, folder: Path) -> OwnDataset:
+def _layout(given: ImageSet, folder: Path) -> OwnDataset:
     """The set of a folder without images, from its sub-folders."""
     below = sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
     hr, lr = ([each for each in below if part.fullmatch(each.name)] for part in (_HR, _LR))
     if len(hr) == len(lr) == 1 and (files := _images(hr[0])):
-        return _with_lr(name, hr[0], files, lr[0], required=False)
+        return _with_lr(given, hr[0], files, lr[0], required=False)
     if files := [file for each in below if _SRF.fullmatch(each.name) for file in _images(each)]:
-        return _beside(name, folder, *beside(files))
+        return _beside(given, folder, *beside(files))
     found = f"; its folders are {', '.join(each.name for each in below)}" if below else ""
     raise DataError(f"{folder}: no images, expected some of {', '.join(SUFFIXES)}{found}")
 
 
-def _with_lr(name: str, folder: Path, files: Sequence[Path], lr: Path, required: bool) -> OwnDataset:
+def _with_lr(given: ImageSet, folder: Path, files: Sequence[Path], lr: Path, required: bool) -> OwnDataset:
     """HR images, and LR images in a folder or in its folders X2, X3 and X4."""
     if not files:
         raise DataError(f"{folder}: no images, expected some of {', '.join(SUFFIXES)}")
@@ -104,13 +109,13 @@ def _with_lr(name: str, folder: Path, files: Sequence[Path], lr: Path, required:
             faults[scale] = f"{lr}: not the LR images of {folder} at x{scale}: {found.fault}"
         else:
             sources[scale] = {image: Local(file) for image, file in found.lr.items()}
-    return OwnDataset(name, {0: hr}, sources, "symmetric", faults)
+    return _of(given, {0: hr}, sources, faults)
 
 
-def _beside(name: str, folder: Path, files: Sequence[Path], lr_files: Sequence[Path]) -> OwnDataset:
+def _beside(given: ImageSet, folder: Path, files: Sequence[Path], lr_files: Sequence[Path]) -> OwnDataset:
     """HR images, and perhaps LR images that lie beside them; HR images may be those of a scale."""
     if not lr_files:
-        return OwnDataset(name, {0: _distinct({file: file.stem for file in files})}, {}, "symmetric")
+        return _of(given, {0: _distinct({file: file.stem for file in files})}, {}, {})
     marked = [file for file in files if hr_name(file.stem)]
     by_scale: dict[int, list[Path]] = {}
     for file in marked or files:  # beside marked HR images there may be those of other methods
@@ -126,7 +131,13 @@ def _beside(name: str, folder: Path, files: Sequence[Path], lr_files: Sequence[P
             faults[scale] = f"{folder}: no pairs of HR and LR images at x{scale}: {found.fault}"
         elif found:
             sources[scale] = {image: Local(file) for image, file in found.lr.items()}
-    return OwnDataset(name, hr, sources, "symmetric", faults)
+    return _of(given, hr, sources, faults)
+
+
+def _of(given: ImageSet, hr: _Sources, lr: _Sources, faults: Mapping[int, str]) -> OwnDataset:
+    name, lr_folder = given.names[-1], given.lr and str(Path(given.lr).resolve())
+    place = replace(given, hr=str(given.path), lr=lr_folder, label=name)
+    return OwnDataset(name, hr, lr, "symmetric", str(place), faults)
 
 
 def _images(folder: Path) -> list[Path]:

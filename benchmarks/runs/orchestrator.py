@@ -17,16 +17,28 @@ from benchmarks.runs.plan import Job, without_stages
 from benchmarks.runs.pool import Outcome, execute_all, failure
 from benchmarks.runs.progress import Progress
 from foundation import nearest
+from foundation.image_sets import ImageSet, image_set
 from results import Run
 
 
 def narrowed(protocol: Protocol, sets: Sequence[str]) -> Protocol:
-    """The protocol restricted to these test sets. Raises AblationError for a set that it does not have."""
+    """The protocol restricted to these test sets, each as in the protocol, by its name in results, or by its folder.
+
+    Raises AblationError for a set that it does not have, or several.
+    """
+    chosen = []
     for name in sets:
-        if name not in protocol.evaluation.datasets:
-            raise AblationError(f"the protocol has no test set {name!r}; {nearest(name, protocol.evaluation.datasets)}")
-    evaluation = protocol.evaluation.model_copy(update={"datasets": list(dict.fromkeys(sets))})
+        found = [text for text in protocol.evaluation.datasets if name == text or name in _called(image_set(text))]
+        if len(found) != 1:
+            known = nearest(name, [image_set(text).names[0] for text in protocol.evaluation.datasets])
+            raise AblationError(f"the protocol has {'several test sets' if found else 'no test set'} {name!r}; {known}")
+        chosen += found
+    evaluation = protocol.evaluation.model_copy(update={"datasets": list(dict.fromkeys(chosen))})
     return protocol.model_copy(update={"evaluation": evaluation})
+
+
+def _called(given: ImageSet) -> set[str]:
+    return {*given.names, given.hr, given.hr.rstrip("/"), str(given.path)}
 
 
 def prepare(protocol: Protocol, scales: Sequence[int], say: Callable[[str], None]) -> dict[int, tuple[str, ...]]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
+import models
 from benchmarks.data import datasets
 from benchmarks.measure.evaluation import bicubic_upscale, evaluate
 from tests.benchmarks.data.own_images import photograph, reduced, save
@@ -69,3 +71,96 @@ def test_a_protocol_names_hr_and_lr(tmp_path: Path) -> None:
     assert list(measured(done, quality).index) == [("mine", "given")]
     again = run(tmp_path, [both | {"label": "mine"}], data=both, validation={"data": both, "every": 4})
     assert "fs-x4-s0 already finished" in again.stdout
+
+
+def test_folders_of_one_name_are_sets_of_their_own(tmp_path: Path) -> None:
+    one, two = folder_of(tmp_path / "SetA" / "HR", 2), folder_of(tmp_path / "SetB" / "HR", 3, phase=7)
+    csv = tmp_path / "rows.csv"
+    asked = ("--data", one, "--data", two)
+    found = measured(spinbench("evaluate", "bicubic", *asked, "--csv", csv, "--save", tmp_path / "sr"), csv)
+    alone = [evaluate(bicubic_upscale(4), datasets.get(str(each)), 4).psnr.mean() for each in (one, two)]
+    assert [name for name, _ in found.index] == ["folder:SetA/HR", "folder:SetB/HR"]
+    assert list(found) == pytest.approx(alone)
+    assert len(list((tmp_path / "sr").iterdir())) == 5
+    labels = [f"first={one}", f"second={two}"]
+    found = measured(spinbench("evaluate", "bicubic", "--data", labels[0], "--data", labels[1], "--csv", csv), csv)
+    assert [name for name, _ in found.index] == ["first", "second"]
+    wrong = spinbench("evaluate", "bicubic", "--data", f"Set5={one}")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert "label 'Set5' is a set of the suite" in wrong.stderr
+
+
+def test_saved_images_of_similar_names_are_files_of_their_own(tmp_path: Path) -> None:
+    names = ("a b", "a-b", "ä b", "A-b")
+    for number, name in enumerate(names):
+        save(photograph(phase=number), tmp_path / "HR" / f"{name}.png")
+    done = spinbench("evaluate", "bicubic", "--data", tmp_path / "HR", "--save", tmp_path / "sr")
+    assert done.returncode == 0, done.stderr
+    files = [path.name.lower() for path in (tmp_path / "sr").iterdir()]
+    assert len(set(files)) == len(names)
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_protocol_keeps_folders_of_one_name_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = folder_of(tmp_path / "SetA" / "HR", 2), folder_of(tmp_path / "SetB" / "HR", 3, phase=7)
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    training = {"data": str(one), "validation": {"data": str(one), "every": 4}}
+    done = run(tmp_path, [str(one), "../SetB/HR"], **training)
+    folder = tmp_path / "results" / "runs" / "mine" / "fs-x4-s0"
+    found = measured(done, folder / "quality.csv")
+    assert [name for name, _ in found.index] == ["folder:SetA/HR", "folder:SetB/HR"]
+    assert len(pd.read_csv(folder / "quality.csv")) == 5
+    # the same folder in another spelling, and moved beside others: the content counts
+    other = tmp_path / "other" / "SetA"
+    other.mkdir(parents=True)
+    (tmp_path / "SetA" / "HR").rename(other / "HR")
+    training = {"data": f"{other}/HR/", "validation": {"data": f"{other}/HR", "every": 4}}
+    again = run(tmp_path, [f"{other}/HR/", str(two)], **training)
+    assert "fs-x4-s0 already finished" in again.stdout, again.stdout + again.stderr
+    options = ("--protocol", tmp_path / "mine.yaml", "--results", tmp_path / "results", "--threads", 1)
+    for name in ("folder:SetB/HR", str(two)):
+        narrowed = spinbench("run", tmp_path / "exp.yaml", *options, "--data", name)
+        assert "fs-x4-s0 already finished" in narrowed.stdout, narrowed.stdout + narrowed.stderr
+    wrong = spinbench("run", tmp_path / "exp.yaml", *options, "--data", "HR")
+    assert wrong.stderr.startswith("error: the protocol has no test set 'HR'; ")
+
+
+def test_a_relative_path_writes_nothing_outside_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / "a" / "b" / "c"
+    deep.mkdir(parents=True)
+    monkeypatch.chdir(deep)
+    monkeypatch.setattr("spinbench.runs.render", lambda protocol, folder: None)
+    folder_of(tmp_path / "images", 1)
+    test = {"hr": "../../../images", "label": "..up ..  it"}
+    before = {path for path in tmp_path.rglob("*.csv")}
+    done = run(deep, ["../../../images", test], data="../../../images", validation=None)
+    assert done.returncode == 0, done.stderr
+    written = {path for path in tmp_path.rglob("*.csv")} - before
+    assert written and all(path.is_relative_to(deep / "results") for path in written)
+    rows = pd.read_csv(deep / "results" / "runs" / "mine" / "fs-x4-s0" / "quality.csv")
+    assert list(rows.dataset) == ["folder:images", "..up ..  it"]
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_reference_made_on_a_folder_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.regression.checks.comparable_costs", lambda *arguments: None)
+    hr, lr = with_lr(tmp_path, 1)
+    data = f"{hr} lr={lr}"
+    weights = tmp_path / "espcn.pth"
+    torch.save(models.build("espcn", 4).state_dict(), weights)
+    options = ("--reference", "mine/espcn-x4-s0", "--results", tmp_path / "results", "--threads", 1)
+    new = ("--model", "espcn", "--scale", 4, "--update", "--reason", "first")
+    made = spinbench("check", weights, *options, *new, "--data", data)
+    assert made.returncode == 0, made.stderr
+    same = spinbench("check", weights, *options)
+    assert same.returncode == 0, same.stderr
+    assert "regression check: equal" in same.stdout
+    hr.rename(tmp_path / "moved")
+    gone = spinbench("check", weights, *options)
+    assert gone.returncode == 2
+    assert f"its set folder:HR was {hr}, which is not there; expected --data folder:HR=FOLDER" in gone.stderr
+    moved = f"folder:HR={tmp_path}/moved lr={lr}"
+    assert "regression check: equal" in spinbench("check", weights, *options, "--data", moved).stdout
+    other = spinbench("check", weights, *options, "--data", f"folder:HR={tmp_path}/moved")
+    assert "the images of folder:HR, HR or LR, have changed" in other.stderr
