@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 import results
-from foundation import one_line
+from foundation import SpinbenchError, one_line
 from spinbench.console import ConsoleProgress, console, say
 from spinbench.costs import cost_table
 from spinbench.options import (
@@ -38,6 +38,9 @@ from spinbench.options import (
     words,
 )
 from spinbench.sr_images import keep_sr, sr_files, write_png
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer()
 
@@ -82,6 +85,7 @@ def evaluate(
     import pandas as pd
 
     from benchmarks.data import datasets
+    from benchmarks.data.own import OwnDataset
     from benchmarks.measure import evaluation
 
     where = compute_device(device, threads)
@@ -89,7 +93,10 @@ def evaluate(
     manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(with_lr(data, lr))
     targets = sr_files(save, sets, network) if save else {}
     reduced = precision_of(precision, network.model)
-    frames = []
+    for each in sets:
+        each.missing(network.scale)  # LR images that are no partners are told first
+    frames: list[pd.DataFrame] = []
+    failed: dict[str, None] = {}
     with ConsoleProgress(len(sets)) as progress:
         progress.line(network.summary)
         upscale = network.upscaler(where, tile=manner, say=progress.line)
@@ -99,13 +106,22 @@ def evaluate(
             measure = partial(
                 evaluation.evaluate,
                 dataset=each, scale=network.scale, conventions=conventions, progress=advance, multiple=network.multiple,
+                failed=lambda error: failed.setdefault(one_line(error)),
             )  # fmt: skip
-            if reduced is None:
-                frames.append(measure(upscale, keep=keep))
-            else:
-                exact = measure(evaluation.in_precision(upscale, where, "float32"))
-                found = measure(evaluation.in_precision(upscale, where, reduced), keep=keep)
-                frames.append(found.assign(precision=reduced, psnr_float32=exact["psnr"]))
+            try:
+                if reduced is None:
+                    frames.append(measure(upscale, keep=keep))
+                else:
+                    exact = measure(evaluation.in_precision(upscale, where, "float32"))
+                    found = measure(evaluation.in_precision(upscale, where, reduced), keep=keep)
+                    exact = exact[["convention", "image", "psnr"]].rename(columns={"psnr": "psnr_float32"})
+                    frames.append(found.assign(precision=reduced).merge(exact, on=["convention", "image"]))
+            except SpinbenchError as error:  # no image of the set could be measured
+                if each is sets[-1] and not frames:
+                    raise
+                failed.setdefault(one_line(error))
+                progress.done(f"{each.name}: failed")
+                continue
             progress.done(each.name)
     rows = pd.concat(frames, ignore_index=True)
     if csv:
@@ -114,7 +130,7 @@ def evaluate(
     more = [] if reduced is None else [f"loss by {reduced} (dB)"]
     table = Table("set", "LR", "convention", "images", "PSNR (dB)", "SSIM", *more, title=title)
     whole = {each.name: each.hr_names() for each in sets}
-    remarks = []
+    remarks = [each.left_out for each in sets if isinstance(each, OwnDataset) and each.left_out]
     for (name, origin, rule), group in rows.groupby(["dataset", "lr_origin", "convention"], sort=False):
         finite = group[group["psnr"] != float("inf")]
         psnr = f"{finite['psnr'].mean():.3f}" if len(finite) else "infinite"
@@ -129,6 +145,10 @@ def evaluate(
     console.print(table)
     for remark in dict.fromkeys(remarks):
         say(remark)
+    if failed:
+        for line in failed:
+            say(f"failed: {line}")
+        raise typer.Exit(1)
 
 
 @app.command()

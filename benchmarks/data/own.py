@@ -7,7 +7,7 @@ Layouts that are found by themselves: `HR/` and `LR_bicubic/X4/` in a folder (ED
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ _HR = re.compile(r"(.*_)?HR", re.IGNORECASE)
 _LR = re.compile(r"(.*_)?LR_bicubic", re.IGNORECASE)
 _SRF = re.compile(r"image_SRF_(\d)", re.IGNORECASE)
 _Sources = Mapping[int, Mapping[str, Source]]  # by scale, or 0 for all, and name
+_OF_SYSTEMS = ("thumbs.db", "desktop.ini")
 _COLOURED = 2  # mean difference of the channels from which an image is not grey
 
 
@@ -31,10 +32,11 @@ _COLOURED = 2  # mean difference of the channels from which an image is not grey
 class OwnDataset(Dataset):
     """A set of the user's. `faults` say by scale why its LR images cannot be used, in a line.
 
-    `place` is where it lies, as `foundation.image_sets` reads it.
+    `place` is where it lies, as `foundation.image_sets` reads it; `left_out` says what of its folder is not used.
     """
 
     place: str
+    left_out: str
     faults: Mapping[int, str] = field(default_factory=dict)
 
     def lr_origin(self, scale: int) -> str:
@@ -61,7 +63,7 @@ class OwnDataset(Dataset):
 
 
 def own_dataset(given: ImageSet) -> OwnDataset:
-    """The set of a folder, and of one of LR images. Sub-folders and other files than images are ignored.
+    """The set of a folder, and of one of LR images. Sub-folders and other files than images are left out.
 
     DataError for a folder that is missing or has no images, duplicate image names, and names that are no pairs.
     """
@@ -86,14 +88,20 @@ def _layout(given: ImageSet, folder: Path) -> OwnDataset:
         return _with_lr(given, hr[0], files, lr[0], required=False)
     if files := [file for each in below if _SRF.fullmatch(each.name) for file in _images(each)]:
         return _beside(given, folder, *beside(files))
-    found = f"; its folders are {', '.join(each.name for each in below)}" if below else ""
-    raise DataError(f"{folder}: no images, expected some of {', '.join(SUFFIXES)}{found}")
+    raise DataError(_empty(folder))
+
+
+def _empty(folder: Path) -> str:
+    below = sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    more = f" and {len(below) - 5} others" if len(below) > 5 else ""
+    found = f"; its folders are {', '.join(below[:5])}{more}" if below else ""
+    return f"{folder}: no images, expected some of {', '.join(SUFFIXES)}{found}"
 
 
 def _with_lr(given: ImageSet, folder: Path, files: Sequence[Path], lr: Path, required: bool) -> OwnDataset:
     """HR images, and LR images in a folder or in its folders X2, X3 and X4."""
     if not files:
-        raise DataError(f"{folder}: no images, expected some of {', '.join(SUFFIXES)}")
+        raise DataError(_empty(folder))
     by_scale = {scale: [file for each in _named(lr, f"X{scale}") for file in _images(each)] for scale in SCALES}
     flat = _images(lr)
     hr = _distinct({file: image_name(file) for file in files})
@@ -109,13 +117,13 @@ def _with_lr(given: ImageSet, folder: Path, files: Sequence[Path], lr: Path, req
             faults[scale] = f"{lr}: not the LR images of {folder} at x{scale}: {found.fault}"
         else:
             sources[scale] = {image: Local(file) for image, file in found.lr.items()}
-    return _of(given, {0: hr}, sources, faults)
+    return _of(given, folder, {0: hr}, sources, faults)
 
 
 def _beside(given: ImageSet, folder: Path, files: Sequence[Path], lr_files: Sequence[Path]) -> OwnDataset:
     """HR images, and perhaps LR images that lie beside them; HR images may be those of a scale."""
     if not lr_files:
-        return _of(given, {0: _distinct({file: file.stem for file in files})}, {}, {})
+        return _of(given, folder, {0: _distinct({file: file.stem for file in files})}, {}, {})
     marked = [file for file in files if hr_name(file.stem)]
     by_scale: dict[int, list[Path]] = {}
     for file in marked or files:  # beside marked HR images there may be those of other methods
@@ -131,19 +139,34 @@ def _beside(given: ImageSet, folder: Path, files: Sequence[Path], lr_files: Sequ
             faults[scale] = f"{folder}: no pairs of HR and LR images at x{scale}: {found.fault}"
         elif found:
             sources[scale] = {image: Local(file) for image, file in found.lr.items()}
-    return _of(given, hr, sources, faults)
+    return _of(given, folder, hr, sources, faults)
 
 
-def _of(given: ImageSet, hr: _Sources, lr: _Sources, faults: Mapping[int, str]) -> OwnDataset:
+def _of(given: ImageSet, folder: Path, hr: _Sources, lr: _Sources, faults: Mapping[int, str]) -> OwnDataset:
     name, lr_folder = given.names[-1], given.lr and str(Path(given.lr).resolve())
     place = replace(given, hr=str(given.path), lr=lr_folder, label=name)
-    return OwnDataset(name, hr, lr, "symmetric", str(place), faults)
+    used = {source.locate() for files in (*hr.values(), *lr.values()) for source in files.values()}
+    return OwnDataset(name, hr, lr, "symmetric", str(place), _left_out(folder, used), faults)
+
+
+def _left_out(folder: Path, used: Collection[Path]) -> str:
+    """What lies in a folder and is not used, in a line; empty if there is nothing else."""
+    around = {parent for file in used for parent in file.parents}
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path in used or path in around or path.name.startswith(".") or path.name.lower() in _OF_SYSTEMS:
+            continue
+        broken = " (a broken link)" if path.is_symlink() and not path.exists() else ""
+        found.append(f"{path.name}/" if path.is_dir() else f"{path.name}{broken}")
+    more = f" and {len(found) - 5} others" if len(found) > 5 else ""
+    return f"{folder}: left out: {', '.join(found[:5])}{more}" if found else ""
 
 
 def _images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder, expected images")
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    files = (file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    return sorted(file for file in files if not file.name.startswith("."))  # such as ._a.png of macOS
 
 
 def _named(folder: Path, name: str) -> list[Path]:

@@ -164,3 +164,52 @@ def test_a_reference_made_on_a_folder_is_checked(tmp_path: Path, monkeypatch: py
     assert "regression check: equal" in spinbench("check", weights, *options, "--data", moved).stdout
     other = spinbench("check", weights, *options, "--data", f"folder:HR={tmp_path}/moved")
     assert "the images of folder:HR, HR or LR, have changed" in other.stderr
+
+
+def test_what_is_left_out_of_a_folder_is_told(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "HR", 2)
+    (folder / "._img_0.png").write_bytes(b"\0\5\x16\7")
+    (folder / "Thumbs.db").write_bytes(b"x")
+    (folder / "more").mkdir()
+    (folder / "gone.png").symlink_to("/nowhere/x.png")
+    photograph().save(folder / "c.gif")
+    done = spinbench("evaluate", "bicubic", "--data", folder)
+    assert done.returncode == 0, done.stderr
+    assert f"{folder}: left out: c.gif, gone.png (a broken link), more/" in done.stdout.splitlines()
+    (tmp_path / "empty" / "HR").mkdir(parents=True)
+    empty = spinbench("evaluate", "bicubic", "--data", tmp_path / "empty")
+    assert empty.stderr.endswith("; its folders are HR\n") and empty.returncode == 1
+
+
+def test_evaluate_keeps_what_it_has_measured(tmp_path: Path) -> None:
+    folder, csv = folder_of(tmp_path / "HR", 2), tmp_path / "rows.csv"
+    photograph().convert("CMYK").save(folder / "img_05.jpg")
+    only_bad = tmp_path / "bad" / "HR"
+    only_bad.mkdir(parents=True)
+    (only_bad / "x.png").write_bytes(b"no image")
+    done = spinbench("evaluate", "bicubic", "--data", only_bad, "--data", folder, "--csv", csv)
+    assert done.returncode == 1
+    told = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
+    assert len(told) == 2
+    assert "x.png: not an image" in told[0] and "img_05.jpg: colour mode CMYK" in told[1]
+    assert "2 of 3" in done.stdout
+    assert list(pd.read_csv(csv).image) == ["img_0", "img_1"]
+    alone = spinbench("evaluate", "bicubic", "--data", only_bad)
+    assert (alone.returncode, alone.stderr.count("\n")) == (1, 1) and "x.png: not an image" in alone.stderr
+
+
+@pytest.mark.usefixtures("without_report")
+@pytest.mark.parametrize("part", ["training", "validation", "test"])
+def test_bad_images_are_told_before_the_training(tmp_path: Path, part: str) -> None:
+    good, bad = folder_of(tmp_path / "good", 2), folder_of(tmp_path / "bad", 1)
+    save(photograph(16, 200), bad / "small.png")
+    photograph().convert("CMYK").save(bad / "zz.jpg")
+    sets = {key: str(bad if key == part else good) for key in ("training", "validation", "test")}
+    validation = {"data": sets["validation"], "every": 4}
+    done = run(tmp_path, [sets["test"]], data=sets["training"], validation=validation)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    least = {"training": "12x12, the patch"}.get(part, "5x5, for the networks and for SSIM")
+    assert f"{bad}/small.png: LR image of 4x50 at x4, expected at least {least}; " in done.stderr
+    assert f"{bad}/zz.jpg: colour mode CMYK" in done.stderr
+    assert not (tmp_path / "results" / "runs" / "mine" / "fs-x4-s0").exists()

@@ -114,3 +114,20 @@ def test_given_lr_images_are_part_of_the_identity_and_of_training(tmp_path: Path
     assert any((lr[0].numpy() == each[:, :, x : x + 12]).all() for each in rows for x in range(5))
     save(reduced(photograph(phase=9)), tmp_path / "lr" / "ax4.png")
     assert datasets.get(f"{tmp_path}/hr lr={tmp_path}/lr").checksum(4) != before
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("jfif", "JPEG"), ("jpe", "JPEG"), ("ppm", "PPM"), ("PGM", "PPM")])
+def test_other_suffixes_of_the_same_formats(tmp_path: Path, suffix: str, kind: str) -> None:
+    image = photograph().convert("L" if suffix == "PGM" else "RGB")
+    image.save(tmp_path / f"a.{suffix}", format=kind)
+    pixels = datasets.get(str(tmp_path)).hr("a", 4)
+    if kind == "PPM":
+        np.testing.assert_array_equal(pixels, np.asarray(image.convert("RGB")))
+    assert pixels.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("header", [b"P6 2 2 65535\n", b"P5 2 2 1023\n", b"P5 2 2 65535\n"])
+def test_deep_ppm_is_refused(tmp_path: Path, header: bytes) -> None:
+    (tmp_path / "a.ppm").write_bytes(header + bytes(24))
+    with pytest.raises(DataError, match=r"a\.ppm: more than 8 bit per channel"):
+        datasets.get(str(tmp_path)).hr("a", 2)
