@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ablations import Experiment, Protocol
+from foundation.image_sets import image_set
 from reports.incomplete import states
 from reports.tables import CONVENTION, means
 from results import BASELINE, LeftOut, Run
@@ -55,8 +56,9 @@ def missing(
             else:
                 reason = _not_evaluated(experiment, plan, variant, scale, first.get((variant, scale)), others)
             if reason:
-                sets = [name for name in plan.evaluation.datasets if (variant, scale, name) not in seen]
-                found |= {(variant, scale, name): reason for name in sets}
+                for names in (image_set(text).names for text in plan.evaluation.datasets):
+                    if not any((variant, scale, name) in seen for name in names):
+                        found[variant, scale, names[0]] = reason
     return found
 
 

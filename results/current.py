@@ -21,6 +21,7 @@ import pandas as pd
 import ablations
 from ablations import Experiment, Protocol, Variant
 from ablations.schema import BASELINE
+from foundation.image_sets import image_set
 from results import definitions
 from results.progress import progress
 from results.quality import read_quality
@@ -222,4 +223,4 @@ def _of_known(stored: Any, wanted: Mapping[str, Any], key: str) -> list[str]:
 
 def _name(data: str) -> str:
     """What names a set of images here and on another machine: a registered name, or the last part of a path."""
-    return PurePath(os.path.normpath(data)).name
+    return PurePath(os.path.normpath(image_set(data).hr)).name

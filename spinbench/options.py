@@ -11,6 +11,7 @@ import typer
 import yaml
 
 from foundation import SpinbenchError, one_line, registered
+from foundation.image_sets import image_set
 from results import BASELINE
 
 if TYPE_CHECKING:
@@ -52,6 +53,14 @@ PrecisionName = Annotated[
     typer.Option("--precision", help="Compute in it, by autocast; tf32 concerns GPUs. Default: the device's own."),
 ]
 
+LrFolders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lr",
+        help="The folder of the LR images of --data, named as the HR images, also with x4, _LR or the like at the "
+        "end. Several in the order of --data.",
+    ),
+]
 ProtocolName = Annotated[str, typer.Option(help="The name of a protocol, or the path of its YAML file.")]
 Folder = Annotated[Path, typer.Option("--results", help="The folder with runs/ and report/.", file_okay=False)]
 Rerun = Annotated[
@@ -141,6 +150,18 @@ def integers(values: list[str] | None, option: str) -> list[int]:
         if not word.isdecimal():
             raise UsageError(f"{option} {word}: expected whole numbers such as 0,1,2")
     return [int(word) for word in found]
+
+
+def with_lr(data: list[str], lr: list[str] | None) -> list[str]:
+    """The sets of --data with the folders of --lr. Raises UsageError where they are not as many."""
+    if not lr:
+        return data
+    if len(lr) != len(data):
+        raise UsageError(f"--lr: {len(lr)} folders for {len(data)} --data, expected one for each")
+    try:
+        return [str(replace(image_set(images), lr=folder)) for images, folder in zip(data, lr, strict=True)]
+    except ValueError as error:
+        raise UsageError(f"--data: {error}") from error
 
 
 def network_of(

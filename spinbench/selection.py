@@ -52,7 +52,8 @@ class Selection:
         experiment, protocol = self.definitions()
         scales = list(self.scales or experiment.scales)
         if fetched:
-            sets = orchestrator.prepare(protocol, scales, fetched)
+            smallest = orchestrator.smallest_input(experiment, self.only)
+            sets = orchestrator.prepare(protocol, scales, fetched, smallest)
         else:
             wanted = [*scales, *([protocol.training.start_scale] if protocol.training else [])]
             sets = {one: orchestrator.available_sets(protocol.evaluation.datasets, one) for one in wanted if one}

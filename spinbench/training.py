@@ -71,7 +71,8 @@ def train(
         scales = integers(scale, "--scale") or list(definition.scales)
         threads = ranks.threads(threads)
         where = compute_device(ranks.device_name(device), threads)
-        sets = orchestrator.prepare(training, scales, say)
+        smallest = orchestrator.smallest_input(definition, [variant])
+        sets = orchestrator.prepare(training, scales, say, smallest)
         jobs = plan(
             definition,
             protocol,

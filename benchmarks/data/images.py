@@ -12,8 +12,8 @@ from PIL import Image
 from foundation import SpinbenchError
 
 READER = 1  # version of the reader, increased when the same file yields other pixels or another LR image
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # only those that Pillow decodes without an external program
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")  # only those that Pillow decodes without an external program
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
 class DataError(SpinbenchError):
@@ -46,6 +46,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 def _check(image: Image.Image, path: Path) -> None:
     # Pillow opens 16-bit RGB as RGB and drops the lower bytes; only the raw mode of the stored tiles shows it
     deep = any(re.search(";16[BLN]", str(tile.args)) for tile in getattr(image, "tile", ()))
+    # of PPM it scales all values to 8 bit
+    deep |= any(tile.codec_name.startswith("ppm") and tile.args[-1] > 255 for tile in getattr(image, "tile", ()))
     if deep or image.mode[0] in "IF":
         raise DataError(f"{path}: more than 8 bit per channel, expected 8 bit (convert it first)")
     if image.mode not in ("1", "L", "P", "RGB", "RGBA", "LA", "PA"):

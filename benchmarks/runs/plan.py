@@ -254,7 +254,7 @@ class _Planner:
             found: dict[str, Dataset] = {}
             for dataset in map(datasets.get, self.sets[scale]):
                 if dataset.name in found:
-                    raise AblationError(f"two of the protocol's test sets are called {dataset.name!r}; rename a folder")
+                    raise AblationError(f"two of the protocol's test sets are called {dataset.name!r}; give a label")
                 found[dataset.name] = dataset
             self._evaluated[scale] = found
         return self._evaluated[scale]

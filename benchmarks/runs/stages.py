@@ -108,7 +108,7 @@ def _measure(work: Work, name: str, upscale: Upscale) -> dict[str, str]:
     )
     own = digest(job.stages["evaluate"]["sets"][name])
     plain_name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:60]
-    whole = digest({**job.stages["evaluate"], "sets": own})
+    whole = digest({**job.stages["evaluate"], "sets": {name: own}})
     file = f"measured/{plain_name}-{whole[:8]}.csv"
     job.run.path(file).parent.mkdir(exist_ok=True)
     written = job.run.write(file, rows.to_csv(index=False, lineterminator="\n"))
