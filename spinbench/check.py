@@ -123,7 +123,7 @@ def check(
                     for each in datasets.several(sets):
                         if each.name not in stored.measured.data:
                             there = ", ".join(stored.measured.data)
-                            raise UsageError(f"--data: {each.name} is not in the reference {stored.name}: {there}")
+                            raise UsageError(f"--data {each.name}: not in the reference {stored.name}: {there}")
                 now = measured(network, sets, where, partial(progress.stage, network.name))
                 if update:
                     weights = network.weights
