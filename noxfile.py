@@ -94,6 +94,13 @@ def error_rates(session: nox.Session) -> None:
 
 
 @nox.session
+def orchestration(session: nox.Session) -> None:
+    """Plan, show and report up to 10,000 finished runs: seconds and memory; fails beyond its bounds (Linux)."""
+    prepare(session)
+    run(session, "python", "-m", "tests.orchestration")
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """Measure and check everything on a GPU within ten minutes; `-- --rehearse` tries everything out on the CPU."""
     prepare(session)

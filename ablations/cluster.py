@@ -15,7 +15,7 @@ _TIME = re.compile(
 
 
 def _in_quotes(value: Any) -> Any:
-    """YAML reads 04:00:00 without quotes as a number of seconds, and 30 as a number, which for Slurm are minutes."""
+    """YAML reads 14:00:00 without quotes as a number of seconds, and 30 as a number, which for Slurm are minutes."""
     if not isinstance(value, str) or not _TIME.fullmatch(value):
         raise ValueError('expected hours:minutes:seconds or days-hours in quotes, such as "04:00:00" or "2-12"')
     return value

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePath
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from foundation.image_sets import image_set, told_apart
 
 Item = TypeVar("Item")
 
@@ -23,14 +25,9 @@ def listed(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-def _sets_once(names: list[str]) -> list[str]:
-    """A folder of images is named by the last part of its path, which identifies it in the results."""
-    once(names)
-    called = [PurePath(name).name for name in names]
-    for name, short in zip(names, called, strict=True):
-        if called.count(short) > 1:
-            raise ValueError(f"{name!r}: another set has the same name {short!r}, the last part of its path")
-    return names
+def _as_text(content: Any) -> Any:
+    """A set of images as a text, in one form however it was given; other types are left to the validation of texts."""
+    return str(image_set(content)) if isinstance(content, str | Mapping) else content
 
 
 def _takes_no_escape(label: str) -> str:
@@ -49,7 +46,9 @@ Size = Annotated[tuple[Positive, Positive], Field(strict=False)]  # not strict: 
 # Lists without duplicates, since a duplicate would count twice in every mean.
 Named = Annotated[list[str], AfterValidator(once)]  # variants, which the experiment looks up
 Scales = Annotated[list[Scale], AfterValidator(once)]
-Sets = Annotated[list[str], AfterValidator(_sets_once)]
+# A set of images, as `foundation.image_sets` reads it: a name, FOLDER, label=FOLDER, or {hr: ..., lr: ..., label: ...}.
+Images = Annotated[str, BeforeValidator(_as_text)]
+Sets = Annotated[list[Images], AfterValidator(told_apart)]
 
 
 class Strict(BaseModel):

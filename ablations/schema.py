@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from ablations.claims import AtLeast, Better, Claim, Contest, Equals, Fact, Peak, Printed
 from ablations.display import TableDisplay, TradeOffFigure
-from ablations.fields import SCALES, Id, Label, Named, Positive, Scales, Sets, Size, Strict, once
+from ablations.fields import SCALES, Id, Images, Label, Named, Positive, Scales, Sets, Size, Strict, once
 from ablations.names import respelled, variant_named
 from foundation import nearest, registered
 
@@ -77,7 +77,7 @@ class Experiment(Strict):
     caption: str
     label: Label = Field(description="for LaTeX, kept as it is; of several scales each adds its own, such as -x4")
     scales: Scales = Field(min_length=1)
-    datasets: Sets = Field(min_length=1, description="the paper's test sets, in its order")
+    datasets: Named = Field(min_length=1, description="the paper's test sets, in its order")
     reference: str
     ours: Named = Field(default=[], description="variants whose rows and points stand out")
     table: TableDisplay = Field(default_factory=TableDisplay, description="for a table: its rows, columns and style")
@@ -195,7 +195,7 @@ class Schedule(Strict):
 class Validation(Strict):
     """Periodic measurement of quality during training, without influence on its outcome."""
 
-    data: str
+    data: Images
     every: Positive
     images: Positive | None = Field(default=None, description="how many images of the set are used, from the first on")
 
@@ -211,7 +211,7 @@ _AS_BEFORE = [
 class Training(Strict):
     """Budget, optimiser and data of a training."""
 
-    data: str
+    data: Images
     lr_patch: Positive
     batch_size: Positive
     iterations: Positive

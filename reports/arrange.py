@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
 
 from ablations import Experiment, TableDisplay
 from reports.costs import in_pytorch
+from reports.incomplete import SIGN, SIGN_NOTE
 from reports.layout import DIFFERENCE, HEADINGS, MEASURED, PUBLISHED, Cell, ColumnGroup, Layout, Row
 from reports.notes import (
     OTHER,
@@ -23,7 +24,7 @@ from reports.notes import (
 )
 from reports.numbers import NOTHING, UNKNOWN, MarkedNumber, shown, signed
 from reports.tables import METRICS, Metric, with_marks
-from results import BASELINE
+from results import BASELINE, STATES
 
 # the columns of a cost; parameters as published and as counted, or as counted alone
 TITLES = {"params": ("Params", "Counted", "Parameters"), "macs": ("GMACs",), "latency": ("Latency, ms",)}
@@ -43,13 +44,14 @@ def arranged(
     training_sets: Mapping[tuple[str, str, int], str],
     given: Mapping[tuple[str, str, int], str],
     summaries: Mapping[str, str],
+    incomplete: Collection[str] = (),
 ) -> Layout:
     """Arrange what an experiment shows of a table of `study.load_study`, and of costs what holds for one size of image:
     `costs.counted_costs`, and the latency of `costs.measured_costs` in PyTorch where it was measured at the size that
     was counted.
 
     `warm_starts`, `training_sets` and `given` are of `notes`; `summaries` are those of the other protocols here.
-    `trains`: the protocol trains networks.
+    `trains`: the protocol trains networks. `incomplete` are variants of which some run has no quality that counts.
     """
     display = experiment.table
     metrics = METRICS | {name: METRICS[name].with_decimals(decimals) for name, decimals in display.decimals.items()}
@@ -92,6 +94,8 @@ def arranged(
                 [_cell(cells, footnotes, metrics, (variant, name, dataset), kind, own) for kind, dataset in group]
                 for group in places
             ]
+            if own and variant in incomplete and not any(cell.state for group in found for cell in group):
+                flag = ",".join([flag, SIGN] if flag else [SIGN])
             heading = display.heading(variant)
             block = "" if display.rows else heading or str(bool(definition and definition.published))
             images = trained_on(definition, training_sets.get((name, variant, scale), ""), own)
@@ -99,7 +103,8 @@ def arranged(
             rows.append(Row(variant, line, flag, spent, found, block, heading * display.headings, images, ours))
     kinds = {kind for group in places for kind, _ in group}
     titles = [f"{metric.name} in {metric.unit}" if metric.unit else metric.name for metric in metrics.values()]
-    notes = about_measurements(table) + about_costs(
+    notes = [SIGN_NOTE] if any(SIGN in row.flag for row in rows) else []
+    notes += about_measurements(table) + about_costs(
         *(
             rows if set(TITLES[name]) & set(shown_costs) else rows[:0]
             for name, rows in (("macs", counted), ("latency", timed))
@@ -154,6 +159,7 @@ def _columns(experiment: Experiment, table: pd.DataFrame, footnotes: Footnotes) 
         ]  # measured wherever images are available
         absent = MEASURED in wanted and MEASURED not in kinds
         reason = next(iter(baseline.status), "") if absent else ""
+        reason = "" if reason in STATES else reason
         groups.append(ColumnGroup(name, [HEADINGS[kind] for kind in kinds], footnotes.missing(reason)))
         places.append([(kind, name) for kind in kinds])
     return groups, places
@@ -197,7 +203,7 @@ def _cell(
     """`own`: of the report's protocol; a row of another one repeats no published value."""
     variant, protocol, dataset = place
     numbers: dict[str, MarkedNumber] = {}
-    flag = ""
+    flag = state = ""
     for position, (key, metric) in enumerate(metrics.items()):
         row = cells.get((variant, protocol, dataset, key))
         value = math.nan if row is None else getattr(row, kind)
@@ -210,7 +216,8 @@ def _cell(
             dash = kind == MEASURED or (kind == PUBLISHED and own)
             numbers[key] = MarkedNumber(NOTHING if dash and position == 0 else "")
             if row is not None and kind == MEASURED:
-                flag = footnotes.missing(row.status)
+                state = row.status if row.status in STATES else ""
+                flag = "" if state else footnotes.missing(row.status)
         elif kind == PUBLISHED:
             numbers[key] = MarkedNumber(shown(value, metric.decimals), row.published_mark)
         elif kind == DIFFERENCE:
@@ -220,4 +227,4 @@ def _cell(
             sd = "" if math.isnan(row.sd) else shown(row.sd, metric.decimals)
             numbers[key] = MarkedNumber(shown(value, metric.decimals), row.measured_mark, sd)
             flag = PARTIAL if row.n_images < row.of_images else "" if row.comparable else OTHER
-    return Cell(kind, numbers, flag)
+    return Cell(kind, numbers, flag, state)

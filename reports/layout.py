@@ -16,11 +16,15 @@ HEADINGS = {PUBLISHED: "publ.", MEASURED: "meas.", DIFFERENCE: "diff."}  # as na
 
 
 class Cell(NamedTuple):
-    """The numbers of a variant on a set; `kind` is PUBLISHED, MEASURED or DIFFERENCE."""
+    """The numbers of a variant on a set; `kind` is PUBLISHED, MEASURED or DIFFERENCE.
+
+    `state`: of the runs that would give the number that is missing here; "" where none was asked for.
+    """
 
     kind: str
     numbers: dict[str, MarkedNumber]  # by metric
     flag: str = ""
+    state: str = ""
 
     @property
     def has_number(self) -> bool:
@@ -45,8 +49,9 @@ class Line(NamedTuple):
     cells: list[Cell | None]
 
     @property
-    def has_number(self) -> bool:
-        return any(cell.has_number for cell in self.cells if cell)
+    def tells(self) -> bool:
+        """It has a number, or the state of runs that have none yet."""
+        return any(cell.has_number or cell.state for cell in self.cells if cell)
 
 
 class Row(NamedTuple):
@@ -71,7 +76,7 @@ class Row(NamedTuple):
         if all(len(group) == 1 for group in self.cells):
             return [Line("", [cell for group in self.cells for cell in group])]
         lines = self._by_kind()
-        return [line for line in lines if line.has_number] or [Line("", lines[0].cells if lines else [])]
+        return [line for line in lines if line.tells] or [Line("", lines[0].cells if lines else [])]
 
     @property
     def flags(self) -> list[str]:

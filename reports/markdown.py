@@ -45,6 +45,8 @@ def environment(folder: Path) -> jinja2.Environment:
 def _cell(cell: Cell | None) -> Markdown:
     if cell is None:
         return Markdown()
+    if cell.state:
+        return escape(cell.state)
     values = [_number(number) for number in cell.numbers.values() if number.value]
     return Markdown(" / ".join(values) + _superscript([cell.flag]))
 

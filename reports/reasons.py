@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from ablations import Experiment, Protocol
+from foundation.image_sets import image_set
+from reports.incomplete import states
 from reports.tables import CONVENTION, means
-from results import BASELINE, Run
+from results import BASELINE, LeftOut, Run
 
 Key = tuple[str, int, str]  # variant, scale, set
 TOLERANCE = 0.01  # dB; a published value is rounded to this
@@ -25,13 +27,20 @@ _CONVENTION_TEXTS = {
 
 
 def missing(
-    experiment: Experiment, plan: Protocol, runs: Sequence[Run], frame: pd.DataFrame, others: Collection[Run] = ()
+    experiment: Experiment,
+    plan: Protocol,
+    runs: Sequence[Run],
+    frame: pd.DataFrame,
+    others: Collection[Run] = (),
+    left_out: Sequence[LeftOut] = (),
 ) -> dict[Key, str]:
     """Why variants have no measured value on a set that the protocol evaluates, as far as it is known.
 
     `runs` and `frame` are of `results.runs` and `results.load`, `others` the runs of trained variants under other
-    protocols. A variant that the protocol trains and that was not run yet needs no reason.
+    protocols. Where runs of the variant are left out without a result, their state is the reason. A variant that the
+    protocol trains and that was never asked for needs none.
     """
+    missed, begun = states(left_out), states(out for out in left_out if not out.excluded)
     first = {(run.variant, run.scale): run for run in reversed(runs)}
     seen = set(zip(frame.variant, frame.scale, frame.dataset, strict=True))
     evaluated = set(zip(frame.variant, frame.scale, strict=True))
@@ -39,14 +48,17 @@ def missing(
     for scale in experiment.scales:
         for variant in [BASELINE, *experiment.variants]:
             if (variant, scale) in evaluated:
-                reason = "excluded or unavailable"
+                reason = begun.get((variant, scale), "excluded or unavailable")
+            elif (variant, scale) in missed:
+                reason = missed[variant, scale]
             elif variant == BASELINE:
                 continue
             else:
                 reason = _not_evaluated(experiment, plan, variant, scale, first.get((variant, scale)), others)
             if reason:
-                sets = [name for name in plan.evaluation.datasets if (variant, scale, name) not in seen]
-                found |= {(variant, scale, name): reason for name in sets}
+                for names in (image_set(text).names for text in plan.evaluation.datasets):
+                    if not any((variant, scale, name) in seen for name in names):
+                        found[variant, scale, names[0]] = reason
     return found
 
 

@@ -54,6 +54,7 @@ def render(
     labels = {results.BASELINE: "Bicubic"}
     for one in reversed(studies):  # the first to name a variant has its way
         labels |= {name: variant.label for name, variant in one.experiment.variants.items()}
+    excluded = [out for one in studies for out in one.left_out if out.excluded]
     compared = significances(studies)
     stored = pictures.load_page_pictures(root)
     comparisons = pictures.page_comparisons(stored)
@@ -77,7 +78,7 @@ def render(
         "agreement": agreement(_pooled(studies), results.official(), full_sets(runs)),
         "ledger": ablations.ledger(),
         "provenance": provenance(everywhere),
-        "left_out": list(dict.fromkeys([*left_out, *(str(line) for one in studies for line in one.left_out)])),
+        "left_out": list(dict.fromkeys([*left_out, *map(str, excluded)])),
         "remarks": remarks(everywhere),
         "comparisons": comparisons,
         "superpixels": [one for one in stored if one.kind == "superpixels"],

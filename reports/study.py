@@ -16,6 +16,7 @@ import results
 from ablations import CostName, QualityName
 from reports.arrange import arranged
 from reports.costs import counted_costs, measured_costs, on_cards
+from reports.incomplete import sentences
 from reports.layout import Layout
 from reports.notes import given_weights, training_sets, warm_starts
 from reports.numbers import shown, signed
@@ -45,10 +46,10 @@ class Study:
     `costs.measured_costs`, `budget` the iterations of a training other than the paper's; a layout per scale.
 
     `definition` is the experiment as it is written, `experiment` the same with all scales that were run; `left_out` is
-    what lies in the runs' folder and does not count. `table` is of `tables.side_by_side`, with the columns protocol,
-    explanation (of `reasons.explanations`), params (thousands, as published), parameters and macs (counted). `others`
-    are runs of trained variants under other protocols: where this one trains nothing, the table lists them with the
-    names of theirs.
+    what lies in the runs' folder and does not count, or was asked for and has no result yet. `table` is of
+    `tables.side_by_side`, with the columns protocol, explanation (of `reasons.explanations`), params (thousands, as
+    published), parameters and macs (counted). `others` are runs of trained variants under other protocols: where this
+    one trains nothing, the table lists them with the names of theirs.
     """
 
     name: str
@@ -69,6 +70,11 @@ class Study:
         """The variants with results; the baseline is not one of them."""
         seen = set(self.frame.variant)
         return [name for name in self.experiment.variants if name in seen]
+
+    @property
+    def incomplete(self) -> list[str]:
+        """Which runs are left out or have no result yet, in sentences."""
+        return sentences(self.left_out, self.experiment)
 
     @property
     def weights(self) -> bool:
@@ -204,7 +210,7 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT, display: Map
     trained = {} if plan.training else {key: one for key, one in experiment.variants.items() if _is_trained(one)}
     elsewhere = results.collect_elsewhere(definition, name, protocol, root) if trained else {}
     others = [run for found in elsewhere.values() for run in found.runs if run.variant in trained]
-    reasons = missing(experiment, plan, runs, frame, others)
+    reasons = missing(experiment, plan, runs, frame, others, left_out)
     table = side_by_side(experiment, frame, published, full_sets(runs), reasons).assign(protocol=own)
     table["explanation"] = explanations(table, frame)
     tables = [table]
@@ -217,6 +223,8 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT, display: Map
     timed = pd.concat([measured_costs([*runs, *others]), on_cards(experiment, counted, load_cards(root))])
     table = _with_costs(experiment, table, counted, published)
     summaries = {other: definitions.protocol(other, root).summary for other in elsewhere}
+    measured = set(zip(frame.variant, frame.scale, frame.seed, strict=True))
+    missed = left_out if definition.kind == "table" else []  # a curve's are not hidden with its values
     starts, taught = warm_starts([*runs, *others]), training_sets([*runs, *others])
     layouts = [
         arranged(
@@ -231,16 +239,16 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT, display: Map
             warm_starts=starts,
             training_sets=taught,
             summaries=summaries,
+            incomplete={
+                out.run.variant
+                for out in missed
+                if out.run.scale == scale and (out.run.variant, scale, out.run.seed) not in measured
+            },
         )
         for scale in experiment.scales
     ]
     told = [f"{line}." for line in remarks(runs)]
-    layouts = [
-        one._replace(
-            notes=[*one.notes, *told, *(f"Excluded: {out}." for out in left_out if out.run.scale == one.scale)]
-        )
-        for one in layouts
-    ]
+    layouts = [one._replace(notes=[*sentences(missed, experiment, one.scale), *one.notes, *told]) for one in layouts]
     return Study(
         name, definition, experiment, left_out, runs, others, frame, table, layouts, counted, timed, _budget(plan)
     )

@@ -1,7 +1,8 @@
 """The layout of results on disk, defined here alone. Reading results needs neither torch nor a network.
 
-`run` is a run's folder and its files, `state` what is left to do of it, `current` which runs count under a definition,
-`definitions` which protocol and experiments a folder belongs to, `quality` the rows of single images.
+`run` is a run's folder and its files, `state` what is left to do of it, `progress` why one has no result yet, `current`
+which runs count under a definition, `definitions` which protocol and experiments a folder belongs to, `quality` the
+rows of single images.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from foundation import nearest, write
 from results.current import (
     BASELINE,
     COLUMNS,
+    STATES,
     Collected,
     LeftOut,
+    State,
     all_runs,
     collect,
     collect_as,
@@ -33,10 +36,12 @@ __all__ = [
     "PUBLISHED",
     "ROOT",
     "STAGES",
+    "STATES",
     "Collected",
     "LeftOut",
     "ResultsError",
     "Run",
+    "State",
     "all_runs",
     "as_csv",
     "changed_settings",

@@ -1,5 +1,7 @@
 """Which stored runs count: those of the definition under which they are shown, with files as they were written.
 
+Of the others, and of those that were asked for and have no complete result yet, it is said why.
+
 A report shows an experiment under a protocol. A run of the right name may have been made with another definition of
 its variant, or under an older protocol; it would then be shown in the wrong row. Definitions are compared
 by run.yaml: model, configuration, scale, seed and the training's decisions; data by their names, since a report has
@@ -10,16 +12,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import pandas as pd
 
 import ablations
 from ablations import Experiment, Protocol, Variant
 from ablations.schema import BASELINE
+from foundation.image_sets import image_set
 from results import definitions
+from results.progress import progress
 from results.quality import read_quality
 from results.run import FOLDER_NAME, ROOT, STAGES, ResultsError, Run, changed_settings
 from results.state import of_first_format
@@ -30,11 +34,24 @@ COLUMNS = [
 ]  # fmt: skip
 
 
+State = Literal["running", "failed", "stale", "damaged", "pending"]  # the first says most where runs differ
+STATES: tuple[State, ...] = get_args(State)
+
+
 class LeftOut(NamedTuple):
-    """A run that does not count, or one of its files that does not, and why."""
+    """A run that does not count, or not yet, or one of its files that does not, and why.
+
+    `stale`: of another definition, or measured with other weights; the states before a result are those of `progress`.
+    """
 
     run: Run
     reason: str
+    state: State = "stale"
+
+    @property
+    def excluded(self) -> bool:
+        """Something is stored that does not count."""
+        return self.state in ("stale", "damaged")
 
     def __str__(self) -> str:
         return f"{self.run.name}: {self.reason}"
@@ -52,7 +69,8 @@ class Collected(NamedTuple):
 
 
 def collect(experiment: str, protocol: str, root: Path = ROOT) -> Collected:
-    """The current runs of an experiment, in its order, and their quality.
+    """The current runs of an experiment, in its order, and their quality. Left out are also those of its runs that were
+    asked for (see `definitions.ask`) or begun, and have no complete result.
 
     Raises ablations.AblationError for an unknown definition. A damaged or outdated run never raises: it is left out.
     """
@@ -66,15 +84,19 @@ def collect_as(definition: Experiment, name: str, protocol: str, root: Path = RO
     frames: list[pd.DataFrame] = []
     found: list[Run] = []
     left_out: list[LeftOut] = []
-    for run in stored_runs(definition, protocol, root):
+    for run in _in_order({*_stored(definition, protocol, root), *_asked(definition, protocol, root)}, definition):
+        if not any(run.path(file).exists() for file in ("run.yaml", "provenance.json", *STAGES.values())):
+            left_out += _incomplete(run)  # nothing of it is stored; there may be a log
+            continue
         variant = definition.variants.get(run.variant, Variant(label="Bicubic", model=BASELINE))
         reason, damage = _why_not(run, variant, plan)
-        left_out += [LeftOut(run, f"{file} {why}") for file, why in damage.items()]
+        left_out += [LeftOut(run, f"{file} {why}", "damaged") for file, why in damage.items()]
         if reason:
             left_out.append(LeftOut(run, reason))
         if reason is not None:
             continue
         found.append(run)
+        left_out += [] if damage else _incomplete(run)
         if run.intact("quality.csv"):
             header = run.description() or {}
             frames.append(
@@ -100,9 +122,26 @@ def collect_elsewhere(definition: Experiment, name: str, protocol: str, root: Pa
 
 def stored_runs(experiment: Experiment, protocol: str, root: Path = ROOT) -> list[Run]:
     """The runs of an experiment's variants, and of bicubic, that lie under a protocol, at any scale; current or not."""
-    order = [BASELINE, *experiment.variants]
-    found = [run for run in all_runs(protocol, root) if run.variant in order]
-    return sorted(found, key=lambda run: (order.index(run.variant), run.scale, run.seed))
+    return _in_order(_stored(experiment, protocol, root), experiment)
+
+
+def _stored(experiment: Experiment, protocol: str, root: Path) -> list[Run]:
+    return [run for run in all_runs(protocol, root) if run.variant in (BASELINE, *experiment.variants)]
+
+
+def _asked(experiment: Experiment, protocol: str, root: Path) -> list[Run]:
+    """Those of an experiment's runs that were asked for."""
+    return [run for run in definitions.asked(protocol, root) if run.variant in (BASELINE, *experiment.variants)]
+
+
+def _in_order(runs: Iterable[Run], experiment: Experiment) -> list[Run]:
+    order = {name: index for index, name in enumerate([BASELINE, *experiment.variants])}
+    return sorted(runs, key=lambda run: (order[run.variant], run.scale, run.seed))
+
+
+def _incomplete(run: Run) -> list[LeftOut]:
+    found = progress(run)
+    return [LeftOut(run, found.reason, found.state)] if found else []
 
 
 def all_runs(protocol: str, root: Path = ROOT) -> list[Run]:
@@ -184,4 +223,4 @@ def _of_known(stored: Any, wanted: Mapping[str, Any], key: str) -> list[str]:
 
 def _name(data: str) -> str:
     """What names a set of images here and on another machine: a registered name, or the last part of a path."""
-    return PurePath(os.path.normpath(data)).name
+    return PurePath(os.path.normpath(image_set(data).hr)).name

@@ -3,11 +3,12 @@
 results/runs/<protocol>/
     protocol.yaml            the protocol as it was last used, and where it came from
     experiments/<name>.yaml  the same of every experiment that was run under it
+    asked.txt                the names of the runs that were asked for, a line each; lines may be deleted
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ import yaml
 import ablations
 from ablations import Experiment, Protocol
 from foundation import write
-from results.run import ROOT, ResultsError, digest
+from results.run import FOLDER_NAME, ROOT, ResultsError, Run, digest
 
 _REMEDY = "run the experiment again, which writes it anew"
 
@@ -61,6 +62,35 @@ def remember(protocol: str, experiment: str, root: Path = ROOT) -> None:
     _keep(_kept(protocol, root), protocol, ablations.protocol_names(), ablations.load_protocol(protocol))
     kept = folder(protocol, root) / "experiments" / f"{ablations.name_of(experiment)}.yaml"
     _keep(kept, experiment, ablations.experiment_names(), ablations.load_experiment(experiment))
+
+
+def ask(protocol: str, runs: Iterable[Run], root: Path = ROOT) -> None:
+    """Note that these runs are wanted, so that a report names those that are missing. It is only told: lines that two
+    processes append at the same time, or that are damaged, do no harm."""
+    known = set(_asked_names(protocol, root))
+    if new := [run.name for run in runs if run.name not in known]:
+        file = folder(protocol, root) / "asked.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write("".join(f"{name}\n" for name in new))
+
+
+def asked(protocol: str, root: Path = ROOT) -> list[Run]:
+    """The runs that were asked for under a protocol."""
+    name = ablations.name_of(protocol)
+    return [
+        Run(name, match["variant"], int(match["scale"]), int(match["seed"]), root)
+        for line in _asked_names(protocol, root)
+        if (match := FOLDER_NAME.fullmatch(line))
+    ]
+
+
+def _asked_names(protocol: str, root: Path) -> list[str]:
+    try:
+        text = (folder(protocol, root) / "asked.txt").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return []
+    return list(dict.fromkeys(text.split()))
 
 
 def _kept(protocol: str, root: Path) -> Path:

@@ -81,6 +81,7 @@ class Measured:
     quality     a row per image: dataset, lr_origin, image, psnr (dB), ssim
     samples     a row per sampled pixel: dataset, image, row, column, and red, green, blue of SR in 0..255
     provenance  versions, machine, commit and time
+    places      where the sets of the user's were, as `foundation.image_sets` reads it: a remark, by set
     """
 
     network: NetworkRecord
@@ -89,6 +90,7 @@ class Measured:
     quality: pd.DataFrame
     samples: pd.DataFrame
     provenance: dict[str, Any]
+    places: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class _Description:
     cost: Cost | None
     history: list[dict[str, Any]]
     files: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
 
 
 def reference_names(root: Path = ROOT) -> list[str]:
@@ -141,7 +144,7 @@ def load_reference(name: str, root: Path = ROOT) -> Reference:
     _check(folder, content)
     quality, samples = _read(folder / "quality.csv", QUALITY), _read(folder / "samples.csv", SAMPLES)
     provenance = {key: value for key, value in content.history[-1].items() if key != "reason"}
-    measured = Measured(content.network, content.data, content.cost, quality, samples, provenance)
+    measured = Measured(content.network, content.data, content.cost, quality, samples, provenance, content.places)
     return Reference(name, folder, measured, content.history)
 
 
@@ -169,7 +172,7 @@ def store_reference(
     folder = root / "reference" / name
     before = load_reference(name, root).history if name in reference_names(root) else []
     history = [*before, {"reason": reason.strip(), **measured.provenance}]
-    description = _Description(measured.network, measured.data, measured.cost, history)
+    description = _Description(measured.network, measured.data, measured.cost, history, places=measured.places)
     for file, table in (("quality.csv", measured.quality[QUALITY]), ("samples.csv", measured.samples[SAMPLES])):
         write(folder / file, _csv(table))
         description.files[file] = sha256(folder / file)

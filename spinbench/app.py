@@ -28,6 +28,7 @@ from spinbench import (
     speed,
     status,
     tensorboard,
+    training,
     validation,
 )
 from spinbench.console import say
@@ -53,8 +54,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for part in (
-    new, validation, runs, status, report, catalogue, networks, checkpoints, export, speed, check, tensorboard, clean,
-    collect, reproduce,
+    new, validation, runs, training, status, report, catalogue, networks, checkpoints, export, speed, check,
+    tensorboard, clean, collect, reproduce,
 ):  # fmt: skip
     app.add_typer(part.app)
 app.add_typer(pictures.app, name="picture")

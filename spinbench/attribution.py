@@ -53,7 +53,7 @@ def attribution(
     Example: spinbench picture attribution Set5/img_003 --networks imdn,bsrn
     """
     from benchmarks.pictures.attribution_maps import detector_box, draw_maps
-    from benchmarks.pictures.named import common_scale, image_pair, named_network, picture_name
+    from benchmarks.pictures.named import common_scale, image_pair, named_network, own_image, picture_name
     from results.pictures import store_picture
 
     wanted = None if box is None else box_of(box)
@@ -84,7 +84,7 @@ def attribution(
     for panel in facts.panels:
         gain = f"residual {panel.residual:+.4g} of {panel.end - panel.start:+.4g}"
         say(f"{panel.label}: diffusion index {panel.diffusion_index:.2f}, {gain}")
-    name = name or picture_name("attribution", title, f"x{scale}")
+    name = name or picture_name("attribution", title, f"x{scale}", own_image(title, pair))
     try:
         stored = store_picture(name, "attribution", facts.model_dump(), images, folder)
     except ValueError as error:

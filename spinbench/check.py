@@ -17,6 +17,7 @@ from rich.text import Text
 
 import results
 from foundation import SpinbenchError, check_writable, one_line, printable
+from foundation.image_sets import image_set
 from results import references
 from spinbench.console import ConsoleProgress, console, say
 from spinbench.options import (
@@ -30,6 +31,7 @@ from spinbench.options import (
 
 if TYPE_CHECKING:
     from reports.verdicts import Check
+    from results.references import Reference
 
 app = typer.Typer()
 
@@ -118,11 +120,12 @@ def check(
             for network, name in found:
                 known = name in references.reference_names(folder)
                 stored = references.load_reference(name, folder) if known or not update else None
-                sets = asked or (list(stored.measured.data) if stored else DATA)
+                sets = asked or (_sets_of(stored) if stored else DATA)
                 if stored and not update:
-                    for each in sets:
-                        if datasets.get(each).name not in stored.measured.data:
-                            raise UsageError(f"--data {each}: not in the reference {stored.name}")
+                    for each in datasets.several(sets):
+                        if each.name not in stored.measured.data:
+                            there = ", ".join(stored.measured.data)
+                            raise UsageError(f"--data {each.name}: not in the reference {stored.name}: {there}")
                 now = measured(network, sets, where, partial(progress.stage, network.name))
                 if update:
                     weights = network.weights
@@ -146,6 +149,20 @@ def check(
         say(f"regression check: {verdict}")
         if verdict in verdicts.FAILURES:
             raise typer.Exit(1)
+
+
+def _sets_of(stored: Reference) -> list[str]:
+    """The sets of a reference. Raises UsageError for one of the user's that is not where it was."""
+    from benchmarks.data.datasets import SETS
+
+    found = []
+    for name in stored.measured.data:
+        place = name if name in SETS else stored.measured.places.get(name)
+        if place is None or not (name in SETS or image_set(place).path.is_dir()):
+            was = f"was {image_set(place).hr}, which is not there" if place else "is a folder that it does not name"
+            raise UsageError(f"{stored.name}: its set {name} {was}; expected --data {name}=FOLDER")
+        found.append(place)
+    return found
 
 
 def table(check: Check) -> Table:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import ablations
 from ablations import Cluster
@@ -31,9 +32,6 @@ from results.state import state
 from spinbench.console import say
 from spinbench.report import render
 from spinbench.selection import Selection
-
-if TYPE_CHECKING:
-    from results import Run
 
 _ALONE = ("train", "evaluate")  # the stages of a run that need it alone
 
@@ -109,35 +107,36 @@ class _Lines:
 
 def submit(selection: Selection, cluster: Cluster, rerun: bool) -> None:
     """Submit what is pending and not in the queue yet, and print the jobs. Data are fetched and decoded before."""
-    experiment, protocol = selection.definitions()
-    jobs = selection.plan(planned_place(cluster), say)
-    say(f"{experiment.title}: {len(jobs)} runs under protocol {ablations.name_of(selection.protocol)} in Slurm")
-    if protocol.training:
-        for scale in dict.fromkeys(job.run.scale for job in jobs if "train" in job.stages):
-            decoded(datasets.get(protocol.training.data), scale)
-    definitions.remember(selection.protocol, selection.experiment, selection.folder)
-    waves, ready, there = _waves(jobs, rerun)
-    if there:
-        say(f"{len(there)} runs are in the queue or being executed already: {', '.join(run.name for run in there)}")
-    folder, name = selection.folder / SLURM, f"{ablations.name_of(selection.protocol)}"
+    jobs = _prepared(selection, cluster, say)
+    say(f"{len(jobs)} runs under protocol {ablations.name_of(selection.protocol)} in Slurm")
+    plan = _sorted(jobs, rerun)
+    for line in plan.refused:
+        say(line)
+    if plan.there:
+        names = ", ".join(
+            f"{jobs[index].run.name} ({job})" if job else jobs[index].run.name for index, job in plan.there
+        )
+        say(f"in the queue or being executed already: {names}")
+    folder, name = selection.folder / SLURM, ablations.name_of(selection.protocol)
+    before = [job for _, job in plan.there if job]
     ids: list[str] = []
-    for number, wave in enumerate(waves):
+    for wave, later in ((plan.first, False), (plan.later, True)):
+        if not wave:
+            continue
         tasks = [RunTask(selection, index, cluster, rerun) for index in wave]
-        found = slurm.submit(tasks, cluster, folder, f"{name}-runs", after=ids if number else ())
+        found = slurm.submit(tasks, cluster, folder, f"{name}-runs", after=[*before, *ids] if later else ())
         for index, job in zip(wave, found, strict=True):
             activity.tell(jobs[index].run, activity.Activity.of_queued(job))
-        say(
-            f"{len(found)} run{'s' * (len(found) > 1)}: job {_shown(found)}"
-            + (" after these, from whose weights they start" if number else "")
-        )
+        say(f"{_shown(found)}" + (", after those from whose weights they start" if later else ""))
         ids += found
-    if not ids and there:
-        say("nothing else is to be submitted; their costs and the report follow")
+    if not ids and plan.there:
+        say("nothing else is to be submitted; the costs and the report follow them")
         return
-    if not ids and not any(state(job.run, job.stages).pending for job in ready):
+    if not ids and not any(state(job.run, job.stages).pending for job in plan.ready):
         render(selection.protocol, selection.folder)
         return
-    costs = slurm.submit([CostTask(selection, cluster)], cluster, folder, f"{name}-costs", after=ids, alone=True)
+    after = [*before, *ids]
+    costs = slurm.submit([CostTask(selection, cluster)], cluster, folder, f"{name}-costs", after=after, alone=True)
     report = ReportTask(selection.protocol, selection.folder)
     last = slurm.submit([report], cluster, folder, f"{name}-report", after=costs, gres=False)
     say(f"costs: job {costs[0]}; report: job {last[0]}; messages of the jobs: {folder}")
@@ -145,48 +144,70 @@ def submit(selection: Selection, cluster: Cluster, rerun: bool) -> None:
 
 
 def script(selection: Selection, cluster: Cluster, cluster_file: Path, rerun: bool) -> str:
-    """A script for sbatch that executes the pending runs which can be executed now, as comments say."""
-    jobs = selection.plan(planned_place(cluster), lambda _line: None)
-    waves, _, there = _waves(jobs, rerun)
-    command = ["-m", "spinbench", "run", *selection.arguments(), "--cluster", str(cluster_file.resolve())]
-    command += ["--rerun"] if rerun else []
+    """A script for sbatch that executes the pending runs which can be executed now, as its comments say."""
+    notes: list[str] = []
+    jobs = _prepared(selection, cluster, notes.append)
+    plan = _sorted(jobs, rerun)
     folder = selection.folder / SLURM
     folder.mkdir(parents=True, exist_ok=True)
-    if not waves:
-        return f"# nothing to submit: of {len(jobs)} runs {len(there)} are being executed, and none is pending\n"
-    text = slurm.array_script(cluster, ablations.name_of(selection.protocol), folder, [*command, "--index"], waves[0])
-    again = "spinbench run " + " ".join(selection.arguments())
-    notes = [
-        f"# {len(waves[0])} of {len(jobs)} runs. When they are finished, this measures the costs and renders:",
-        f"#   {again}",
-    ]
-    if len(waves) > 1:
-        notes.append(f"# {len(waves[1])} more runs start from weights of these: print the script again then.")
+    notes += plan.refused
+    notes.append(f"{len(plan.first)} of {len(jobs)} runs; {len(plan.there)} are being executed already.")
+    if plan.later:
+        notes.append(
+            f"{len(plan.later)} more start from weights of these: print the script again when these are there."
+        )
+    notes.append("When all are finished, this measures the costs and renders the report:")
+    notes.append(f"  {shlex.join(['spinbench', 'run', *selection.arguments()])}")
+    command = ["-m", "spinbench", "run", *selection.arguments(), "--cluster", str(cluster_file.resolve())]
+    command += [*(["--rerun"] if rerun else []), "--index"]
+    if plan.first:
+        text = slurm.array_script(cluster, ablations.name_of(selection.protocol), folder, command, plan.first)
+    else:
+        text = "#!/bin/bash\n"
     first, rest = text.split("\n", 1)
-    return "\n".join([first, *notes, rest])
+    return "\n".join([first, *(f"# {one_line}" for note in notes for one_line in note.splitlines()), rest])
 
 
-def _waves(jobs: Sequence[Job], rerun: bool) -> tuple[list[list[int]], list[Job], list[Run]]:
-    """Places in the plan of runs to execute, first those that start from nothing; what is ready; what is at work."""
-    jobs_in_slurm = queue()
-    first: list[int] = []
-    later: list[int] = []
-    ready: list[Job] = []
-    there: list[Run] = []
+def _prepared(selection: Selection, cluster: Cluster, tell: Callable[[str], None]) -> list[Job]:
+    """The plan; its data are fetched and decoded, since compute nodes may have no network."""
+    _, protocol = selection.definitions()
+    jobs = selection.plan(planned_place(cluster), tell)
+    if protocol.training:
+        for scale in dict.fromkeys(job.run.scale for job in jobs if "train" in job.stages):
+            decoded(datasets.get(protocol.training.data), scale)
+    definitions.remember(selection.protocol, selection.experiment, selection.folder)
+    definitions.ask(selection.protocol, (job.run for job in jobs), selection.folder)
+    return jobs
+
+
+class _Sorted(NamedTuple):
+    """Places in the plan of the runs to execute, `first` those that start from nothing, `later` those that start from
+    weights that are not there yet; of those `there`, in the queue or at work, each with its job; the jobs that are
+    `ready`; and a line for each that is `refused`."""
+
+    first: list[int]
+    later: list[int]
+    there: list[tuple[int, str | None]]
+    ready: list[Job]
+    refused: list[str]
+
+
+def _sorted(jobs: Sequence[Job], rerun: bool) -> _Sorted:
+    found, jobs_in_slurm = _Sorted([], [], [], [], []), queue()
     for index, job in enumerate(jobs):
         alone = without_stages(job, _ALONE)
         refused = state(job.run, alone.stages).refused
-        if activity.standing(job.run, jobs_in_slurm).activity:
-            there.append(job.run)
+        if at_work := activity.standing(job.run, jobs_in_slurm).activity:
+            found.there.append((index, at_work.job))
         elif refused and not rerun:
-            say(f"refused: {job.run.name}: {refused}; --rerun trains it again")
+            found.refused.append(f"refused: {job.run.name}: {refused}; --rerun trains it again")
         elif nothing_to_do(alone, rerun):
-            ready.append(job)
+            found.ready.append(job)
         elif job.start and not nothing_to_do(_start_of(job, jobs), rerun):
-            later.append(index)
+            found.later.append(index)
         else:
-            first.append(index)
-    return [wave for wave in (first, later) if wave], ready, there
+            found.first.append(index)
+    return found
 
 
 def _start_of(job: Job, jobs: Sequence[Job]) -> Job:
@@ -194,8 +215,9 @@ def _start_of(job: Job, jobs: Sequence[Job]) -> Job:
 
 
 def _shown(ids: Sequence[str]) -> str:
-    first, last = ids[0], ids[-1]
-    return first if first == last else f"{first} to {last}"
+    if len(ids) == 1:
+        return f"1 run: job {ids[0]}"
+    return f"{len(ids)} runs: jobs {ids[0]} to {ids[-1]}"
 
 
 def planned_place(cluster: Cluster) -> Place:

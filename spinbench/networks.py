@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 import results
-from foundation import check_writable, meant, one_line
+from foundation import SpinbenchError, check_writable, meant, one_line
 from spinbench.console import ConsoleProgress, console, say
 from spinbench.costs import cost_table
 from spinbench.options import (
     DeviceName,
     Ensemble,
+    LrFolders,
     PrecisionName,
     Published,
     Scale,
@@ -33,9 +34,13 @@ from spinbench.options import (
     precision_of,
     settings,
     tile_of,
+    with_lr,
     words,
 )
 from spinbench.sr_images import keep_sr, sr_files, write_upscaled
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer()
 
@@ -44,8 +49,13 @@ app = typer.Typer()
 def evaluate(
     model: Annotated[str, typer.Argument(help="The name of a network or of a run's variant, or bicubic.")],
     data: Annotated[
-        list[str], typer.Option(help="The name of an image set (see `spinbench list`), or a folder of HR images.")
+        list[str],
+        typer.Option(
+            help="The name of an image set (see `spinbench list`), or a folder of HR images: FOLDER, or label=FOLDER, "
+            "where the label names it in the table. Can be repeated."
+        ),
     ],
+    lr: LrFolders = None,
     weights: Weights = None,
     published: Published = False,
     untrained: Untrained = False,
@@ -66,23 +76,29 @@ def evaluate(
     """Measure PSNR and SSIM of a network, or of bicubic interpolation, on image sets.
 
     With --precision, such as bf16, the table has a column for the loss of
-    PSNR against float32.
+    PSNR against float32. A folder of HR images has the LR images of
+    --lr, or those that lie beside them (HR/ and LR_bicubic/X4/, or
+    a_SRF_4_HR.png and a_SRF_4_LR.png), or else MATLAB's bicubic ones.
 
     Example: spinbench evaluate imdn --published --data Set5 --save images
     """
     import pandas as pd
 
     from benchmarks.data import datasets
+    from benchmarks.data.own import OwnDataset
     from benchmarks.measure import evaluation
 
     for file in filter(None, (csv, save and save / "image.png")):
         check_writable(file)
     where = compute_device(device, threads)
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
-    manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(words(data))
-    targets = {each.name: sr_files(save, each, network) if save else {} for each in sets}
+    manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(with_lr(data, lr))
+    targets = sr_files(save, sets, network) if save else {}
     reduced = precision_of(precision, network.model)
-    frames = []
+    for each in sets:
+        each.missing(network.scale)  # LR images that are no partners are told first
+    frames: list[pd.DataFrame] = []
+    failed: dict[str, None] = {}
     with ConsoleProgress(len(sets)) as progress:
         progress.line(network.summary)
         upscale = network.upscaler(where, tile=manner, say=progress.line)
@@ -92,20 +108,29 @@ def evaluate(
             measure = partial(
                 evaluation.evaluate,
                 dataset=each, scale=network.scale, conventions=conventions, progress=advance, multiple=network.multiple,
+                failed=lambda error: failed.setdefault(one_line(error)),
             )  # fmt: skip
-            if reduced is None:
-                frames.append(measure(upscale, keep=keep))
-            else:
-                exact = measure(evaluation.in_precision(upscale, where, "float32"))
-                found = measure(evaluation.in_precision(upscale, where, reduced), keep=keep)
-                frames.append(found.assign(precision=reduced, psnr_float32=exact["psnr"]))
+            try:
+                if reduced is None:
+                    frames.append(measure(upscale, keep=keep))
+                else:
+                    exact = measure(evaluation.in_precision(upscale, where, "float32"))
+                    found = measure(evaluation.in_precision(upscale, where, reduced), keep=keep)
+                    exact = exact[["convention", "image", "psnr"]].rename(columns={"psnr": "psnr_float32"})
+                    frames.append(found.assign(precision=reduced).merge(exact, on=["convention", "image"]))
+            except SpinbenchError as error:  # no image of the set could be measured
+                if each is sets[-1] and not frames:
+                    raise
+                failed.setdefault(one_line(error))
+                progress.done(f"{each.name}: failed")
+                continue
             progress.done(each.name)
     rows = pd.concat(frames, ignore_index=True)
     title = f"{network.model}{'+' * network.ensemble} x{network.scale}{', untrained' * untrained}"
     more = [] if reduced is None else [f"loss by {reduced} (dB)"]
     table = Table("set", "LR", "convention", "images", "PSNR (dB)", "SSIM", *more, title=title)
     whole = {each.name: each.hr_names() for each in sets}
-    remarks = []
+    remarks = [each.left_out for each in sets if isinstance(each, OwnDataset) and each.left_out]
     for (name, origin, rule), group in rows.groupby(["dataset", "lr_origin", "convention"], sort=False):
         finite = group[group["psnr"] != float("inf")]
         psnr = f"{finite['psnr'].mean():.3f}" if len(finite) else "infinite"
@@ -122,6 +147,10 @@ def evaluate(
         say(remark)
     if csv:
         results.write(csv, results.as_csv(rows))
+    if failed:
+        for line in failed:
+            say(f"failed: {line}")
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import typer
 
 import ablations
 from foundation import SpinbenchError, registered
+from foundation.image_sets import image_set
 from results import BASELINE
 
 if TYPE_CHECKING:
@@ -56,6 +57,14 @@ PrecisionName = Annotated[
     ),
 ]
 
+LrFolders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lr",
+        help="The folder of the LR images of --data, named as the HR images, also with x4, _LR or the like at the "
+        "end. Several in the order of --data.",
+    ),
+]
 ProtocolName = Annotated[str, typer.Option(help="The name of a protocol, or the path of its YAML file.")]
 Folder = Annotated[Path, typer.Option("--results", help="The folder with runs/ and report/.", file_okay=False)]
 Rerun = Annotated[
@@ -161,6 +170,18 @@ def seeds_of(values: list[str] | None) -> list[int]:
     if wrong := [seed for seed in found if seed >= 2**32]:
         raise UsageError(f"--seeds {wrong[0]}: expected at most {2**32 - 1}")
     return found
+
+
+def with_lr(data: list[str], lr: list[str] | None) -> list[str]:
+    """The sets of --data with the folders of --lr. Raises UsageError where they are not as many."""
+    if not lr:
+        return data
+    if len(lr) != len(data):
+        raise UsageError(f"--lr: {len(lr)} folders for {len(data)} --data, expected one for each")
+    try:
+        return [str(replace(image_set(images), lr=folder)) for images, folder in zip(data, lr, strict=True)]
+    except ValueError as error:
+        raise UsageError(f"--data: {error}") from error
 
 
 def network_of(

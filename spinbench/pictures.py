@@ -9,6 +9,8 @@ import typer
 
 import ablations
 import results
+from foundation.image_sets import image_set
+from results import definitions
 from spinbench.attribution import attribution
 from spinbench.console import ConsoleProgress, say
 from spinbench.options import (
@@ -57,7 +59,7 @@ def compare(
     Example: spinbench picture compare table1 --image Set5/img_003 --networks bicubic,imdn
     """
     from benchmarks.pictures import comparison
-    from benchmarks.pictures.named import common_scale, image_pair, picture_name
+    from benchmarks.pictures.named import common_scale, image_pair, own_image, picture_name
     from results.pictures import check_name, store_picture
 
     if name is not None:
@@ -75,6 +77,7 @@ def compare(
         frame = results.load(experiment, protocol, root=folder)
         image, image_rule = comparison.differing_image(frame, scale, [one.name for one in chosen])
         say(f"{image}: {image_rule}")
+        image = _located(image, definitions.protocol(protocol, folder))
     title, pair = image_pair(image, scale)
     upscaled: list[comparison.UpscaledImage] = []
     if wanted:
@@ -92,9 +95,16 @@ def compare(
         place, box_rule = comparison.differing_box(pair, scale, upscaled)
         say(f"box {place}: {box_rule}")
     facts, images = comparison.draw_comparison(title, image_rule, pair, scale, upscaled, place, box_rule)
-    name = name or picture_name("comparison", title, f"x{scale}")
+    name = name or picture_name("comparison", title, f"x{scale}", own_image(title, pair))
     stored = store_picture(name, "comparison", facts.model_dump(), images, folder)
     say(f"picture: {stored}; `spinbench report` shows it")
+
+
+def _located(image: str, protocol: ablations.Protocol) -> str:
+    """SET/NAME of results with the folder of the set, where it is one of the user's."""
+    name, _, single = image.rpartition("/")
+    own = [text for text in protocol.evaluation.datasets if name in image_set(text).names and image_set(text).own]
+    return f"{own[0]}/{single}" if own else image
 
 
 def _networks(names: list[str], scale: int, experiment: str, protocol: str, root: Path) -> list[Network]:

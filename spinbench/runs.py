@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -24,7 +22,6 @@ from spinbench.options import (
     Seeds,
     Threads,
     UsageError,
-    compute_device,
     compute_places,
     integers,
     seeds_of,
@@ -36,7 +33,6 @@ from spinbench.selection import Selection
 if TYPE_CHECKING:
     from benchmarks.runs.plan import Job
     from benchmarks.runs.pool import Outcome
-    from benchmarks.training.profiling import Profile
 
 app = typer.Typer()
 
@@ -130,10 +126,11 @@ def run(
     say(f"{definition.title}: {len(jobs)} runs under protocol {ablations.name_of(protocol)} on {where}")
     say(f"{training.summary} Expect: {training.expect}.")
     definitions.remember(protocol, experiment, folder)
+    definitions.ask(protocol, (job.run for job in jobs), folder)
     with ConsoleProgress(len(jobs)) as progress:
         outcomes = orchestrator.carry_out(jobs, progress, rerun, places)
     render(protocol, folder)
-    _tell_failures(outcomes)
+    tell_failures(outcomes)
 
 
 def _on_cluster(
@@ -151,7 +148,7 @@ def _on_cluster(
     if file is None:
         raise UsageError("--executor slurm: needs --cluster FILE, which says what jobs ask for")
     cluster = ablations.load_cluster(file)
-    selection = dataclasses.replace(selection, folder=selection.folder.resolve())
+    selection = selection.anywhere()
     if dry_run:
         _show_plan(selection.plan(on_cluster.planned_place(cluster)), cluster.parallel or 1, rerun)
     elif print_sbatch:
@@ -192,92 +189,7 @@ def _show_plan(jobs: Sequence[Job], places: int, rerun: bool) -> None:
     )
 
 
-@app.command()
-def train(
-    variant: Annotated[str, typer.Argument(help="The variant to train.")],
-    experiment: Annotated[str, typer.Option(help="The experiment that defines the variant.")] = "table2",
-    protocol: ProtocolName = "quick",
-    scale: Scales = None,
-    seeds: Seeds = None,
-    device: DeviceName = "auto",
-    threads: Threads = None,
-    profile: Annotated[bool, typer.Option("--profile", help="Show the time of each phase of a training step.")] = False,
-    rerun: Rerun = False,
-    folder: Folder = results.ROOT,
-) -> None:
-    """Train one variant without evaluating it. `spinbench run` evaluates it later.
-
-    Several processes train each run together if torchrun starts them:
-    torchrun --nproc-per-node 2 -m spinbench train full
-
-    Example: spinbench train full --protocol quick --seeds 1
-    """
-    from benchmarks.measure import devices
-    from benchmarks.runs import orchestrator
-    from benchmarks.runs.places import Place
-    from benchmarks.runs.plan import plan, without_stages
-    from benchmarks.training import ranks
-    from benchmarks.training.profiling import Profile
-    from results import definitions
-
-    with ranks.joined():
-        if ranks.rank():
-            _take_part(device, threads)
-            return
-        definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
-        if training.training:
-            ranks.share_of(training.training.batch_size)
-        scales = integers(scale, "--scale") or list(definition.scales)
-        threads = ranks.threads(threads)
-        where = compute_device(ranks.device_name(device), threads)
-        sets = orchestrator.prepare(training, scales, say)
-        jobs = plan(
-            definition,
-            protocol,
-            training,
-            only=[variant],
-            scales=scales,
-            seeds=seeds_of(seeds),
-            device=where,
-            card=devices.card(where),
-            sets=sets,
-            root=folder,
-        )
-        jobs = [without_stages(job, ["train"]) for job in jobs if "train" in job.stages]
-        if not jobs:
-            chosen = definition.variants[definition.variant_named(variant) or variant]
-            weights = "has published weights" if not chosen.trained else "is not trained"
-            raise UsageError(f"{variant}: {weights} under protocol {protocol}, there is nothing to train")
-        definitions.remember(protocol, experiment, folder)
-        profiles = {job.run.name: Profile(where) for job in jobs} if profile else {}
-        jobs = [dataclasses.replace(job, on_phase=profiles.get(job.run.name)) for job in jobs]
-        try:
-            with ConsoleProgress(len(jobs)) as progress:
-                outcomes = orchestrator.carry_out(
-                    jobs, progress, rerun, [Place(str(where), threads, devices.card(where))]
-                )
-        finally:  # also after an interruption, which ends the profile of a long training
-            for name, measured in profiles.items():
-                _show(measured, name)
-        _tell_failures(outcomes)
-
-
-def _take_part(device: str, threads: int | None) -> None:
-    """Train together with rank 0, which says everything that is to be said."""
-    from benchmarks.runs import stages
-    from benchmarks.training import ranks
-    from benchmarks.training.loop import TrainingStopped
-
-    logging.getLogger("benchmarks").setLevel(logging.ERROR)
-    try:
-        stages.take_part(lambda: compute_device(ranks.device_name(device), ranks.threads(threads)))
-    except TrainingStopped as stopped:
-        raise typer.Exit(130) from stopped
-    except ranks.Parted:  # it was not this process that failed
-        return
-
-
-def _tell_failures(outcomes: Sequence[Outcome]) -> None:
+def tell_failures(outcomes: Sequence[Outcome]) -> None:
     """Print the failed and refused runs, and exit with code 1 if there are any."""
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
@@ -286,22 +198,3 @@ def _tell_failures(outcomes: Sequence[Outcome]) -> None:
         say("--rerun trains refused runs again; their old folders are kept under stale/")
     if failed:
         raise typer.Exit(1)
-
-
-def _show(profile: Profile, run: str) -> None:
-    from benchmarks.training.profiling import DATA_LIMIT
-
-    if not profile.steps:
-        say(f"{run}: no steps to profile; if it is finished, --results FOLDER trains it in another folder")
-        return
-    phases = profile.phases()
-    whole = sum(seconds for seconds, _ in phases.values())
-    table = Table("phase", "ms per step", "share", "cores in use", title=f"{run}: mean of {profile.steps} steps")
-    for phase, (seconds, cores) in phases.items():
-        table.add_row(phase, f"{1000 * seconds:.2f}", f"{seconds / whole:.2%}", f"{cores:.2f}")
-    busy = sum(seconds * cores for seconds, cores in phases.values()) / whole
-    table.add_row("a step", f"{1000 * whole:.2f}", "", f"{busy:.2f}")
-    console.print(table)
-    share = phases["data"][0] / whole
-    verdict = "below" if share < DATA_LIMIT else "above"
-    say(f"data: {share:.2%} of a step, {verdict} the limit of {DATA_LIMIT:.0%}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,8 @@ class Selection:
         experiment, protocol = self.definitions()
         scales = list(self.scales or experiment.scales)
         if fetched:
-            sets = orchestrator.prepare(protocol, scales, fetched)
+            smallest = orchestrator.smallest_input(experiment, self.only)
+            sets = orchestrator.prepare(protocol, scales, fetched, smallest)
         else:
             wanted = [*scales, *([protocol.training.start_scale] if protocol.training else [])]
             sets = {one: orchestrator.available_sets(protocol.evaluation.datasets, one) for one in wanted if one}
@@ -70,6 +71,23 @@ class Selection:
             card=place.card,
             sets=sets,
             root=self.folder,
+        )
+
+    def anywhere(self) -> Selection:
+        """The same for a process in another folder: its files are named by their whole paths."""
+
+        def whole(name: str) -> str:
+            return str(Path(name).resolve()) if ablations.name_of(name) != name else name
+
+        weights = tuple(
+            f"{variant}={Path(file).resolve()}" for variant, _, file in (w.partition("=") for w in self.weights)
+        )
+        return replace(
+            self,
+            experiment=whole(self.experiment),
+            protocol=whole(self.protocol),
+            weights=weights,
+            folder=self.folder.resolve(),
         )
 
     def arguments(self) -> list[str]:

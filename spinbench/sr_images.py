@@ -6,7 +6,8 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,21 +24,27 @@ if TYPE_CHECKING:
     from benchmarks.networks import Network
 
 
-def sr_files(folder: Path, dataset: Dataset, network: Network) -> dict[str, Path]:
-    """The file for the SR image of each image of a set: `<set>_<image>_<network>_x<scale>.png`.
+def sr_files(folder: Path, sets: Sequence[Dataset], network: Network) -> dict[str, dict[str, Path]]:
+    """The file for the SR image of each image, by set and image: `<set>_<image>_<network>_x<scale>.png`.
 
-    Raises UsageError for one that exists: nothing is overwritten.
+    Images whose names differ in signs only that no file's name has, or in capitals, have a digest of them behind it.
+    Raises UsageError for a file that exists: nothing is overwritten.
     """
-    missing = set(dataset.missing(network.scale))
     model = f"{network_name(network.model)}{'+' * network.ensemble}_x{network.scale}"
-    files = {
-        image: folder / f"{_plain(dataset.name)}_{_plain(image)}_{_plain(model)}.png"
-        for image in dataset.hr_names()
-        if image not in missing
+    stems = {
+        (each.name, image): f"{_plain(each.name)}_{_plain(image)}_{_plain(model)}"
+        for each in sets
+        for image in each.hr_names()
+        if image not in set(each.missing(network.scale))
     }
-    for file in files.values():
+    alike = Counter(stem.lower() for stem in stems.values())
+    files: dict[str, dict[str, Path]] = {each.name: {} for each in sets}
+    for (name, image), stem in stems.items():
+        behind = f"-{results.digest([name, image])[:8]}" if alike[stem.lower()] > 1 else ""
+        file = folder / f"{stem}{behind}.png"
         if file.exists():
             raise UsageError(f"--save {folder}: {file.name} exists already, expected a folder without it")
+        files[name][image] = file
     return files
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +19,7 @@ import ablations
 import results
 from foundation import one_line
 from results import activity, definitions
-from results.queue import queue
+from results.queue import Queued, queue
 from spinbench.console import clock, console, say
 from spinbench.options import (
     DeviceName,
@@ -32,16 +34,17 @@ from spinbench.options import (
     seeds_of,
     words,
 )
+from spinbench.seen import Row, Seen
 
 if TYPE_CHECKING:
     from benchmarks.runs.plan import Job
-    from results.state import RunState
 
 app = typer.Typer()
 
 EVERY_S = 2.0
+_MOST = 200  # runs that are all listed; of more, those that are not finished
 Planned = dict[tuple[str, str], "list[Job]"]  # the jobs by experiment and protocol
-Seen = dict[Path, "tuple[Any, RunState]"]  # by the run's folder: what the state was found from, and the state
+Known = dict[Path, Seen]  # by the folder of a protocol's runs
 
 
 @app.command()
@@ -79,7 +82,7 @@ def status(
     if watch and as_json:
         raise UsageError("--watch and --json: expected one of them")
     planned = _planned(experiment, protocol, words(only), scale, seeds, device, threads, folder)
-    seen: Seen = {}
+    seen: Known = {}
     if as_json:
         rows = [row for names, jobs in planned.items() for row in _rows(names, jobs, seen)]
         say(json.dumps(rows, indent=1))
@@ -137,76 +140,74 @@ def _planned(
     return found
 
 
-def _rows(names: tuple[str, str], jobs: list[Job], seen: Seen) -> list[dict[str, Any]]:
+def _rows(names: tuple[str, str], jobs: list[Job], seen: Known) -> list[Row]:
     """What is known of each run, as JSON holds it."""
-    from benchmarks.measure import provenance
-    from results import processes
-
-    rows, jobs_in_slurm = [], queue()
+    experiment, protocol = map(ablations.name_of, names)
+    rows = []
+    found = partial(_row, jobs_in_slurm=queue())
     for job in jobs:
-        state, now = _state(job, seen), activity.standing(job.run, jobs_in_slurm)
-        at_work = now.activity
-        in_slurm = (jobs_in_slurm or {}).get(at_work.job or "") if at_work else None
-        word = state.word if not at_work else activity.QUEUED if at_work.stage == activity.QUEUED else "running"
-        readable = not any(line.startswith("provenance.json") for line in state.damaged)
-        recorded = job.run.provenance() if readable else {}
-        remarks = [*state.remarks, *provenance.flags(recorded), *processes.remarks(recorded.get("train", {}))]
-        rows.append(
-            {
-                "experiment": ablations.name_of(names[0]),
-                "protocol": ablations.name_of(names[1]),
-                "run": job.run.name,
-                "variant": job.run.variant,
-                "scale": job.run.scale,
-                "seed": job.run.seed,
-                "state": word,
-                "stage": at_work.stage if at_work and word == "running" else None,
-                "step": now.step,
-                "steps": now.steps,
-                "loss": now.loss,
-                "left_s": at_work.left_s if at_work else None,
-                "host": at_work.host or None if at_work else None,
-                "job": at_work.job if at_work else None,  # in Slurm
-                "reason": in_slurm.reason or None if in_slurm else None,  # why it waits there
-                "heard_s": at_work.age_s if at_work else None,  # seconds since its process was last heard of
-                "bytes": now.bytes,
-                "pending": list(state.pending),
-                "sets": list(state.sets),  # that are to be measured
-                "remarks": remarks,
-            }
-        )
+        folder = job.run.folder.parent
+        known = seen[folder] if folder in seen else seen.setdefault(folder, Seen(folder))
+        rows.append({"experiment": experiment, "protocol": protocol, **known.row(job, found)})
+    for known in seen.values():
+        known.keep()
     return rows
 
 
-def _state(job: Job, seen: Seen) -> RunState:
-    """The state of a run, which reads all of its files: only if one, or what is wanted, is not as last `seen`."""
+def _row(job: Job, jobs_in_slurm: Mapping[str, Queued] | None) -> Row:
+    """What is known of a run, whichever experiment it is part of. Reads all of its files."""
+    from benchmarks.measure import provenance
+    from results import processes
     from results.state import state
 
-    paths = sorted(path for path in job.run.folder.rglob("*") if path.is_file())
-    try:
-        stamp: Any = job.stages, [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
-    except OSError:  # a file that was being replaced
-        stamp = None
-    if stamp is None or job.run.folder not in seen or seen[job.run.folder][0] != stamp:
-        seen[job.run.folder] = (stamp, state(job.run, job.stages))
-    return seen[job.run.folder][1]
+    found, now = state(job.run, job.stages), activity.standing(job.run, jobs_in_slurm)
+    at_work = now.activity
+    in_slurm = jobs_in_slurm.get(at_work.job or "") if at_work and jobs_in_slurm else None
+    word = found.word if not at_work else activity.QUEUED if at_work.stage == activity.QUEUED else "running"
+    readable = not any(line.startswith("provenance.json") for line in found.damaged)
+    recorded = job.run.provenance() if readable else {}
+    return {
+        "run": job.run.name,
+        "variant": job.run.variant,
+        "scale": job.run.scale,
+        "seed": job.run.seed,
+        "state": word,
+        "stage": at_work.stage if at_work and word == "running" else None,
+        "step": now.step,
+        "steps": now.steps,
+        "loss": now.loss,
+        "left_s": at_work.left_s if at_work else None,
+        "host": at_work.host or None if at_work else None,
+        "job": at_work.job if at_work else None,  # in Slurm
+        "reason": in_slurm.reason or None if in_slurm else None,  # why it waits there
+        "heard_s": at_work.age_s if at_work else None,  # seconds since its process was last heard of
+        "bytes": now.bytes,
+        "pending": list(found.pending),
+        "sets": list(found.sets),  # that are to be measured
+        "remarks": [*found.remarks, *provenance.flags(recorded), *processes.remarks(recorded.get("train", {}))],
+    }
 
 
-def _shown(planned: Planned, seen: Seen, remarks: bool) -> Group:
+def _shown(planned: Planned, seen: Known, remarks: bool) -> Group:
     """A table per experiment and protocol, with the `remarks` below it or not, and what all runs take on disk."""
     parts: list[Any] = []
     sizes: dict[tuple[str, str], int] = {}
     for names, jobs in planned.items():
         rows = _rows(names, jobs, seen)
         sizes |= {(row["protocol"], row["run"]): row["bytes"] for row in rows}
-        parts.append(_table(" under ".join(map(ablations.name_of, names)), rows))
+        listed = [row for row in rows if len(rows) <= _MOST or row["state"] != "finished"]
+        title = " under ".join(map(ablations.name_of, names))
+        if listed:
+            parts.append(_table(title, listed))
+        if more := len(rows) - len(listed):
+            parts.append(f"{title}: {more} finished runs, which --json lists")
         if remarks:
             parts += [f"{row['run']}: {line}" for row in rows for line in row["remarks"]]
     parts.append(f"{len(sizes)} runs, {activity.shown_size(sum(sizes.values()))}")
     return Group(*parts)
 
 
-def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+def _table(title: str, rows: list[Row]) -> Table:
     """A line per run, with the columns that have any entry."""
     cells = [_cells(row) for row in rows]
     table = Table(title=title)
@@ -222,7 +223,7 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
 _COLUMNS = ("run", "state", "step", "loss", "left", "host", "job", "heard", "disk", "pending")
 
 
-def _cells(row: dict[str, Any]) -> dict[str, str]:
+def _cells(row: Row) -> dict[str, str]:
     """The texts of a line, by column."""
     pending = row["pending"]
     if "train" not in pending:  # else nothing is measured yet, and all sets are pending

@@ -54,7 +54,14 @@ def superpixels(
     Example: spinbench picture superpixels Set5/img_003 --network full --protocol quick
     """
     from benchmarks import networks
-    from benchmarks.pictures.named import common_scale, image_pair, named_network, picture_name, untrained_variant
+    from benchmarks.pictures.named import (
+        common_scale,
+        image_pair,
+        named_network,
+        own_image,
+        picture_name,
+        untrained_variant,
+    )
     from benchmarks.pictures.superpixel_views import draw_superpixels
     from models.spin.network import SPIN
     from results.pictures import store_picture
@@ -89,7 +96,9 @@ def superpixels(
     for block in facts.blocks:
         left = "" if block.ignored is None else f", {block.ignored:.1%} of the pixels ignored"
         say(f"block {block.number}: {block.rows}x{block.columns} superpixels, entropy {block.entropy:.2f} bits{left}")
-    picture = picture or picture_name("superpixels", one.name, title, f"x{one.scale}", "untrained" * untrained)
+    picture = picture or picture_name(
+        "superpixels", one.name, title, f"x{one.scale}", "untrained" * untrained, own_image(title, pair)
+    )
     try:
         stored = store_picture(picture, "superpixels", facts.model_dump(), images, folder)
     except ValueError as error:

@@ -1,7 +1,4 @@
-"""Image sets by name, or any folder of images, as HR and LR pairs.
-
-LR images are those stored with a set, or are made from the HR images by `imresize`; `lr_origin` states which, and
-the border.
+"""Image sets by name, or any folder of images (`benchmarks.data.own`), as HR and LR pairs.
 
 The embedded sets need no download: they are colour photographs inside scikit-image. Drawings and charts (logo,
 colour wheel) are excluded, and so are the star field and the retina, which have hardly any detail to learn from. The
@@ -12,24 +9,20 @@ Both images of the motorcycle stereo pair, which show one scene, are training im
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from benchmarks.data.images import SUFFIXES, DataError
+from benchmarks.data.images import DataError
+from benchmarks.data.own import own_dataset
+from benchmarks.data.pairs import Dataset
 from benchmarks.data.registry import Entry, entries
-from benchmarks.data.resize import Border, imresize
-from benchmarks.data.sources import LocalImage, Member, Packaged, Published, Source, read
+from benchmarks.data.sources import Member, Packaged, Published, Source
 from foundation import cache_folder, meant
-
-SCALES = (2, 3, 4)
+from foundation.image_sets import ImageSet, image_set, told_apart
 
 
 @dataclass(frozen=True)
@@ -58,122 +51,11 @@ SETS: Mapping[str, About] = {
 }
 
 
-@dataclass(frozen=True)
-class Pair:
-    """An HR image and its LR image, uint8 RGB; hr.shape[:2] is lr.shape[:2] times the scale."""
-
-    name: str
-    hr: NDArray[np.uint8]
-    lr: NDArray[np.uint8]
-    lr_origin: str  # stored-symmetric, stored-replicate, imresize-symmetric or imresize-replicate
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Images by name. `hr_sources` and `lr_sources` map a scale, then an image's name, to its file.
-
-    HR images are stored per scale or once for all scales. LR images of a scale that are not stored are made by
-    imresize. `border` applies to both stored LR images and those made by imresize.
-    """
-
-    name: str
-    hr_sources: Mapping[int, Mapping[str, Source]]
-    lr_sources: Mapping[int, Mapping[str, Source]]
-    border: Border
-
-    def hr_names(self) -> list[str]:
-        """The images' names, sorted."""
-        return sorted(next(iter(self.hr_sources.values())))
-
-    def lr_origin(self, scale: int) -> str:
-        return f"{'stored' if scale in self.lr_sources else 'imresize'}-{self.border}"
-
-    def checksum(self, scale: int) -> str:
-        """SHA-256 over the checksums of all files of the set at this scale, and over the LR images' origin.
-
-        For registered sets it needs no download.
-        """
-        lines = [self.lr_origin(scale)]
-        for image in self.hr_names():
-            lines += [f"{image} {source.content}" for source in self._sources(image, scale)]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-    def missing(self, scale: int) -> list[str]:
-        """Images with a file that is neither stored nor downloadable; with network access there are none."""
-        return [
-            image for image in self.hr_names() if not all(source.available() for source in self._sources(image, scale))
-        ]
-
-    def hr_source(self, image: str, scale: int) -> Source:
-        """The file of the HR image. DataError for an unknown image or scale."""
-        _check_scale(scale)
-        sources = self.hr_sources.get(scale) or next(iter(self.hr_sources.values()))
-        if image not in sources:
-            raise DataError(f"{self.name} has no image {image!r}, expected one of {', '.join(self.hr_names())}")
-        return sources[image]
-
-    def lr_source(self, image: str, scale: int) -> Source | None:
-        """The file of the LR image; None if it is made from the HR image."""
-        return self.lr_sources.get(scale, {}).get(image)
-
-    def hr(self, image: str, scale: int) -> NDArray[np.uint8]:
-        """The HR image, uint8 (H, W, 3), cropped at bottom and right to a multiple of the scale."""
-        source = self.hr_source(image, scale)
-        pixels = read(source)
-        height, width = (size // scale * scale for size in pixels.shape[:2])
-        if not height or not width:
-            raise DataError(
-                f"{source.locate()}: {pixels.shape[0]}x{pixels.shape[1]}, expected at least {scale}x{scale}"
-            )
-        return pixels[:height, :width]
-
-    def pair(self, image: str, scale: int) -> Pair:
-        """One HR and LR pair. DataError if a file is missing, damaged, not an image or of the wrong size."""
-        hr = self.hr(image, scale)
-        source = self.lr_source(image, scale)
-        if source is None:
-            lr = imresize(hr, 1 / scale, self.border)
-        else:
-            lr = read(source)
-            if (lr.shape[0] * scale, lr.shape[1] * scale) != hr.shape[:2]:
-                raise DataError(
-                    f"{source.locate()}: {lr.shape[0]}x{lr.shape[1]}, expected {hr.shape[0] // scale}x"
-                    f"{hr.shape[1] // scale}, 1/{scale} of {self.hr_source(image, scale).locate().name}"
-                )
-        return Pair(image, hr, lr, self.lr_origin(scale))
-
-    def pairs(self, scale: int) -> Iterator[Pair]:
-        """The pairs of all images except the missing ones, sorted by name; callers report what is `missing`.
-
-        If no image is available, DataError states how to obtain the first one.
-        """
-        missing = set(self.missing(scale))
-        names = [image for image in self.hr_names() if image not in missing] or self.hr_names()
-        for image in names:
-            yield self.pair(image, scale)
-
-    def fetch_all(self, scale: int | None = None, progress: Callable[[int, int, str], None] | None = None) -> None:
-        """Fetch and verify all files of one scale or of all; calls `progress(done, total, image)` after each file."""
-        scales = SCALES if scale is None else (scale,)
-        sources = {
-            source: image for each in scales for image in self.hr_names() for source in self._sources(image, each)
-        }
-        for done, (source, image) in enumerate(sources.items(), 1):
-            if not source.locate().is_file():
-                raise DataError(f"{source.locate()}: missing; delete the folder of its archive and run again")
-            if progress is not None:
-                progress(done, len(sources), image)
-
-    def _sources(self, image: str, scale: int) -> list[Source]:
-        lr = self.lr_source(image, scale)
-        return [self.hr_source(image, scale)] + ([] if lr is None else [lr])
-
-
 def get(name_or_folder: str) -> Dataset:
-    """The set of this name, or of all images in this folder (sorted; sub-folders and other files are ignored).
+    """The set of this name, or one of the user's in the form of `foundation.image_sets`: FOLDER, label=FOLDER.
 
-    The set of a folder is called `folder:<its name>`. DataError for an unknown name, an empty folder, duplicate image
-    names, and for Manga109 if the user has not provided it.
+    DataError for an unknown name, a folder that is no set of images (see `own_dataset`), a label that is the name of a
+    set of the suite, and for Manga109 if the user has not provided it.
     """
     if name_or_folder not in SETS and not Path(name_or_folder).is_dir():
         name_or_folder = meant(name_or_folder, SETS) or name_or_folder
@@ -185,32 +67,30 @@ def get(name_or_folder: str) -> Dataset:
         return _held_out(name_or_folder)
     if name_or_folder in SETS:
         return _registered(name_or_folder)
-    if Path(name_or_folder).is_dir():
-        folder = Path(name_or_folder)
-        return _folder(f"folder:{folder.resolve().name}", folder)
+    try:
+        given = image_set(name_or_folder)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    if given.label in SETS or (given.lr and given.hr in SETS):
+        of = f"label {given.label!r}" if given.label in SETS else given.hr
+        raise DataError(f"{name_or_folder}: {of} is a set of the suite, expected a folder and a name of your own")
+    if Path(given.hr).is_dir():
+        return own_dataset(given)
+    if given.label or given.lr:
+        raise DataError(f"{name_or_folder}: no folder {given.hr}")
     nearest = sorted(SETS, key=lambda name: -SequenceMatcher(None, name.lower(), name_or_folder.lower()).ratio())
     raise DataError(f"no data set or folder {name_or_folder!r}, expected a folder or one of {', '.join(nearest)}")
 
 
 def several(names_or_folders: Sequence[str]) -> list[Dataset]:
-    """Sets by names or folders, as returned by `get`. DataError for a set named twice, or two sets of one name."""
-    found: dict[str, str] = {}
-    sets = []
-    for each in names_or_folders:
-        dataset = get(each)
-        if dataset.name in found:
-            other = (
-                "it is named twice" if each == found[dataset.name] else f"{found[dataset.name]} is {dataset.name} too"
-            )
-            raise DataError(f"{each}: {other}, expected each set once, under a name of its own")
-        found[dataset.name] = each
-        sets.append(dataset)
-    return sets
+    """Sets by names or folders, as returned by `get`; folders of one name are told apart by more of their paths.
 
-
-def _check_scale(scale: int) -> None:
-    if scale not in SCALES:
-        raise DataError(f"scale {scale}, expected one of {', '.join(map(str, SCALES))}")
+    DataError for a set named twice, or two sets of one name.
+    """
+    try:
+        return [get(each) for each in told_apart(names_or_folders)]
+    except ValueError as error:
+        raise DataError(str(error)) from None
 
 
 def _held_out(name: str) -> Dataset:
@@ -263,22 +143,7 @@ def _manga109() -> Dataset:
             f"Manga109: no folder {folder}; its authors grant a licence for academic use, so it is not downloaded: "
             f"put its {expected} HR images there or set SPINBENCH_MANGA109 to their folder"
         )
-    dataset = _folder("Manga109", folder)
+    dataset = own_dataset(ImageSet(str(folder), label="Manga109"))
     if len(dataset.hr_names()) != expected:
         raise DataError(f"{folder}: {len(dataset.hr_names())} images, expected the {expected} of Manga109")
     return dataset
-
-
-def _folder(name: str, folder: Path) -> Dataset:
-    images: dict[str, Source] = {}
-    for file in sorted(folder.iterdir()):
-        if file.suffix.lower() not in SUFFIXES or not file.is_file():
-            continue
-        if file.stem in images:
-            raise DataError(f"{file}: another image of this folder is named {file.stem!r}, expected distinct names")
-        if not file.stem.isprintable():
-            raise DataError(f"{file}: a name with bytes or characters that no table can show, expected another name")
-        images[file.stem] = LocalImage(file)
-    if not images:
-        raise DataError(f"{folder}: no images, expected some of {', '.join(SUFFIXES)}")
-    return Dataset(name, {0: images}, {}, "symmetric")

@@ -17,8 +17,8 @@ from foundation import SpinbenchError
 # Version of the reader, increased when files of the registered sets yield other pixels or other LR images. None of them
 # has an EXIF orientation; a user's file that has one says so in the content by which it is identified (`is_turned`).
 READER = 1
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # only those that Pillow decodes without an external program
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")  # only those that Pillow decodes without an external program
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 0x0102  # tags of EXIF and TIFF
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -113,7 +113,13 @@ def is_deep(image: Image.Image) -> bool:
     """
     bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
     raw_modes = (str(tile.args) for tile in getattr(image, "tile", ()))
-    return image.mode.startswith("I;16") or 16 in bits or any(re.search(";16[BLN]", mode) for mode in raw_modes)
+    ppm = (tile for tile in getattr(image, "tile", ()) if tile.codec_name.startswith("ppm"))  # scaled to 8 bit
+    return (
+        image.mode.startswith("I;16")
+        or 16 in bits
+        or any(re.search(";16[BLN]", mode) for mode in raw_modes)
+        or any(tile.args[-1] > 255 for tile in ppm)
+    )
 
 
 def has_alpha(image: Image.Image) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.data.datasets import Dataset, Pair
+from benchmarks.data.pairs import Dataset, Pair
 from benchmarks.data.resize import imresize
 from benchmarks.measure.precision import Precision, algorithms, arithmetic
 from benchmarks.measure.quality import find_convention, scores
@@ -42,6 +41,7 @@ def evaluate(
     limit: int | None = None,
     multiple: int = 1,
     keep: Callable[[str, NDArray[np.float32]], None] | None = None,
+    failed: Callable[[SpinbenchError], None] | None = None,
 ) -> pd.DataFrame:
     """Upscale every image of a set, or the first `limit`, once and measure its quality under each convention.
 
@@ -50,27 +50,32 @@ def evaluate(
     cropped at bottom and right to a `multiple`, and HR images accordingly. After each image,
     `progress` is called, and `keep` with its name and SR image.
     Raises ValueError for an unknown convention or none; EvaluationError for an image that fails (with the chained
-    cause); DataError for a damaged image, or if no image of the set is available.
+    cause); DataError for a damaged image, or if no image of the set is available. With `failed`, it is called with the
+    error of a single image instead, whose rows are missing then; the error of the last one is raised if all fail.
     """
     if not conventions:
         raise ValueError("no convention to evaluate under")
     for convention in conventions:
         find_convention(convention)
-    total = len(dataset.hr_names()) - len(dataset.missing(scale))
-    total = total if limit is None else min(limit, total)
+    missing = set(dataset.missing(scale))
+    # if no image is available, the error states how to obtain the first one
+    images = ([image for image in dataset.hr_names() if image not in missing] or dataset.hr_names())[:limit]
     rows: list[tuple[str, str, str, str, float, float]] = []
-    for done, pair in enumerate(islice(dataset.pairs(scale), limit), start=1):
+    for done, image in enumerate(images, start=1):
         try:
-            sr, judged = _scores(upscale, _cropped(pair, scale, multiple), scale, conventions)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise EvaluationError(f"{dataset.name} x{scale}, {pair.name}: {reason}") from error
+            pair = dataset.pair(image, scale)
+            sr, judged = _judged(upscale, _cropped(pair, scale, multiple), scale, conventions, dataset.name)
+        except SpinbenchError as error:
+            if failed is None or (done == len(images) and not rows):
+                raise
+            failed(error)
+            continue
         for convention, (psnr, ssim) in zip(conventions, judged, strict=True):
             rows.append((dataset.name, pair.lr_origin, convention, pair.name, psnr, ssim))
         if keep:
             keep(pair.name, sr)
         if progress:
-            progress(done, total, pair.name)
+            progress(done, len(images), pair.name)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -82,6 +87,17 @@ def _cropped(pair: Pair, scale: int, multiple: int) -> Pair:
 def _to_multiple(lr: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
     height, width = (size // multiple * multiple for size in lr.shape[:2])
     return lr[:height, :width]
+
+
+def _judged(
+    upscale: Upscale, pair: Pair, scale: int, conventions: Sequence[str], name: str
+) -> tuple[NDArray[np.float32], list[tuple[float, float]]]:
+    """`_scores` of a pair of the set of that name, with any error as EvaluationError."""
+    try:
+        return _scores(upscale, pair, scale, conventions)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise EvaluationError(f"{name} x{scale}, {pair.name}: {reason}") from error
 
 
 def _scores(

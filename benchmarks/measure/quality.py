@@ -10,7 +10,7 @@ The mean over a set, including the treatment of an infinite PSNR, belongs to `re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -107,6 +107,12 @@ def find_convention(name: str) -> Convention:
     if name not in CONVENTIONS:
         raise ValueError(f"unknown convention {name!r}, expected one of {', '.join(CONVENTIONS)}")
     return CONVENTIONS[name]
+
+
+def smallest_lr(scale: int, conventions: Sequence[str]) -> int:
+    """The least edge of an LR image whose SR image is large enough for SSIM under those conventions that are known."""
+    cut = any(CONVENTIONS[name].cut_border for name in conventions if name in CONVENTIONS)
+    return -(-(2 * RADIUS + 1 + 2 * scale * cut) // scale)
 
 
 def _eight_bit_luma(sr: Image, hr: Image, border: int) -> tuple[Planes, Planes]:

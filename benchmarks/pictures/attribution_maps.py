@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from benchmarks.data.datasets import Pair
+from benchmarks.data.pairs import Pair
 from benchmarks.networks import Network
 from benchmarks.pictures.attribution import (
     SHARE,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import uniform_filter
 
-from benchmarks.data.datasets import Pair
+from benchmarks.data.pairs import Pair
 from benchmarks.measure.quality import BT601, PEAK, RADIUS, eight_bit, psnr, ssim
 from benchmarks.networks import Network
 from benchmarks.pictures.named import PictureError, picture_name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ import models
 from ablations import Experiment, Variant
 from benchmarks import networks
 from benchmarks.data import datasets
-from benchmarks.data.datasets import Dataset, Pair
+from benchmarks.data.pairs import Dataset, Pair
 from benchmarks.data.sources import LocalImage
 from benchmarks.networks import Network, NetworkError
 from foundation import SpinbenchError, meant, nearest, registered
@@ -102,9 +103,24 @@ def image_pair(image: str, scale: int) -> tuple[str, Pair]:
     return f"{dataset.name}/{single}", dataset.pair(single, scale)
 
 
+def own_image(title: str, pair: Pair) -> str:
+    """A digest of an image of the user's, for the name of its picture, since others may be called the same.
+
+    Empty for an image of a set of the suite; `title` is its full name, of `image_pair`.
+    """
+    if title.rpartition("/")[0] in datasets.SETS:
+        return ""
+    return hashlib.sha256(pair.hr.tobytes() + pair.lr.tobytes()).hexdigest()[:8]
+
+
 def picture_name(*parts: str) -> str:
-    """A name for a picture in results/pictures: the texts in lower case, with hyphens for disallowed characters."""
-    return re.sub(r"[^a-z0-9._]+", "-", "-".join(parts).lower()).strip("-._")[:100]
+    """A name for a picture in results/pictures: the texts in lower case, with hyphens for disallowed characters.
+
+    Of a long one the end is replaced by a digest of the whole.
+    """
+    text = "-".join(parts)
+    plain = re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-._")
+    return plain if len(plain) <= 100 else f"{plain[:91]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _with_weights(name: str, file: Path, scale: int, experiment: Experiment) -> Network:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from ablations.fields import Scale
-from benchmarks.data.datasets import Pair
+from benchmarks.data.pairs import Pair
 from benchmarks.pictures.named import PictureError
 from benchmarks.pictures.superpixels import (
     Observed,

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.data import datasets
+from benchmarks.data.own import OwnDataset
 from benchmarks.measure import evaluation, memory
 from benchmarks.measure.cost import parameters
 from benchmarks.measure.macs import lr_size_for, macs
@@ -66,6 +67,7 @@ def measured(network: Network, sets: Sequence[str], device: torch.device, begin:
         pd.concat(quality, ignore_index=True),
         pd.concat(samples, ignore_index=True)[SAMPLES],
         plain(process.facts()),
+        {dataset.name: dataset.place for dataset in chosen if isinstance(dataset, OwnDataset)},
     )
 
 

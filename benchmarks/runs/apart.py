@@ -54,7 +54,7 @@ def call_apart(
     SIGINT and SIGTERM are passed on once, and the process is waited for: a training ends its step and saves. In other
     threads than the main one, `stopping` has the signals that were received. Raises ProcessError if the process dies.
     """
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     receiver, sender = context.Pipe(duplex=False)
     name = jobs[0].run.name
     process = context.Process(target=_work, args=(work, jobs, place, sender), name=name)
@@ -98,6 +98,18 @@ def call_apart(
             if process.is_alive():
                 process.kill()
             process.join()
+
+
+def _context() -> Any:
+    """How processes begin: as copies of one that has imported everything and done nothing, where a system can do that.
+
+    An import of PyTorch takes seconds, which is longer than a small run.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.runs.pool", "benchmarks.runs.costing"])
+    return context
 
 
 class _Remote(Exception):

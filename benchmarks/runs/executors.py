@@ -10,7 +10,8 @@ from filelock import Timeout
 from benchmarks.measure.provenance import Process
 from benchmarks.runs.announced import announced, told
 from benchmarks.runs.plan import Job
-from benchmarks.runs.stages import WEIGHTS, BeginStage, RefusedRun, RunError, Work, evaluate, train
+from benchmarks.runs.stages import WEIGHTS, BeginStage, RefusedRun, RunError, Work, evaluate
+from benchmarks.runs.training import train
 from foundation.locks import locked
 from results import STAGES, Run, digest
 from results.state import RunState, state

@@ -5,11 +5,16 @@ Finished work is kept, and a failed run does not stop the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-from ablations import AblationError, Protocol
+import models
+from ablations import AblationError, Experiment, Protocol
 from benchmarks.data import datasets
 from benchmarks.data.images import DataError
+from benchmarks.data.inspection import inspect
+from benchmarks.data.own import OwnDataset
+from benchmarks.measure.quality import smallest_lr
 from benchmarks.runs.apart import call_apart
 from benchmarks.runs.costing import measure_costs
 from benchmarks.runs.places import Place
@@ -17,25 +22,49 @@ from benchmarks.runs.plan import Job, without_stages
 from benchmarks.runs.pool import Outcome, execute_all, failure
 from benchmarks.runs.progress import Progress
 from foundation import meant, nearest
+from foundation.image_sets import ImageSet, image_set
 from results import Run
 
 
 def narrowed(protocol: Protocol, sets: Sequence[str]) -> Protocol:
-    """The protocol restricted to these test sets. Raises AblationError for a set that it does not have."""
-    known = protocol.evaluation.datasets
-    found = {name: meant(name, known) for name in sets}
-    for name, one in found.items():
-        if one is None:
-            raise AblationError(f"the protocol has no test set {name!r}; {nearest(name, known)}")
-    evaluation = protocol.evaluation.model_copy(update={"datasets": list(dict.fromkeys(found.values()))})
+    """The protocol restricted to these test sets, each as in the protocol, by its name in results, or by its folder.
+
+    Raises AblationError for a set that it does not have, or several.
+    """
+    chosen = []
+    for name in sets:
+        found = [text for text in protocol.evaluation.datasets if name == text or name in _called(image_set(text))]
+        known = {image_set(text).names[0]: text for text in protocol.evaluation.datasets}
+        if not found and (one := meant(name, known)):
+            found = [known[one]]
+        if len(found) != 1:
+            raise AblationError(
+                f"the protocol has {'several test sets' if found else 'no test set'} {name!r}; {nearest(name, known)}"
+            )
+        chosen += found
+    evaluation = protocol.evaluation.model_copy(update={"datasets": list(dict.fromkeys(chosen))})
     return protocol.model_copy(update={"evaluation": evaluation})
 
 
-def prepare(protocol: Protocol, scales: Sequence[int], say: Callable[[str], None]) -> dict[int, tuple[str, ...]]:
+def _called(given: ImageSet) -> set[str]:
+    return {*given.names, given.hr, given.hr.rstrip("/"), str(given.path)}
+
+
+def smallest_input(experiment: Experiment, only: Sequence[str] = ()) -> int:
+    """The least edge of an image that the networks of these variants take, or of all; of those of the suite."""
+    named = {experiment.variant_named(name) for name in only}
+    found = [str(each.model) for name, each in experiment.variants.items() if not only or name in named]
+    return max((models.describe(name).smallest_input for name in found if name in models.names()), default=1)
+
+
+def prepare(
+    protocol: Protocol, scales: Sequence[int], say: Callable[[str], None], smallest: int = 1
+) -> dict[int, tuple[str, ...]]:
     """Fetch the data that a protocol needs, before any training, and return the available test sets by scale.
 
-    A test set without any available image is reported and left out. Raises DataError if training or validation data
-    is unavailable, or all test sets are.
+    A test set without any available image is reported and left out, and so is what else lies in folders of the user's.
+    Raises DataError if training or validation data is unavailable, or all test sets are, and for images of the user's
+    that cannot be read or are too small; `smallest` is the least edge of an LR image that all networks take.
     """
     training = protocol.training
     if training and training.start_scale:
@@ -56,7 +85,33 @@ def prepare(protocol: Protocol, scales: Sequence[int], say: Callable[[str], None
                 datasets.get(name).fetch_all(scale)
     if not any(found.values()):
         raise DataError(f"none of the test sets {', '.join(protocol.evaluation.datasets)} is available")
+    for line in dict.fromkeys(_inspected(protocol, scales, found, smallest)):
+        say(line)
     return found
+
+
+def _inspected(
+    protocol: Protocol, scales: Sequence[int], tests: Mapping[int, Sequence[str]], smallest: int
+) -> Iterator[str]:
+    """Look at all images of the user's; yields what is left out of their folders."""
+    training = protocol.training
+    for scale in dict.fromkeys(scales):
+        measured = max(smallest, smallest_lr(scale, protocol.evaluation.conventions))
+        why = "for the networks and for SSIM"
+        wanted: list[tuple[str, int, str, dict[str, Any]]] = [(name, measured, why, {}) for name in tests[scale]]
+        if training:
+            wanted.insert(0, (training.data, training.lr_patch, "the patch", {"headers": True}))
+        if training and training.validation:
+            held_out = training.validation
+            wanted.insert(
+                1, (held_out.data, max(smallest, smallest_lr(scale, ["rcan"])), why, {"limit": held_out.images})
+            )
+        for name, least, reason, how in wanted:
+            dataset = datasets.get(name)
+            if isinstance(dataset, OwnDataset):
+                inspect(dataset, scale, least, reason, **how)
+                if dataset.left_out:
+                    yield dataset.left_out
 
 
 def available_sets(names: Sequence[str], scale: int) -> tuple[str, ...]:

@@ -241,7 +241,9 @@ class _Planner:
         stage = {**network, "costing": self.protocol.costing.model_dump(mode="json")}
         if self.card:
             return {**stage, "card": self.card}
-        with suppress(ResultsError):  # a damaged run.yaml is reported when the run is executed
+        with suppress(ResultsError, OSError):  # a damaged run.yaml is reported when the run is executed
+            if b"card:" not in run.path("run.yaml").read_bytes():  # reading YAML takes long
+                return stage
             stored = (run.description() or {}).get("stages", {}).get("cost", {})
             return stage | {key: stored[key] for key in ("card",) if key in stored}
         return stage
@@ -252,7 +254,7 @@ class _Planner:
             found: dict[str, Dataset] = {}
             for dataset in map(datasets.get, self.sets[scale]):
                 if dataset.name in found:
-                    raise AblationError(f"two of the protocol's test sets are called {dataset.name!r}; rename a folder")
+                    raise AblationError(f"two of the protocol's test sets are called {dataset.name!r}; give a label")
                 found[dataset.name] = dataset
             self._evaluated[scale] = found
         return self._evaluated[scale]

@@ -48,7 +48,7 @@
 
 // Tables sort by a click on a heading: up, down, as they were. Groups of rows stay together.
 {
-  const MISSING = new Set(["", "–", "– to –"]);
+  const MISSING = new Set(["", "–", "– to –", "running", "failed", "stale", "damaged", "pending"]);
   const NUMBER = /^[×+−-]?(?:∞|[\d,]*\.?\d+)(?=K?$|\s)/;
 
   // The first text of a cell: of PSNR above SSIM it is the PSNR, and neither marks nor footnotes count.

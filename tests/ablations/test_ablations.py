@@ -154,12 +154,12 @@ def test_a_number_with_an_exponent_needs_no_point(tmp_path: Path, text: str, val
         (
             "evaluation.datasets",
             ["mine/photos", "mine/photos/"],
-            "'mine/photos': another set has the same name",
+            "duplicate 'mine/photos', expected each set once",
         ),
         (
             "evaluation.datasets",
-            ["mine/photos", "yours/photos"],
-            "'mine/photos': another set has the same name",
+            ["a=mine/photos", "a=yours/photos"],
+            "'a=mine/photos': another set is called 'a' too",
         ),
         ("evaluation.conventions", ["rcan", "y8", "rcan"], "evaluation.conventions: duplicate 'rcan'"),
     ],

@@ -131,8 +131,8 @@ def test_runs_under_older_settings_are_left_out_and_named(store: Store, tmp_path
     store("full", psnr=30.0)
     store("full", seed=1, psnr=12.0, training={"iterations": 7})
     page = Page(render(["table2"], "quick", tmp_path))
-    told = "full-x4-s1: of another definition (training.iterations: 7 -> 60)"
-    assert "30.00" in page.row("Full")[-1] and "±" not in page.row("Full")[-1]
+    told = "Full seed 1: of another definition (training.iterations: 7 -> 60)"
+    assert "30.00" in page.row("Full *")[-1] and "±" not in page.row("Full *")[-1]
     folder = tmp_path / "report" / "quick"
     for text in (page.text, (folder / "table2.md").read_text(), (folder / "table2.tex").read_text()):
         assert told in text.replace("-&gt;", "->").replace("\\ensuremath{>}", ">")

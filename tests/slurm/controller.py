@@ -93,7 +93,11 @@ class Slurm:
         subprocess.run(["scancel", "--me"], check=False)
         for process in [self.controller, *reversed(self._processes)]:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def jobs(self) -> dict[str, Queued]:
         return queue() or {}

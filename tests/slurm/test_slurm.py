@@ -92,7 +92,8 @@ def test_interrupted_jobs_give_the_results_of_a_local_run(
     submitted = spinbench(tmp_path, "--executor", "slurm", "--cluster", cluster)
     assert submitted.returncode == 0, submitted.stderr
     again = spinbench(tmp_path, "--executor", "slurm", "--cluster", cluster)
-    assert "in the queue or being executed already" in again.stdout and " runs: job" not in again.stdout
+    assert "being executed already: " in again.stdout and "full-x4-s0 (" in again.stdout
+    assert "costs: job" not in again.stdout
     full, patch = runs(tmp_path)
     subprocess.run(["scontrol", "requeue", until_step(full, 3)], check=True)  # as an operator, or a pre-emption
     job = until_step(patch, 5)

@@ -35,6 +35,7 @@ def test_a_run_leaves_everything(finished: Finished) -> None:
         "measured",
         "run.yaml", "provenance.json", "training.csv", "quality.csv", "cost.json", "weights.safetensors",
     }  # fmt: skip
+    assert (folder / "runs" / "tiny" / "asked.txt").read_text().split() == ["bicubic-x4-s0", "full-x4-s0"]
     loaded = results.load("table2", "tiny", None, root=folder)
     assert set(loaded["variant"]) == {"bicubic", "full"}
     assert set(loaded["convention"]) == {"rcan", "float"}

@@ -160,7 +160,7 @@ def test_upscaling_with_a_run_is_as_it_was_measured(spinbench: Spinbench, traine
         (["bicubic", "--untrained", "--config", "a=1"], "bicubic: interpolation takes no --untrained and no --config"),
         (["bicubic", "--tile", "64"], "bicubic: interpolation takes no --tile"),
         (["bicubic", "--convention", "rcam"], "--convention: unknown convention 'rcam'"),
-        (["bicubic", "--data", "embedded-test"], "embedded-test: it is named twice, expected each set once"),
+        (["bicubic", "--data", "embedded-test"], "duplicate 'embedded-test', expected each set once"),
     ],
 )
 def test_nothing_asked_for_is_dropped(spinbench: Spinbench, arguments: list[str], words: str) -> None:
@@ -212,10 +212,9 @@ def test_images_that_no_mean_holds_are_said(spinbench: Spinbench, tmp_path: Path
 
 
 def test_a_folder_by_two_names_is_measured_once(spinbench: Spinbench, tmp_path: Path) -> None:
-    for folder in ("a", "other/a"):
-        (tmp_path / folder).mkdir(parents=True)
-        Image.fromarray(lr_image(60, 60)).save(tmp_path / folder / "noise.png")
+    (tmp_path / "a").mkdir(parents=True)
+    Image.fromarray(lr_image(60, 60)).save(tmp_path / "a" / "noise.png")
     (tmp_path / "link").symlink_to(tmp_path / "a")
-    for again in (f"{tmp_path}/a/", f"{tmp_path}/./a", f"{tmp_path}/link", f"{tmp_path}/other/a"):
+    for again in (f"{tmp_path}/a/", f"{tmp_path}/./a", f"{tmp_path}/link"):
         error = refused(spinbench("evaluate", "bicubic", "--data", tmp_path / "a", "--data", again))
-        assert f"{again}: {tmp_path / 'a'} is folder:a too, expected each set once" in error
+        assert f"duplicate '{tmp_path / 'a'}', expected each set once" in error

@@ -14,8 +14,9 @@ from PIL import Image
 
 from benchmarks.data import datasets
 from benchmarks.data.archives import archive_file
-from benchmarks.data.datasets import SCALES, SETS, Dataset
+from benchmarks.data.datasets import SETS
 from benchmarks.data.images import DataError, read_image
+from benchmarks.data.pairs import SCALES, Dataset
 from benchmarks.data.registry import Entry, entries
 from benchmarks.data.resize import imresize
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from benchmarks.data import datasets, decoded, sources
 from benchmarks.data.images import DataError
+from benchmarks.data.pairs import SCALES
 from benchmarks.data.patches import PatchBatches, loader
 from foundation import cache_folder, sealed
 
@@ -65,7 +66,7 @@ def test_parts_are_those_of_the_whole_batch(photos: datasets.Dataset, on_device:
         assert torch.equal(torch.cat([part[number] for part in parts]), whole[number])
 
 
-@pytest.mark.parametrize("scale", datasets.SCALES)
+@pytest.mark.parametrize("scale", SCALES)
 def test_hr_and_lr_patches_are_crops_of_the_pairs_at_one_place(photos: datasets.Dataset, scale: int) -> None:
     lr, hr = PatchBatches(photos, scale, lr_patch=5, batch_size=12, seed=3).batch(0)
     assert lr.shape == (12, 3, 5, 5)
@@ -141,11 +142,11 @@ def test_images_are_decoded_once(photos: datasets.Dataset, monkeypatch: pytest.M
 
 
 def test_scales_share_one_cache(photos: datasets.Dataset) -> None:
-    for scale in datasets.SCALES:
+    for scale in SCALES:
         for pair, (hr, lr) in zip(photos.pairs(scale), PatchBatches(photos, scale, 6, 4, seed=0).images, strict=True):
             np.testing.assert_array_equal(np.load(lr.file), pair.lr)
             np.testing.assert_array_equal(np.load(hr.file)[: len(pair.hr), : pair.hr.shape[1]], pair.hr)
-    assert len(list((cache_folder() / "decoded").glob("*.npy"))) == len(SIZES) * (1 + len(datasets.SCALES))
+    assert len(list((cache_folder() / "decoded").glob("*.npy"))) == len(SIZES) * (1 + len(SCALES))
 
 
 def test_a_changed_image_is_decoded_again(photos: datasets.Dataset, tmp_path: Path) -> None:

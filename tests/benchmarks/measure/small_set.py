@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.data.datasets import Pair
 from benchmarks.data.images import DataError
+from benchmarks.data.pairs import Pair
 from benchmarks.data.resize import imresize
 
 SCALE = 4
@@ -39,12 +38,10 @@ class SmallSet:
     def missing(self, scale: int) -> list[str]:
         return [self.lacking] if self.lacking else []
 
-    def pairs(self, scale: int) -> Iterator[Pair]:
-        for name, pair in self.images.items():
-            if name == self.broken:
-                raise DataError(f"{name}.png: damaged")
-            if name != self.lacking:
-                yield pair
+    def pair(self, name: str, scale: int) -> Pair:
+        if name == self.broken:
+            raise DataError(f"{name}.png: damaged")
+        return self.images[name]
 
 
 class Network(nn.Module):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.data.datasets import Pair
+from benchmarks.data.pairs import Pair
 from benchmarks.data.resize import imresize
 from benchmarks.networks import Network
 from benchmarks.pictures.comparison import UpscaledImage

@@ -15,7 +15,7 @@ from PIL import Image
 
 import models
 from benchmarks.data import datasets
-from benchmarks.data.datasets import Pair
+from benchmarks.data.pairs import Pair
 from benchmarks.data.resize import imresize
 from benchmarks.measure import evaluation
 from benchmarks.measure.quality import eight_bit

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.data.datasets import Pair
+from benchmarks.data.pairs import Pair
 from benchmarks.pictures import superpixel_views
 from benchmarks.pictures import superpixels as seen
 from benchmarks.pictures.named import PictureError

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.data import datasets
+from benchmarks.data import datasets, pairs
 from benchmarks.data.resize import imresize
 from benchmarks.measure import quality
 from benchmarks.regression import checks
@@ -102,7 +102,7 @@ def pillow(image: NDArray[np.uint8], factor: float, border: str) -> NDArray[np.u
 def test_wrong_lr(
     wrong: Callable[..., Any], name: str, checked: Callable[..., Check], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(datasets, "imresize", wrong)
+    monkeypatch.setattr(pairs, "imresize", wrong)
     stored = references.load_reference(name)
     ((network, _),) = find([], reference=name)
     measured = checks.measured(network, ["embedded-test"], CPU, watch)

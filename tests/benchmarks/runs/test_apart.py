@@ -15,7 +15,7 @@ import torch
 
 import ablations
 from benchmarks.measure import memory
-from benchmarks.runs import stages
+from benchmarks.runs import training
 from benchmarks.runs.apart import LOG, call_apart
 from benchmarks.runs.executors import ElsewhereRun, execute, held
 from benchmarks.runs.places import Place
@@ -143,6 +143,6 @@ def test_a_step_too_large_for_a_card_is_refused_before_it_starts(
     assert changed is not None
     monkeypatch.setattr(memory, "available", lambda device: 8 * 2**30)
     with pytest.raises(RunError, match=r"batch_size 64 and lr_patch 64 takes at least 1[0-6]\.\d GiB, and 8\.0 GiB"):
-        stages._check_memory(one)
+        training._check_memory(one)
     monkeypatch.setattr(memory, "available", lambda device: 24 * 2**30)
-    stages._check_memory(one)
+    training._check_memory(one)

@@ -9,8 +9,8 @@ from typing import Any
 import results
 from benchmarks import networks
 from benchmarks.data import datasets
-from benchmarks.data.datasets import Dataset, Pair
 from benchmarks.data.fetch import mirror_folder
+from benchmarks.data.pairs import Dataset, Pair
 from benchmarks.data.published import checkpoint
 from benchmarks.data.sources import Published, Source
 from benchmarks.measure.precision import Precision, arithmetic

@@ -1,0 +1,50 @@
+"""What jobs on a cluster ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ablations import AblationError, load_cluster
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "cluster.yaml"
+
+
+def test_the_example_is_valid() -> None:
+    cluster = load_cluster(EXAMPLE)
+    assert cluster.gpu and cluster.minutes == 240 and cluster.parallel == 16
+
+
+@pytest.mark.parametrize(
+    ("time", "minutes"),
+    [("00:30:00", 30), ("2-12", 3600), ("1-02:30", 1590), ("1-00:00:59", 1440), ("100:00:00", 6000), ("00:00:10", 1)],
+)
+def test_times(tmp_path: Path, time: str, minutes: int) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(f'time: "{time}"\n')
+    assert load_cluster(file).minutes == minutes and not load_cluster(file).gpu
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("time: 14:00:00", "time: expected hours:minutes:seconds or days-hours in quotes"),
+        ("time: 30", "time: expected hours:minutes:seconds"),
+        ('time: "4h"', "time: expected hours:minutes:seconds"),
+        ('time: "01:75:00"', "time: expected hours:minutes:seconds"),
+        ("partition: main", "time"),
+        ('time: "01:00:00"\npartitoin: main', "partitoin"),
+        ('time: "01:00:00"\npartition: "main\\n#SBATCH --uid=0"', "partition"),
+        ('time: "01:00:00"\nsetup: ["module load cuda\\nrm -r x"]', "setup"),
+        ('time: "01:00:00"\nmemory: much', "memory"),
+        ('time: "01:00:00"\nparallel: 0', "parallel"),
+        ('time: "01:00:00"\noptions: {constraint: "a\\nb"}', "options"),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(text)
+    with pytest.raises(AblationError) as caught:
+        load_cluster(file)
+    assert str(caught.value).startswith(f"{file}: ") and told in str(caught.value) and "\n" not in str(caught.value)
