@@ -92,7 +92,11 @@ def evaluate(
         check_writable(file)
     where = compute_device(device, threads)
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
-    manner, conventions, sets = tile_of(tile, network), _conventions(convention), datasets.several(with_lr(data, lr))
+    manner, conventions, sets = (
+        tile_of(tile, network),
+        _conventions(convention),
+        datasets.several(with_lr(words(data), lr)),
+    )
     targets = sr_files(save, sets, network) if save else {}
     reduced = precision_of(precision, network.model)
     for each in sets:

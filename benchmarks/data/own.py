@@ -166,7 +166,11 @@ def _images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder, expected images")
     files = (file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-    return sorted(file for file in files if not file.name.startswith("."))  # such as ._a.png of macOS
+    found = sorted(file for file in files if not file.name.startswith("."))  # such as ._a.png of macOS
+    for file in found:
+        if not file.stem.isprintable():
+            raise DataError(f"{file}: a name with bytes or characters that no table can show, expected another name")
+    return found
 
 
 def _named(folder: Path, name: str) -> list[Path]:
