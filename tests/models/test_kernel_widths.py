@@ -67,6 +67,7 @@ def test_published_widths_are_those_of_the_configuration() -> None:
     assert PUBLISHED.feed_forward == [tuple(parameter.shape) for parameter in ffn.parameters()]
 
 
+@pytest.mark.slow
 def test_other_widths_have_kernels_of_their_own(called: set[tuple[str, Widths]]) -> None:
     model = network(**OTHER)
     found = results(model, image())
@@ -77,6 +78,7 @@ def test_other_widths_have_kernels_of_their_own(called: set[tuple[str, Widths]])
     assert {widths for _, widths in called} == {Widths(16)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "said"),
     [

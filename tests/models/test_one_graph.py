@@ -67,6 +67,7 @@ def test_training(model: nn.Module) -> None:
         assert deviation <= 3e-5 * max(0.1, largest), name
 
 
+@pytest.mark.slow
 def test_another_size() -> None:
     """Height and width are symbols from the second size on, and tables of the first must not stand in that graph."""
     model = models.build("spin", 2, blocks=1, superpixel_sizes=(8,), spca=False, ispa=True).eval()

@@ -265,6 +265,7 @@ def test_two_renders_are_equal_to_the_byte(store: Store, tmp_path: Path) -> None
     assert set(first) == {"index.html", "fig7.csv", *tables, *figures}
 
 
+@pytest.mark.slow
 def test_no_torch_and_in_time(store: Store, tmp_path: Path) -> None:
     store_table2(store)
     code = (
@@ -319,6 +320,7 @@ def test_numbers_that_cannot_be_are_refused(store: Store, tmp_path: Path) -> Non
         assert "31.00" not in " ".join(page.row("Full"))
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_browser_shows_the_page(store: Store, tmp_path: Path, dark: bool) -> None:

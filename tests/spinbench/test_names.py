@@ -53,6 +53,7 @@ def test_spin_is_full_where_it_is_the_same_network(finished: Finished, tmp_path:
     assert re.search(r"requested full, but .* says spin", done.stderr)
 
 
+@pytest.mark.slow
 def test_variants_are_named_as_one_likes(finished: Finished) -> None:
     folder, _ = finished
     options = ["--protocol", TINY, "--results", folder, "--threads", 1]
