@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ablations.fields import Positive, Strict
 
@@ -27,6 +27,25 @@ def _in_one_line(value: str) -> str:
     return value
 
 
+# What the suite says to sbatch itself, and what a run on a GPU is told by: `gres`
+_RESERVED = {
+    "array", "cpus-per-task", "dependency", "error", "exclusive", "gpus", "gpus-per-node", "gpus-per-task", "gres",
+    "job-name", "mem", "nodes", "ntasks", "ntasks-per-node", "open-mode", "output", "requeue", "no-requeue", "signal",
+    "time", "partition", "account", "qos", "wrap",
+}  # fmt: skip
+
+
+def _not_reserved(options: dict[str, Any]) -> dict[str, Any]:
+    for key in options:
+        name = key.replace("_", "-")
+        if name in _RESERVED:
+            known = (
+                "gres says which GPUs" if name.startswith("gpus") else "the suite says it itself, or a key of its own"
+            )
+            raise ValueError(f"{key} cannot be an option: {known}")
+    return options
+
+
 Time = Annotated[str, BeforeValidator(_in_quotes)]
 Line = Annotated[str, AfterValidator(_in_one_line)]
 Word = Annotated[str, Field(pattern=r"^[^\s\x00-\x1f]+$")]
@@ -46,17 +65,23 @@ class Cluster(Strict):
     parallel: Positive | None = Field(default=None, description="runs at the same time; none: as many as Slurm allows")
     warning: Positive = Field(default=120, description="seconds before the end of its time at which a job is told")
     setup: list[Line] = Field(default=[], description="lines of shell before a job, such as module load cuda")
-    options: dict[Word, bool | int | Line] = Field(
+    options: Annotated[dict[Word, bool | int | Line], AfterValidator(_not_reserved)] = Field(
         default={}, description="other options of sbatch, such as constraint: a100"
     )
     scratch: Line | None = Field(
         default=None, description="a folder on the node's own disk for decoded training images, such as $TMPDIR"
     )
 
+    @model_validator(mode="after")
+    def _told_in_time(self) -> Cluster:
+        if self.warning >= 60 * self.minutes:
+            raise ValueError(f"warning: {self.warning} seconds are not less than the time of a job, {self.time}")
+        return self
+
     @property
     def gpu(self) -> bool:
         """Whether a run is executed on a GPU."""
-        return "gpu" in (self.gres or "")
+        return any(kind in (self.gres or "") for kind in ("gpu", "shard", "mps"))
 
     @property
     def minutes(self) -> int:

@@ -59,8 +59,11 @@ class Activity:
         """Whether its process still runs, or will. Of a job, the `queue` of Slurm knows; without it and of a process on
         another machine it is assumed for half an hour."""
         if self.job and queue is not None:
-            return self.job in queue
-        if self.host != platform.node():
+            if self.job not in queue:
+                return False
+            if self.host != platform.node() or queue[self.job].state != "RUNNING":
+                return True
+        elif self.host != platform.node():
             return self.age_s < _SILENT_S
         try:
             return abs(psutil.Process(self.pid).create_time() - self.born) < 2

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from results.activity import QUEUED, Activity, activity_file, read_activity, standing
-from results.queue import queue
+from results.queue import Queued, queue
 from results.run import STAGES, Run
 
 FAILURE = "failure.txt"
+_SAME_S = 5  # an answer of Slurm serves all runs of a report
 _UNITS = {"train": "step", "evaluate": "image"}
 
 
@@ -38,7 +41,7 @@ def progress(run: Run) -> Progress | None:
     if description and not (lacking - {"cost"} or left or trained_only or (lacking and failed)):
         return None
     activity = read_activity(activity_file(run))
-    if activity is not None and activity.alive(queue() if activity.job else None):
+    if activity is not None and (activity := standing(run, _queue(int(time.time() / _SAME_S))).activity):
         if activity.stage == QUEUED:
             return Progress("pending", f"in the queue of Slurm as job {activity.job}")
         return Progress("running", _at_work(activity))
@@ -52,6 +55,11 @@ def progress(run: Run) -> Progress | None:
     if left:
         return Progress("pending", f"measured on {len(sets) - len(left)} of {len(sets)} sets")
     return Progress("pending", "trained, not evaluated yet" if "train" in stages else "not evaluated yet")
+
+
+@lru_cache(maxsize=1)
+def _queue(_moment: int) -> dict[str, Queued] | None:
+    return queue()
 
 
 def _at_work(activity: Activity) -> str:

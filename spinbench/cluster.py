@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,8 +26,8 @@ from benchmarks.runs.plan import Job, without_stages
 from benchmarks.runs.pool import attempted
 from benchmarks.runs.progress import Advance
 from benchmarks.runs.stages import RunError
-from foundation import cache_folder
-from results import activity, definitions
+from foundation import cache_folder, nearest, write
+from results import Run, activity, definitions
 from results.leftovers import SLURM
 from results.queue import queue, this_job
 from results.state import state
@@ -38,19 +40,19 @@ _ALONE = ("train", "evaluate")  # the stages of a run that need it alone
 
 @dataclass(frozen=True)
 class RunTask:
-    """Trains and evaluates the run at a place of the plan, from 0."""
+    """Trains and evaluates the run of this name."""
 
     selection: Selection
-    index: int
+    name: str
     cluster: Cluster
     rerun: bool = False
 
     def __call__(self) -> None:
         place = _enter(self.cluster)
-        jobs = self.selection.plan(place)
-        if self.index >= len(jobs):
-            raise RunError(f"--index {self.index}: expected 0 to {len(jobs) - 1}, the runs of this plan")
-        job = without_stages(jobs[self.index], _ALONE)
+        jobs = {job.run.name: without_stages(job, _ALONE) for job in self.selection.plan(place)}
+        if self.name not in jobs:
+            raise RunError(f"{self.name}: no run of {self.selection.experiment} any more; {nearest(self.name, jobs)}")
+        job = jobs[self.name]
         print(f"{job.run.name}: what it does is told in {write_to_log(job.run)}", flush=True)
         progress = _Lines()
         try:
@@ -123,10 +125,10 @@ def submit(selection: Selection, cluster: Cluster, rerun: bool) -> None:
     for wave, later in ((plan.first, False), (plan.later, True)):
         if not wave:
             continue
-        tasks = [RunTask(selection, index, cluster, rerun) for index in wave]
-        found = slurm.submit(tasks, cluster, folder, f"{name}-runs", after=[*before, *ids] if later else ())
-        for index, job in zip(wave, found, strict=True):
-            activity.tell(jobs[index].run, activity.Activity.of_queued(job))
+        runs = [jobs[index].run for index in wave]
+        tasks = [RunTask(selection, run.name, cluster, rerun) for run in runs]
+        after = [*before, *ids] if later else ()
+        found = slurm.submit(tasks, cluster, folder, f"{name}-runs", after=after, accepted=partial(_tell_queued, runs))
         say(f"{_shown(found)}" + (", after those from whose weights they start" if later else ""))
         ids += found
     if not ids and plan.there:
@@ -136,9 +138,14 @@ def submit(selection: Selection, cluster: Cluster, rerun: bool) -> None:
         render(selection.protocol, selection.folder)
         return
     after = [*before, *ids]
+    last_known = folder / f".{name}-last"
+    if not ids and (waiting := _still_waiting(last_known)):
+        say(f"the costs and the report are in the queue already: job {', '.join(waiting)}")
+        return
     costs = slurm.submit([CostTask(selection, cluster)], cluster, folder, f"{name}-costs", after=after, alone=True)
     report = ReportTask(selection.protocol, selection.folder)
     last = slurm.submit([report], cluster, folder, f"{name}-report", after=costs, gres=False)
+    write(last_known, " ".join([*costs, *last]))
     say(f"costs: job {costs[0]}; report: job {last[0]}; messages of the jobs: {folder}")
     say("spinbench status --watch shows how far they are; the same command submits what has failed or was cancelled")
 
@@ -152,6 +159,7 @@ def script(selection: Selection, cluster: Cluster, cluster_file: Path, rerun: bo
     folder.mkdir(parents=True, exist_ok=True)
     notes += plan.refused
     notes.append(f"{len(plan.first)} of {len(jobs)} runs; {len(plan.there)} are being executed already.")
+    notes.append("What waits in the queue through a script like this is not known here: submit it once.")
     if plan.later:
         notes.append(
             f"{len(plan.later)} more start from weights of these: print the script again when these are there."
@@ -159,9 +167,10 @@ def script(selection: Selection, cluster: Cluster, cluster_file: Path, rerun: bo
     notes.append("When all are finished, this measures the costs and renders the report:")
     notes.append(f"  {shlex.join(['spinbench', 'run', *selection.arguments()])}")
     command = ["-m", "spinbench", "run", *selection.arguments(), "--cluster", str(cluster_file.resolve())]
-    command += [*(["--rerun"] if rerun else []), "--index"]
+    command += [*(["--rerun"] if rerun else []), "--task"]
     if plan.first:
-        text = slurm.array_script(cluster, ablations.name_of(selection.protocol), folder, command, plan.first)
+        runs = [jobs[index].run.name for index in plan.first]
+        text = slurm.array_script(cluster, ablations.name_of(selection.protocol), folder, command, runs)
     else:
         text = "#!/bin/bash\n"
     first, rest = text.split("\n", 1)
@@ -194,6 +203,8 @@ class _Sorted(NamedTuple):
 
 def _sorted(jobs: Sequence[Job], rerun: bool) -> _Sorted:
     found, jobs_in_slurm = _Sorted([], [], [], [], []), queue()
+    if jobs_in_slurm is None and shutil.which("squeue"):
+        raise slurm.SlurmError("squeue does not answer: what is in the queue already is not known; try again later")
     for index, job in enumerate(jobs):
         alone = without_stages(job, _ALONE)
         refused = state(job.run, alone.stages).refused
@@ -208,6 +219,16 @@ def _sorted(jobs: Sequence[Job], rerun: bool) -> _Sorted:
         else:
             found.first.append(index)
     return found
+
+
+def _tell_queued(runs: Sequence[Run], place: int, job: str) -> None:
+    activity.tell(runs[place], activity.Activity.of_queued(job))
+
+
+def _still_waiting(file: Path) -> list[str]:
+    """The jobs of the costs and the report that were submitted last, if they have not ended."""
+    told = file.read_text(encoding="utf-8").split() if file.is_file() else []
+    return [job for job in told if job in (queue() or {})]
 
 
 def _start_of(job: Job, jobs: Sequence[Job]) -> Job:
@@ -230,7 +251,10 @@ def _enter(cluster: Cluster) -> Place:
     if mirror_folder() is None:
         os.environ["SPINBENCH_MIRROR"] = str(cache_folder())
     if cluster.scratch:
-        os.environ[SCRATCH] = os.path.expandvars(cluster.scratch)
+        scratch = Path(os.path.expandvars(cluster.scratch))
+        if "$" in str(scratch) or not scratch.is_absolute():
+            raise RunError(f"scratch: {cluster.scratch} is {scratch} on this node, expected the whole path of a folder")
+        os.environ[SCRATCH] = str(scratch)
     place = planned_place(cluster)
     return Place(place.device, place.threads, devices.card(place.enter()))
 

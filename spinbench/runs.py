@@ -74,9 +74,8 @@ def run(
     print_sbatch: Annotated[
         bool, typer.Option("--print-sbatch", help="Print a script for sbatch instead of submitting anything.")
     ] = False,
-    index: Annotated[
-        int | None,
-        typer.Option(min=0, help="Execute only the run at this place of the plan, from 0: for such a script."),
+    task: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Execute only the run of this name: for such a script.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would run, with hours, and stop.")] = False,
     folder: Folder = results.ROOT,
@@ -108,13 +107,14 @@ def run(
         folder,
     )
     if executor == "slurm" or cluster is not None:
-        for option, given in {"--jobs": jobs_at_once, "--gpus": gpus, "--threads": threads}.items():
-            if given is not None:
+        asked = {"--jobs": jobs_at_once, "--gpus": gpus, "--threads": threads, "--device": device}
+        for option, given in asked.items():
+            if given not in (None, "auto"):
                 raise UsageError(f"{option} {given}: not on a cluster, whose jobs ask for what the file says")
-        _on_cluster(selection, executor, cluster, print_sbatch, index, rerun, dry_run)
+        _on_cluster(selection, executor, cluster, print_sbatch, task, rerun, dry_run)
         return
-    if print_sbatch or index is not None:
-        raise UsageError(f"{'--print-sbatch' if print_sbatch else '--index'}: needs --cluster FILE")
+    if print_sbatch or task is not None:
+        raise UsageError(f"{'--print-sbatch' if print_sbatch else '--task'}: needs --cluster FILE")
     places = compute_places(device, threads, jobs_at_once, gpus)
     jobs = selection.plan(places[0], None if dry_run else say)
     if dry_run:
@@ -138,7 +138,7 @@ def _on_cluster(
     executor: str,
     file: Path | None,
     print_sbatch: bool,
-    index: int | None,
+    task: str | None,
     rerun: bool,
     dry_run: bool,
 ) -> None:
@@ -153,8 +153,8 @@ def _on_cluster(
         _show_plan(selection.plan(on_cluster.planned_place(cluster)), cluster.parallel or 1, rerun)
     elif print_sbatch:
         say(on_cluster.script(selection, cluster, file, rerun))
-    elif index is not None:
-        on_cluster.in_job(on_cluster.RunTask(selection, index, cluster, rerun))
+    elif task is not None:
+        on_cluster.in_job(on_cluster.RunTask(selection, task, cluster, rerun))
     elif executor == "slurm":
         on_cluster.submit(selection, cluster, rerun)
     else:

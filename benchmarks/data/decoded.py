@@ -76,7 +76,8 @@ def decoded(dataset: Dataset, scale: int) -> list[tuple[Decoded, Decoded]]:
 
 def _folder() -> Path:
     scratch = os.environ.get(SCRATCH)
-    return Path(scratch) / "spin-bench-decoded" if scratch else cache_folder() / "decoded"
+    owner = os.getuid() if hasattr(os, "getuid") else "all"
+    return Path(scratch) / f"spin-bench-decoded-{owner}" if scratch else cache_folder() / "decoded"
 
 
 def _copy_from_cache(files: tuple[Path, Path]) -> None:

@@ -75,7 +75,7 @@ def call_apart(
                     kind, content = receiver.recv()
                 except EOFError:
                     process.join()
-                    if passed_on and process.exitcode == -signal.SIGTERM:  # not while it trained
+                    if signals:  # not while it trained; Slurm may also have ended what it began from
                         raise TrainingStopped(f"{name}: stopped") from None
                     how = _death(process.exitcode or 0)
                     raise ProcessError(f"{name}: its process {how}") from None

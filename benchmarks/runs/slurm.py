@@ -41,8 +41,11 @@ def submit(
     after: Sequence[str] = (),
     alone: bool = False,
     gres: bool = True,
+    accepted: Callable[[int, str], None] = lambda place, job: None,
 ) -> list[str]:
     """Submit calls, which pickle, as the tasks of job arrays; returns the ids of their jobs, such as 12_0.
+
+    `accepted` is called with the place of each work and its job as soon as Slurm has taken it.
 
     `folder` is for the files of the jobs, and has to be shared by all nodes. The jobs begin when all jobs `after` which
     they come have ended, however they ended. `alone`: on nodes without other jobs; `gres`: with the cluster's generic
@@ -60,7 +63,9 @@ def submit(
             tasks = [_Task(work) for work in works[first : first + _MOST_OF_ARRAY - 1]]
             with executor.batch():
                 jobs = [executor.submit(task) for task in tasks]
-            ids += [job.job_id for job in jobs]
+            for place, job in enumerate(jobs, first):
+                ids.append(job.job_id)
+                accepted(place, job.job_id)
         return ids
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         raise SlurmError(f"Slurm: {one_line(error)}") from error
@@ -95,8 +100,8 @@ def _parameters(cluster: Cluster, name: str, after: Sequence[str], alone: bool, 
     return {key: value for key, value in found.items() if value is not None}
 
 
-def array_script(cluster: Cluster, name: str, folder: Path, command: Sequence[str], indices: Sequence[int]) -> str:
-    """A script for sbatch: an array whose tasks execute `command` with their index as the last argument."""
+def array_script(cluster: Cluster, name: str, folder: Path, command: Sequence[str], runs: Sequence[str]) -> str:
+    """A script for sbatch: an array whose tasks execute `command` with the name of a run as the last argument."""
     limit = f"%{cluster.parallel}" if cluster.parallel else ""
     options: dict[str, Any] = {
         "job-name": name,
@@ -107,7 +112,7 @@ def array_script(cluster: Cluster, name: str, folder: Path, command: Sequence[st
         "time": cluster.time,
         "cpus-per-task": cluster.cpus,
         "mem": cluster.memory,
-        "array": ",".join(map(str, indices)) + limit,
+        "array": f"0-{len(runs) - 1}{limit}",
         "signal": f"B:USR1@{cluster.warning}",
         "requeue": True,
         "open-mode": "append",
@@ -120,7 +125,8 @@ def array_script(cluster: Cluster, name: str, folder: Path, command: Sequence[st
         if value is not None and value is not False
     ]
     line = shlex.join([sys.executable, "-u", *command])
-    return "\n".join(["#!/bin/bash", *lines, "", *cluster.setup, f'exec {line} "$SLURM_ARRAY_TASK_ID"', ""])
+    task = f'exec {line} "${{runs[$SLURM_ARRAY_TASK_ID]}}"'
+    return "\n".join(["#!/bin/bash", *lines, "", *cluster.setup, f"runs=({shlex.join(runs)})", task, ""])
 
 
 class _Task:

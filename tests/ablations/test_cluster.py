@@ -18,7 +18,7 @@ def test_the_example_is_valid() -> None:
 
 @pytest.mark.parametrize(
     ("time", "minutes"),
-    [("00:30:00", 30), ("2-12", 3600), ("1-02:30", 1590), ("1-00:00:59", 1440), ("100:00:00", 6000), ("00:00:10", 1)],
+    [("00:30:00", 30), ("2-12", 3600), ("1-02:30", 1590), ("1-00:00:59", 1440), ("100:00:00", 6000), ("00:03:10", 3)],
 )
 def test_times(tmp_path: Path, time: str, minutes: int) -> None:
     file = tmp_path / "cluster.yaml"
@@ -39,6 +39,9 @@ def test_times(tmp_path: Path, time: str, minutes: int) -> None:
         ('time: "01:00:00"\nsetup: ["module load cuda\\nrm -r x"]', "setup"),
         ('time: "01:00:00"\nmemory: much', "memory"),
         ('time: "01:00:00"\nparallel: 0', "parallel"),
+        ('time: "01:00:00"\noptions: {array: 0-3}', "array cannot be an option"),
+        ('time: "01:00:00"\noptions: {gpus_per_node: 1}', "gres says which GPUs"),
+        ('time: "00:02:00"\nwarning: 120', "not less than the time of a job"),
         ('time: "01:00:00"\noptions: {constraint: "a\\nb"}', "options"),
     ],
 )

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import models
-from models.weights import WeightsError, read_checkpoint
+from models.weights import WeightsError, read_checkpoint, read_weights
 
 State = dict[str, Tensor]
 
@@ -301,3 +301,13 @@ def test_weights_of_another_scale_or_depth_are_named(tmp_path: Path) -> None:
         torch.save({"params": models.build("spin", scale, blocks=2).state_dict()}, tmp_path / "shallow.pth")
         with pytest.raises(WeightsError, match=rf"these weights {told}$"):
             taken(tmp_path / "shallow.pth", "spin")
+
+
+@pytest.mark.parametrize("length", [31520, 23328])  # their bytes begin like JSON text: " {" and " ["
+def test_a_header_of_safetensors_may_begin_like_anything(tmp_path: Path, length: int) -> None:
+    tensors = {"a": torch.arange(4.0)}
+    path = tmp_path / "a.pth"
+    shortest = int.from_bytes(safetensors.torch.save(tensors, {"x": ""})[:8], "little")
+    path.write_bytes(safetensors.torch.save(tensors, {"x": "y" * (length - shortest)}))
+    assert int.from_bytes(path.read_bytes()[:8], "little") == length
+    assert torch.equal(read_weights(path)["a"], tensors["a"])

@@ -35,10 +35,15 @@ class Site:
         monkeypatch.setattr(slurm, "submit", self.submit)
         monkeypatch.setattr(on_cluster, "queue", lambda: self.jobs)
 
-    def submit(self, works: Sequence[Any], *given: Any, after: Sequence[str] = (), **_: Any) -> list[str]:
+    def submit(
+        self, works: Sequence[Any], *given: Any, after: Sequence[str] = (), accepted: Any = None, **_: Any
+    ) -> list[str]:
         number = len(self.submitted) + 1
         self.submitted.append((str(given[2]), list(works), list(after)))
         ids = [f"{number}_{index}" for index in range(len(works))] if len(works) > 1 else [str(number)]
+        for place, job in enumerate(ids):
+            if accepted:
+                accepted(place, job)
         self.jobs |= {job: Queued("PENDING", "Priority") for job in ids}
         return ids
 
@@ -56,7 +61,7 @@ def test_runs_then_costs_then_the_report(tmp_path: Path, file: Path, monkeypatch
     assert done.returncode == 0, done.stderr
     (runs, tasks, none), (costs, _, after_runs), (report, _, after_costs) = site.submitted
     assert (runs, costs, report) == ("tiny-runs", "tiny-costs", "tiny-report")
-    assert [task.index for task in tasks] == [0, 1] and not none
+    assert [task.name for task in tasks] == ["bicubic-x4-s0", "patch-x4-s0"] and not none
     assert after_runs == ["1_0", "1_1"] and after_costs == ["2"]
     told = activity.read_activity(activity.activity_file(Run("tiny", "patch", 4, 0, folder)))
     assert told and told.job == "1_1" and told.stage == activity.QUEUED
@@ -66,7 +71,7 @@ def test_runs_then_costs_then_the_report(tmp_path: Path, file: Path, monkeypatch
     del site.jobs["1_1"]  # cancelled
     submit(folder, file)
     _, _, _, (_, tasks, _), (_, _, after), _ = site.submitted
-    assert [task.index for task in tasks] == [1] and after == ["1_0", "4"]
+    assert [task.name for task in tasks] == ["patch-x4-s0"] and after == ["1_0", "4"]
 
 
 def test_what_starts_from_weights_comes_after_them(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,14 +79,17 @@ def test_what_starts_from_weights_comes_after_them(tmp_path: Path, file: Path, m
     protocol = write_protocol(tmp_path / "warm.yaml", {"warm_start": 2})
     submit(folder, file, protocol, "--scale", "2,4")
     first, later = site.submitted[:2]
-    assert len(first[1]) == 3 and [task.index for task in later[1]] == [3]  # patch x4, after bicubic and patch x2
+    assert len(first[1]) == 3 and [task.name for task in later[1]] == ["patch-x4-s0"]  # after bicubic and patch x2
     assert later[2] == ["1_0", "1_1", "1_2"]
     del site.jobs["2"]
     submit(folder, file, protocol, "--scale", "2,4")
     assert site.submitted[4][2] == ["1_0", "1_1", "1_2"], "also after those that were submitted before"
 
 
-def test_the_script_names_whole_paths_and_keeps_to_comments(tmp_path: Path, file: Path) -> None:
+def test_the_script_names_whole_paths_and_keeps_to_comments(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_cluster, "queue", dict)
     done = spinbench(
         "run", "table2", "--protocol", os.path.relpath(TINY), "--only", "patch",
         "--results", os.path.relpath(tmp_path / "my results"), "--cluster", file, "--print-sbatch",
@@ -89,14 +97,34 @@ def test_the_script_names_whole_paths_and_keeps_to_comments(tmp_path: Path, file
     assert done.returncode == 0, done.stderr
     assert subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=False).returncode == 0
     lines = [line for line in done.stdout.splitlines() if line and not line.startswith("#")]
-    assert len(lines) == 1 and f"--protocol {TINY}" in lines[0] and f"'{tmp_path / 'my results'}'" in lines[0]
-    assert "#SBATCH --array=0,1\n" in done.stdout
+    assert lines[0] == "runs=(bicubic-x4-s0 patch-x4-s0)" and len(lines) == 2
+    assert f"--protocol {TINY}" in lines[1] and f"'{tmp_path / 'my results'}'" in lines[1]
+    assert "#SBATCH --array=0-1\n" in done.stdout
 
 
-def test_a_place_that_the_plan_does_not_have(tmp_path: Path, file: Path) -> None:
+def test_a_queue_that_does_not_answer_is_no_empty_one(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(monkeypatch)
+    monkeypatch.setattr(on_cluster, "queue", lambda: None)
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    done = submit(tmp_path / "results", file)
+    assert done.returncode == 1 and "squeue does not answer" in done.stderr and not site.submitted
+
+
+def test_costs_and_report_are_submitted_once(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site, folder = Site(monkeypatch), tmp_path / "results"
+    monkeypatch.setattr(on_cluster, "nothing_to_do", lambda job, rerun: True)
+    submit(folder, file)
+    again = submit(folder, file)
+    assert [name for name, *_ in site.submitted] == ["tiny-costs", "tiny-report"]
+    assert "the costs and the report are in the queue already: job 1, 2" in again.stdout
+
+
+def test_a_run_that_the_plan_does_not_have(tmp_path: Path, file: Path) -> None:
     base = ["run", "table2", "--protocol", TINY, "--only", "patch", "--results", tmp_path, "--cluster", file]
-    far = spinbench(*base, "--index", "7")
-    assert far.returncode == 1 and "--index 7: expected 0 to 1" in far.stderr + far.stdout
+    far = spinbench(*base, "--task", "full-x4-s7")
+    assert far.returncode == 1 and "full-x4-s7: no run of table2" in far.stderr and far.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -104,11 +132,12 @@ def test_a_place_that_the_plan_does_not_have(tmp_path: Path, file: Path) -> None
     [
         (["--executor", "slurm"], "needs --cluster FILE"),
         (["--print-sbatch"], "--print-sbatch: needs --cluster FILE"),
-        (["--index", "0"], "--index: needs --cluster FILE"),
+        (["--task", "full-x4-s0"], "--task: needs --cluster FILE"),
         (["--executor", "slurm", "--cluster", "nowhere.yaml"], "nowhere.yaml"),
         (["--cluster", "FILE"], "needs --executor slurm, or --print-sbatch"),
         (["--executor", "slurm", "--cluster", "FILE", "--jobs", "2"], "--jobs 2: not on a cluster"),
         (["--executor", "slurm", "--cluster", "FILE", "--threads", "2"], "--threads 2: not on a cluster"),
+        (["--executor", "slurm", "--cluster", "FILE", "--device", "cpu"], "--device cpu: not on a cluster"),
     ],
 )
 def test_wrong_options_are_one_line(tmp_path: Path, file: Path, options: list[str], told: str) -> None:

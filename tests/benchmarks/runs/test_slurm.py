@@ -29,17 +29,17 @@ def handlers() -> Iterator[None]:
 
 
 def test_the_plain_script(tmp_path: Path) -> None:
-    text = slurm.array_script(CLUSTER, "paper", tmp_path, ["-m", "spinbench", "run", "a b"], [0, 2, 5])
+    text = slurm.array_script(CLUSTER, "paper", tmp_path, ["-m", "spinbench", "run", "a b"], ["x-s0", "y-s0", "z-s0"])
     first, *lines = text.splitlines()
     assert first == "#!/bin/bash"
     for line in (
-        "--partition=gpu", "--gres=gpu:1", "--time=04:00:00", "--cpus-per-task=8", "--mem=32G", "--array=0,2,5%3",
+        "--partition=gpu", "--gres=gpu:1", "--time=04:00:00", "--cpus-per-task=8", "--mem=32G", "--array=0-2%3",
         "--signal=B:USR1@120", "--requeue", "--constraint=a100", "--no-kill",
     ):  # fmt: skip
         assert f"#SBATCH {line}" in lines
     assert not any("reboot" in line or "account" in line for line in lines)
-    assert lines[-2] == "module load cuda" and lines[-1].startswith("exec ")
-    assert lines[-1].endswith("-m spinbench run 'a b' \"$SLURM_ARRAY_TASK_ID\"")
+    assert lines[-3:-1] == ["module load cuda", "runs=(x-s0 y-s0 z-s0)"] and lines[-1].startswith("exec ")
+    assert lines[-1].endswith("-m spinbench run 'a b' \"${runs[$SLURM_ARRAY_TASK_ID]}\"")
     assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
 
 
