@@ -23,7 +23,7 @@ from ablations import Experiment, Protocol, Variant
 from ablations.schema import BASELINE
 from foundation.image_sets import image_set
 from results import definitions
-from results.progress import progress
+from results.missing import missing
 from results.quality import read_quality
 from results.run import FOLDER_NAME, ROOT, STAGES, ResultsError, Run, changed_settings
 from results.state import of_first_format
@@ -140,7 +140,7 @@ def _in_order(runs: Iterable[Run], experiment: Experiment) -> list[Run]:
 
 
 def _incomplete(run: Run) -> list[LeftOut]:
-    found = progress(run)
+    found = missing(run)
     return [LeftOut(run, found.reason, found.state)] if found else []
 
 

@@ -19,7 +19,7 @@ import psutil
 from foundation import cache_folder
 from results.activity import read_activity, size
 from results.merging import PARTIAL
-from results.queue import queue
+from results.queue import SLURM, queue
 
 KINDS = {
     "stale runs": "trained under other settings, and kept when they were repeated",
@@ -27,7 +27,6 @@ KINDS = {
     "leftovers": "of processes that were killed",
 }
 _WRITTEN = "yaml|json|csv|safetensors|pt|txt|npy|png|pdf|svg|html|tex|md|now|sha256"
-SLURM = "slurm"  # below the results: what jobs of Slurm were given, and what they wrote
 _TEMPORARY = re.compile(rf"\..+\.(?:{_WRITTEN})\.[a-z0-9_]{{8}}")  # of foundation.write
 _DOWNLOAD = re.compile(r"tmp[a-z0-9_]{8}")  # of pooch, and of the compiler
 _AT_WORK_S = 3600.0  # what was written to within the last hour may be in use

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
+SLURM = "slurm"  # the folder below the results with what jobs were given, and what they wrote
 _TIMEOUT_S = 10
 
 

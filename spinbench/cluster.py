@@ -28,8 +28,7 @@ from benchmarks.runs.progress import Advance
 from benchmarks.runs.stages import RunError
 from foundation import cache_folder, nearest, write
 from results import Run, activity, definitions
-from results.leftovers import SLURM
-from results.queue import queue, this_job
+from results.queue import SLURM, queue, this_job
 from results.state import state
 from spinbench.console import say
 from spinbench.report import render
@@ -115,17 +114,14 @@ def submit(selection: Selection, cluster: Cluster, rerun: bool) -> None:
     for line in plan.refused:
         say(line)
     if plan.there:
-        names = ", ".join(
-            f"{jobs[index].run.name} ({job})" if job else jobs[index].run.name for index, job in plan.there
-        )
+        names = ", ".join(f"{run.name} ({job})" if job else run.name for run, job in plan.there)
         say(f"in the queue or being executed already: {names}")
     folder, name = selection.folder / SLURM, ablations.name_of(selection.protocol)
     before = [job for _, job in plan.there if job]
     ids: list[str] = []
-    for wave, later in ((plan.first, False), (plan.later, True)):
-        if not wave:
+    for runs, later in ((plan.first, False), (plan.later, True)):
+        if not runs:
             continue
-        runs = [jobs[index].run for index in wave]
         tasks = [RunTask(selection, run.name, cluster, rerun) for run in runs]
         after = [*before, *ids] if later else ()
         found = slurm.submit(tasks, cluster, folder, f"{name}-runs", after=after, accepted=partial(_tell_queued, runs))
@@ -169,8 +165,8 @@ def script(selection: Selection, cluster: Cluster, cluster_file: Path, rerun: bo
     command = ["-m", "spinbench", "run", *selection.arguments(), "--cluster", str(cluster_file.resolve())]
     command += [*(["--rerun"] if rerun else []), "--task"]
     if plan.first:
-        runs = [jobs[index].run.name for index in plan.first]
-        text = slurm.array_script(cluster, ablations.name_of(selection.protocol), folder, command, runs)
+        names = [run.name for run in plan.first]
+        text = slurm.array_script(cluster, ablations.name_of(selection.protocol), folder, command, names)
     else:
         text = "#!/bin/bash\n"
     first, rest = text.split("\n", 1)
@@ -190,13 +186,13 @@ def _prepared(selection: Selection, cluster: Cluster, tell: Callable[[str], None
 
 
 class _Sorted(NamedTuple):
-    """Places in the plan of the runs to execute, `first` those that start from nothing, `later` those that start from
-    weights that are not there yet; of those `there`, in the queue or at work, each with its job; the jobs that are
-    `ready`; and a line for each that is `refused`."""
+    """The runs to execute, `first` those that start from nothing, `later` those that start from weights that are not
+    there yet; those `there`, in the queue or at work, each with its job in Slurm; what is `ready`; and a line for each
+    that is `refused`."""
 
-    first: list[int]
-    later: list[int]
-    there: list[tuple[int, str | None]]
+    first: list[Run]
+    later: list[Run]
+    there: list[tuple[Run, str | None]]
     ready: list[Job]
     refused: list[str]
 
@@ -205,19 +201,19 @@ def _sorted(jobs: Sequence[Job], rerun: bool) -> _Sorted:
     found, jobs_in_slurm = _Sorted([], [], [], [], []), queue()
     if jobs_in_slurm is None and shutil.which("squeue"):
         raise slurm.SlurmError("squeue does not answer: what is in the queue already is not known; try again later")
-    for index, job in enumerate(jobs):
+    for job in jobs:
         alone = without_stages(job, _ALONE)
         refused = state(job.run, alone.stages).refused
         if at_work := activity.standing(job.run, jobs_in_slurm).activity:
-            found.there.append((index, at_work.job))
+            found.there.append((job.run, at_work.job))
         elif refused and not rerun:
             found.refused.append(f"refused: {job.run.name}: {refused}; --rerun trains it again")
         elif nothing_to_do(alone, rerun):
             found.ready.append(job)
         elif job.start and not nothing_to_do(_start_of(job, jobs), rerun):
-            found.later.append(index)
+            found.later.append(job.run)
         else:
-            found.first.append(index)
+            found.first.append(job.run)
     return found
 
 

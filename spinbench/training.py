@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-import ablations
 import results
 from spinbench.console import ConsoleProgress, console, say
 from spinbench.options import (
@@ -25,11 +24,11 @@ from spinbench.options import (
     integers,
     seeds_of,
 )
+from spinbench.runs import tell_failures
+from spinbench.selection import Selection
 
 if TYPE_CHECKING:
     from benchmarks.training.profiling import Profile
-
-from spinbench.runs import tell_failures
 
 app = typer.Typer()
 
@@ -57,7 +56,7 @@ def train(
     from benchmarks.measure import devices
     from benchmarks.runs import orchestrator
     from benchmarks.runs.places import Place
-    from benchmarks.runs.plan import plan, without_stages
+    from benchmarks.runs.plan import without_stages
     from benchmarks.training import ranks
     from benchmarks.training.profiling import Profile
     from results import definitions
@@ -66,27 +65,16 @@ def train(
         if ranks.rank():
             _take_part(device, threads)
             return
-        definition, training = ablations.load_experiment(experiment), ablations.load_protocol(protocol)
+        selection = Selection(
+            experiment, protocol, (variant,), tuple(integers(scale, "--scale")), tuple(seeds_of(seeds)), (), (), folder
+        )
+        definition, training = selection.definitions()
         if training.training:
             ranks.share_of(training.training.batch_size)
-        scales = integers(scale, "--scale") or list(definition.scales)
         threads = ranks.threads(threads)
         where = compute_device(ranks.device_name(device), threads)
-        smallest = orchestrator.smallest_input(definition, [variant])
-        sets = orchestrator.prepare(training, scales, say, smallest)
-        jobs = plan(
-            definition,
-            protocol,
-            training,
-            only=[variant],
-            scales=scales,
-            seeds=seeds_of(seeds),
-            device=where,
-            card=devices.card(where),
-            sets=sets,
-            root=folder,
-        )
-        jobs = [without_stages(job, ["train"]) for job in jobs if "train" in job.stages]
+        place = Place(str(where), threads, devices.card(where))
+        jobs = [without_stages(job, ["train"]) for job in selection.plan(place, say) if "train" in job.stages]
         if not jobs:
             chosen = definition.variants[definition.variant_named(variant) or variant]
             weights = "has published weights" if not chosen.trained else "is not trained"
@@ -94,12 +82,10 @@ def train(
         definitions.remember(protocol, experiment, folder)
         definitions.ask(protocol, (job.run for job in jobs), folder)
         profiles = {job.run.name: Profile(where) for job in jobs} if profile else {}
-        jobs = [dataclasses.replace(job, on_phase=profiles.get(job.run.name)) for job in jobs]
+        jobs = [dataclasses.replace(job, device=where, on_phase=profiles.get(job.run.name)) for job in jobs]
         try:
             with ConsoleProgress(len(jobs)) as progress:
-                outcomes = orchestrator.carry_out(
-                    jobs, progress, rerun, [Place(str(where), threads, devices.card(where))]
-                )
+                outcomes = orchestrator.carry_out(jobs, progress, rerun, [place])
         finally:  # also after an interruption, which ends the profile of a long training
             for name, measured in profiles.items():
                 _show(measured, name)

@@ -27,7 +27,7 @@ from benchmarks.training.loop import TrainingStopped
 from benchmarks.training.signals import noted_signals
 from foundation import SpinbenchError, one_line, write
 from results import Run
-from results.progress import FAILURE
+from results.missing import FAILURE
 
 
 @dataclass(frozen=True)

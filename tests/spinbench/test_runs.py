@@ -244,6 +244,7 @@ def test_bicubic_and_list() -> None:
         assert word in listed
 
 
+@pytest.mark.slow
 def test_a_report_needs_no_torch(finished: Finished) -> None:
     folder, _ = finished
     code = (

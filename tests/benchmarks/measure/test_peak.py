@@ -42,6 +42,7 @@ class Failing(nn.Module):
         raise RuntimeError("not enough memory\nfor this")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("built", [0, pytest.param(300, marks=only_linux)])
 def test_peak_memory_is_that_of_the_pass_alone(built: int) -> None:
     """Whatever this process, or building the network, held before."""
@@ -58,6 +59,7 @@ def test_a_pass_that_fails_or_dies_is_one_clear_line(network: type[nn.Module], r
         _peak_memory(network, (8, 9), CPU)
 
 
+@pytest.mark.slow
 def test_peak_memory_of_a_registered_network() -> None:
     memory = peak_memory("spin", 2, {"blocks": 1}, (48, 64), CPU)
     assert MIB / 2 < memory.bytes < 200 * MIB

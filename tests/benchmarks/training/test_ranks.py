@@ -50,6 +50,7 @@ def run(folder: Path) -> results.Run:
     return results.Run("test", "network", 2, 1, root=folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["espcn", "spin", "partly"])
 def test_two_processes_equal_one(trained: Path, tmp_path: Path, name: str) -> None:
     """In float64 after 20 steps, each on half of the batch: gradients, their clipping, averaged weights, losses."""
@@ -84,6 +85,7 @@ def assert_equal(name: str, one: results.Run, two: results.Run) -> None:
     assert history(two)["loss"].to_numpy() == pytest.approx(history(one)["loss"].to_numpy(), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_stopped_together_they_resume_to_the_same_bits(trained: Path) -> None:
     """A signal to one of them stops both after one step; dropout in each goes on from the state that was stored."""
     assert "stopped after iteration 17 of 40" in told(trained)["stopped"]
@@ -91,17 +93,20 @@ def test_stopped_together_they_resume_to_the_same_bits(trained: Path) -> None:
     pd.testing.assert_frame_equal(history(run(trained / "stopped")), history(run(trained / "whole")))
 
 
+@pytest.mark.slow
 def test_an_error_of_both_leaves_them_together(trained: Path) -> None:
     assert "loss is nan at iteration 12" in told(trained)["infinite"]
     assert "last good state" in told(trained)["infinite"]
     assert told(trained)["still together"] == [0, 1]
 
 
+@pytest.mark.slow
 def test_an_error_of_one_reaches_the_other(trained: Path) -> None:
     assert told(trained)["failed"] == "rank 1: ValueError: boom"
     assert 'raise ValueError("boom")' in told(trained)["cause"]
 
 
+@pytest.mark.slow
 def test_what_two_processes_do_otherwise_is_found_and_told(trained: Path) -> None:
     unlike = told(trained)["network"]
     assert [text.split()[0] for text in unlike] == ["BatchNorm", "each"]
@@ -121,6 +126,7 @@ def test_finding_it_moves_no_generator() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_one_process_goes_on_where_two_stopped(trained: Path, tmp_path: Path) -> None:
     """And one with a checkpoint of before, which tells nothing of other processes, ends with the same bits."""
     whole = train(tmp_path / "whole", {})

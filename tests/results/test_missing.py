@@ -8,7 +8,7 @@ import pytest
 
 import results
 from results import Run, definitions
-from results.progress import progress
+from results.missing import missing
 
 TRAIN = {"training": {"iterations": 9}}
 SETS = {"Set5": {"images": 5}, "Set14": {"images": 14}}
@@ -24,21 +24,21 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_what_is_left_of_a_run_is_told(run: Run) -> None:
-    assert progress(run) == ("pending", "trained, not evaluated yet")
+    assert missing(run) == ("pending", "trained, not evaluated yet")
     measured = {"Set5": {"file": "measured/Set5.csv", "hash": ""}}
     run.record("evaluate", "", {"sets": measured}, {})
-    assert progress(run) == ("pending", "measured on 1 of 2 sets")
+    assert missing(run) == ("pending", "measured on 1 of 2 sets")
     run.record("evaluate", "", {"sets": measured | {"Set14": {}}}, {})
-    assert progress(run) is None  # costs come when all trainings are done
+    assert missing(run) is None  # costs come when all trainings are done
     run.write("failure.txt", "RuntimeError: a kernel\n")
-    assert progress(run) == ("failed", "RuntimeError: a kernel")
+    assert missing(run) == ("failed", "RuntimeError: a kernel")
     run.record("cost", "", {}, {})
-    assert progress(run) is None
+    assert missing(run) is None
 
 
 def test_a_training_without_evaluation_is_not_a_result(run: Run) -> None:
     run.describe({"variant": "full"}, {"train": TRAIN})
-    assert progress(run) == ("pending", "trained, not evaluated yet")
+    assert missing(run) == ("pending", "trained, not evaluated yet")
 
 
 def test_runs_that_were_asked_for_are_kept_by_name(tmp_path: Path) -> None:

@@ -17,14 +17,14 @@ _SAME_S = 5  # an answer of Slurm serves all runs of a report
 _UNITS = {"train": "step", "evaluate": "image"}
 
 
-class Progress(NamedTuple):
+class Missing(NamedTuple):
     """The state of a run without a complete result, and what is known of it."""
 
     state: Literal["running", "pending", "failed"]
     reason: str
 
 
-def progress(run: Run) -> Progress | None:
+def missing(run: Run) -> Missing | None:
     """What a run still lacks, or None where nothing is missing that a table of quality shows.
 
     Costs, which are measured when all trainings are done, are missed only where measuring them failed.
@@ -43,18 +43,18 @@ def progress(run: Run) -> Progress | None:
     activity = read_activity(activity_file(run))
     if activity is not None and (activity := standing(run, _queue(int(time.time() / _SAME_S))).activity):
         if activity.stage == QUEUED:
-            return Progress("pending", f"in the queue of Slurm as job {activity.job}")
-        return Progress("running", _at_work(activity))
+            return Missing("pending", f"in the queue of Slurm as job {activity.job}")
+        return Missing("running", _at_work(activity))
     if failed:
-        return Progress("failed", failed)
+        return Missing("failed", failed)
     if "train" in lacking or not description:
         now = standing(run)
-        return Progress(
+        return Missing(
             "pending", "nothing yet" if now.step is None else f"stopped after step {now.step} of {now.steps}"
         )
     if left:
-        return Progress("pending", f"measured on {len(sets) - len(left)} of {len(sets)} sets")
-    return Progress("pending", "trained, not evaluated yet" if "train" in stages else "not evaluated yet")
+        return Missing("pending", f"measured on {len(sets) - len(left)} of {len(sets)} sets")
+    return Missing("pending", "trained, not evaluated yet" if "train" in stages else "not evaluated yet")
 
 
 @lru_cache(maxsize=1)
