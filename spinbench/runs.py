@@ -29,6 +29,7 @@ from spinbench.options import (
 )
 from spinbench.report import render
 from spinbench.selection import Selection
+from spinbench.status import remember
 
 if TYPE_CHECKING:
     from benchmarks.runs.plan import Job
@@ -130,6 +131,7 @@ def run(
     with ConsoleProgress(len(jobs)) as progress:
         outcomes = orchestrator.carry_out(jobs, progress, rerun, places)
     render(protocol, folder)
+    remember(jobs)
     tell_failures(outcomes)
 
 

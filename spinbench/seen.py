@@ -1,4 +1,4 @@
-"""What `spinbench status` found of each run, so that it reads the files of thousands of finished ones only once."""
+"""What `spinbench run` and `status` found of each run, so that files of thousands of finished ones are read once."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Row = dict[str, Any]
 
 
 class Seen:
-    """The rows of the runs in a folder, by name. A row holds as long as what is wanted of the run is the same, and all
-    its files have the size, the times and the place on disk that they had.
+    """The rows of the runs in a folder, by name. A row holds as long as what is wanted of the run and the installation
+    are the same, and all its files have the size, the times and the place on disk that they had.
 
     Those of finished runs are kept in a file beside the runs. Bytes that rot on the disk, by which no time changes, are
     thus found where results are used: `run`, `report` and `collect` verify every file.
@@ -66,13 +66,16 @@ class Seen:
 
 def _stamp(job: Job) -> str | None:
     """What a row depends on; None while files are being written."""
+    from benchmarks.measure import provenance
+
     try:
         files = sorted(_files(os.fspath(job.run.folder)))
     except OSError:  # a file that was being replaced
         return None
     if files and max(times for _, _, _, *several in files for times in several) > (time.time() - _SETTLED_S) * 1e9:
         return None
-    content = json.dumps([_code(), job.stages, files], sort_keys=True)
+    here = [_code(), provenance.source_digest(), provenance.versions()]
+    content = json.dumps([*here, job.stages, files], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 

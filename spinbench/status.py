@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from time import sleep
@@ -143,12 +143,22 @@ def _planned(
 def _rows(names: tuple[str, str], jobs: list[Job], seen: Known) -> list[Row]:
     """What is known of each run, as JSON holds it."""
     experiment, protocol = map(ablations.name_of, names)
-    rows = []
+    return [{"experiment": experiment, "protocol": protocol, **row} for row in _standing(jobs, seen)]
+
+
+def remember(jobs: Iterable[Job]) -> None:
+    """Look the runs up once, so that `status` later reads only what has changed since."""
+    _standing(jobs, {})
+
+
+def _standing(jobs: Iterable[Job], seen: Known) -> list[Row]:
+    """The row of each job; what is new in `seen` is kept in the folders of the runs."""
     found = partial(_row, jobs_in_slurm=queue())
+    rows = []
     for job in jobs:
         folder = job.run.folder.parent
         known = seen[folder] if folder in seen else seen.setdefault(folder, Seen(folder))
-        rows.append({"experiment": experiment, "protocol": protocol, **known.row(job, found)})
+        rows.append(known.row(job, found))
     for known in seen.values():
         known.keep()
     return rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from results.queue import queue, this_job
 
 _MOST_RESTARTS = 1000  # of a job that never comes to its end
 _TRIES, _PAUSE_S = 6, 10.0  # of a controller that does not answer
-_MOST_OF_ARRAY = 1001  # Slurm's MaxArraySize, unless a site has set it
+_MOST_OF_ARRAY = 1000  # the largest index that Slurm allows, unless a site has set another
 
 
 class SlurmError(SpinbenchError):
@@ -55,12 +56,15 @@ def submit(
         import submitit
     except ImportError:
         raise SlurmError("--executor slurm needs submitit: pip install 'spin-bench[slurm]'") from None
+    if "%" in os.fspath(folder.absolute()):
+        raise SlurmError(f"{folder}: Slurm replaces % in the paths of its files; choose results in another folder")
+    most = most_of_array()
     try:
         executor = submitit.SlurmExecutor(folder)
-        executor.update_parameters(**_parameters(cluster, name, after, alone, gres))
+        executor.update_parameters(**_parameters(cluster, name, after, alone, gres, most))
         ids: list[str] = []
-        for first in range(0, len(works), _MOST_OF_ARRAY - 1):
-            tasks = [_Task(work) for work in works[first : first + _MOST_OF_ARRAY - 1]]
+        for first in range(0, len(works), most):
+            tasks = [_Task(work) for work in works[first : first + most]]
             with executor.batch():
                 jobs = [executor.submit(task) for task in tasks]
             for place, job in enumerate(jobs, first):
@@ -71,7 +75,19 @@ def submit(
         raise SlurmError(f"Slurm: {one_line(error)}") from error
 
 
-def _parameters(cluster: Cluster, name: str, after: Sequence[str], alone: bool, gres: bool) -> dict[str, Any]:
+def most_of_array() -> int:
+    """How many tasks an array of this site's Slurm may have (MaxArraySize is the first index that is too large)."""
+    command = ["scontrol", "show", "config"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+        if found := re.search(r"^MaxArraySize\s*=\s*(\d+)", told, re.MULTILINE):
+            return max(1, int(found[1]) - 1)
+    return _MOST_OF_ARRAY
+
+
+def _parameters(
+    cluster: Cluster, name: str, after: Sequence[str], alone: bool, gres: bool, most: int
+) -> dict[str, Any]:
     """The cluster's settings by submitit's names."""
     more = {key.replace("_", "-"): value for key, value in cluster.options.items() if value is not False}
     more |= {"requeue": True}
@@ -87,7 +103,7 @@ def _parameters(cluster: Cluster, name: str, after: Sequence[str], alone: bool, 
         "nodes": 1,
         "ntasks_per_node": 1,
         "cpus_per_task": cluster.cpus,
-        "array_parallelism": cluster.parallel or _MOST_OF_ARRAY,
+        "array_parallelism": cluster.parallel or most,
         "signal_delay_s": cluster.warning,
         "setup": cluster.setup or None,
         "dependency": "afterany:" + ":".join(dict.fromkeys(job.partition("_")[0] for job in after)) if after else None,
@@ -170,6 +186,7 @@ def _requeue() -> None:
         return
     if int(os.environ.get("SLURM_RESTART_COUNT", "0")) >= _MOST_RESTARTS:
         raise SlurmError(f"job {job}: was restarted {_MOST_RESTARTS} times, and is not put back again")
+    refusal = "Slurm does not answer"
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(_PAUSE_S)
@@ -179,10 +196,13 @@ def _requeue() -> None:
         if job not in waiting or waiting[job].state != "RUNNING":
             print(f"job {job} was cancelled, or is back in the queue already", flush=True)
             return
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, timeout=60)
+        try:
+            subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True, timeout=60)
+        except subprocess.CalledProcessError as error:
+            refusal = " ".join(error.stderr.split()) or f"scontrol ended with {error.returncode}"
+        except (OSError, subprocess.SubprocessError) as error:
+            refusal = one_line(error)
+        else:
             print(f"job {job} goes back into the queue", flush=True)
             return
-    raise SlurmError(
-        f"job {job}: Slurm does not answer, and the job is not put back; the same command resumes its work"
-    )
+    raise SlurmError(f"job {job}: {refusal}; the job is not put back, and the same command resumes its work")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spinbench import seen
-from tests.orchestration.__main__ import Cost, excesses
+from tests.orchestration.__main__ import VERIFYING, Cost, excesses
 from tests.orchestration.world import VARIANTS, define, finish
 from tests.spinbench.commands import spinbench
 
@@ -34,6 +34,18 @@ def shown(many: tuple[Path, Path, Path], *options: str) -> str:
 def states(many: tuple[Path, Path, Path]) -> dict[str, str]:
     rows: list[dict[str, Any]] = json.loads(shown(many, "--json"))
     return {row["run"]: row["state"] for row in rows}
+
+
+def test_a_status_after_run_reads_no_run_again(many: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment, protocol, root = many
+    (root / "runs" / "much" / seen.FILE).unlink(missing_ok=True)
+    monkeypatch.setattr(seen, "_SETTLED_S", 0.0)
+    monkeypatch.setattr("spinbench.runs.render", lambda *_: None)
+    done = spinbench("run", experiment, "--protocol", protocol, "--results", root, "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    with monkeypatch.context() as unread:
+        unread.setattr(seen.results.Run, "damage", lambda run: pytest.fail(f"{run.folder} was read again"))
+        assert set(states(many).values()) == {"finished"}
 
 
 def test_finished_runs_are_read_once_and_again_where_something_changed(
@@ -75,7 +87,7 @@ def test_of_very_many_runs_those_are_listed_that_are_not_finished(
 def test_the_bounds_of_the_simulation() -> None:
     def costs(**large: Cost) -> dict[int, dict[str, Cost]]:
         small = {"nothing": Cost(2.0, int(3e8)), "plan": Cost(2.1, int(3e8)), "status": Cost(2.2, int(3e8))}
-        small |= {"status, first": Cost(12.0, int(4e8)), "report": Cost(12.0, int(5e8))}
+        small |= {VERIFYING: Cost(12.0, int(4e8)), "report": Cost(12.0, int(5e8))}
         return {1_000: small, 10_000: small | large}
 
     assert excesses(costs()) == []

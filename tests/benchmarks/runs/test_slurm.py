@@ -45,7 +45,7 @@ def test_the_plain_script(tmp_path: Path) -> None:
 
 def test_what_submitit_is_told() -> None:
     pytest.importorskip("submitit")
-    told = slurm._parameters(CLUSTER, "paper-costs", ["7_0", "7_1", "8"], alone=True, gres=False)
+    told = slurm._parameters(CLUSTER, "paper-costs", ["7_0", "7_1", "8"], alone=True, gres=False, most=500)
     assert told["dependency"] == "afterany:7:8" and told["exclusive"] and "gres" not in told
     assert told["time"] == 240 and told["signal_delay_s"] == 120 and "--ntasks=1" in told["srun_args"]
     assert told["additional_parameters"] == {"constraint": "a100", "no-kill": True, "requeue": True, "mem": "32G"}
@@ -136,3 +136,36 @@ def test_the_id_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     assert queue.this_job() == "12_3"
+
+
+@pytest.mark.parametrize(
+    ("told", "most"),
+    [("Configuration data\nMaxArraySize            = 101\nMaxJobCount = 10000\n", 100), ("nothing of arrays\n", 1000)],
+)
+def test_an_array_is_not_longer_than_the_site_allows(monkeypatch: pytest.MonkeyPatch, told: str, most: int) -> None:
+    answer = subprocess.CompletedProcess(["scontrol"], 0, told, "")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
+    assert slurm.most_of_array() == most
+
+
+def test_an_array_without_an_answer_has_slurms_usual_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert slurm.most_of_array() == 1000
+
+
+def test_a_folder_whose_name_slurm_would_replace_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    with pytest.raises(slurm.SlurmError, match="replaces % in the paths"):
+        slurm.submit([print], CLUSTER, tmp_path / "50%j", "paper")
+    assert not (tmp_path / "50%j").exists()
+
+
+def test_why_slurm_refused_to_put_a_job_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    Controller(monkeypatch, *[{"12": queue.Queued("RUNNING")}] * slurm._TRIES)
+
+    def refuse(command: list[str], **_: Any) -> None:
+        raise subprocess.CalledProcessError(1, command, stderr="scontrol: error: Access/permission denied\n")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    with pytest.raises(slurm.SlurmError, match="job 12: scontrol: error: Access/permission denied; the job is not"):
+        slurm._requeue()
