@@ -14,33 +14,41 @@ from results import definitions
 
 
 class ListedReport(NamedTuple):
-    """A report as the overview lists it; `page` is relative to it."""
+    """A report as the overview lists it; `page` is relative to it. `own`: not on the suite's own runs."""
 
     protocol: str
     summary: str
     experiments: list[str]
     runs: int
     page: str
+    own: bool
 
 
 def write_report(
-    protocol: str, root: Path = results.ROOT, also: Iterable[str] = (), display: Mapping[str, Any] | None = None
+    protocol: str,
+    root: Path = results.ROOT,
+    also: Iterable[str] = (),
+    display: Mapping[str, Any] | None = None,
+    measured: bool = False,
 ) -> Path:
     """Render the report of a protocol, and the overview of all reports beside it; the path of the report's page.
+
+    `measured`: of the runs that are part of the suite, instead of those below `root`.
 
     It holds the experiments of `contents` and `also` (names, or paths of YAML files), and names those whose kept
     definition is damaged. `display` changes entries of the tables of `also`, or of all tables if there are none.
     Raises what `render` raises.
     """
+    runs, into = _reports(root)[measured]
     names, unknown, also = [], [], list(also)
-    for name in {ablations.name_of(name): name for name in [*contents(protocol, root), *also]}.values():
+    for name in {ablations.name_of(name): name for name in [*contents(protocol, runs), *also]}.values():
         try:
-            definitions.experiment(name, protocol, root)
+            definitions.experiment(name, protocol, runs)
             names.append(name)
         except results.ResultsError as error:
             unknown.append(str(error))
     changed = {ablations.name_of(name): display or {} for name in also or names}
-    page = render(names, protocol, root, left_out=unknown, display=changed)
+    page = render(names, protocol, runs, left_out=unknown, display=changed, into=into)
     results.write(root / "report" / "index.html", overview_page(listed_reports(root)))
     return page
 
@@ -69,15 +77,22 @@ def contents(protocol: str, root: Path = results.ROOT) -> list[str]:
 
 
 def listed_reports(root: Path) -> list[ListedReport]:
-    """The reports below `root`, by the name of their protocol."""
+    """The reports below `root`, those on runs that are part of the suite last, by the name of their protocol."""
     found = []
-    for page in sorted((root / "report").glob("*/index.html")):
-        name = page.parent.name
-        try:
-            summary = definitions.protocol(name, root).summary
-        except (ablations.AblationError, results.ResultsError):  # its definition is gone, but the page still has it
-            summary = ""
-        runs = [path for path in definitions.folder(name, root).glob("*/run.yaml")]
-        experiments = definitions.experiments(name, root)
-        found.append(ListedReport(name, summary, experiments, len(runs), f"{name}/index.html"))
+    for runs, into in _reports(root):
+        for page in sorted(into.glob("*/index.html")):
+            name = page.parent.name
+            try:
+                summary = definitions.protocol(name, runs).summary
+            except (ablations.AblationError, results.ResultsError):  # its definition is gone, but the page still has it
+                summary = ""
+            count = len(list(definitions.folder(name, runs).glob("*/run.yaml")))
+            address = page.relative_to(root / "report").as_posix()
+            own = runs != results.MEASURED
+            found.append(ListedReport(name, summary, definitions.experiments(name, runs), count, address, own))
     return found
+
+
+def _reports(root: Path) -> tuple[tuple[Path, Path], tuple[Path, Path]]:
+    """Where runs lie and where the reports on them do: those below `root`, and those that are part of the suite."""
+    return (root, root / "report"), (results.MEASURED, root / "report" / "measured")

@@ -32,17 +32,19 @@ def render(
     root: Path = results.ROOT,
     left_out: Sequence[str] = (),
     display: Mapping[str, Mapping[str, Any]] | None = None,
+    into: Path | None = None,
 ) -> Path:
     """Write the report of some experiments under a protocol and return the path of its page, index.html.
 
-    Reads the runs below `root` and writes to `root`/report/<protocol>: index.html; for every
-    experiment <name>.csv and, if it is a table, <name>.tex, <name>-tabular.tex (of several scales <name>-x4-tabular.tex
-    and so on) and <name>.md; the figures of `drawings`; and the comparisons of `pictures.write_figures`. `left_out` are
-    lines of what else is not shown, and why; `display` changes entries of the table of an experiment, by its name. Any
-    subset of the runs will do, even none. The same results give the same bytes.
+    Reads the runs below `root` and writes to <protocol> in the folder `into`, by default `root`/report: index.html; for
+    every experiment <name>.csv and, if it is a table, <name>.tex, <name>-tabular.tex (of several scales
+    <name>-x4-tabular.tex and so on) and <name>.md; the figures of `drawings`; and the comparisons of
+    `pictures.write_figures`. `left_out` are lines of what else is not shown, and why; `display` changes entries of
+    the table of an experiment, by its name. Any subset of the runs will do, even none. The same results give the
+    same bytes.
     Raises ablations.AblationError and results.ResultsError.
     """
-    folder = root / "report" / ablations.name_of(protocol)
+    folder = (into or root / "report") / ablations.name_of(protocol)
     plan = definitions.protocol(protocol, root)
     display = display or {}
     studies = [

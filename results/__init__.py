@@ -27,11 +27,12 @@ from results.current import (
     stored_runs,
 )
 from results.definitions import protocols
-from results.run import PACKAGE, ROOT, STAGES, ResultsError, Run, changed_settings, digest, plain, sha256
+from results.run import MEASURED, PACKAGE, ROOT, STAGES, ResultsError, Run, changed_settings, digest, plain, sha256
 
 __all__ = [
     "BASELINE",
     "COLUMNS",
+    "MEASURED",
     "PACKAGE",
     "PUBLISHED",
     "ROOT",

@@ -17,7 +17,7 @@ import yaml
 import ablations
 from ablations import Experiment, Protocol
 from foundation import write
-from results.run import FOLDER_NAME, ROOT, ResultsError, Run, digest
+from results.run import FOLDER_NAME, ROOT, ResultsError, Run, digest, runs_folder
 
 _REMEDY = "run the experiment again, which writes it anew"
 
@@ -26,12 +26,15 @@ Definition = TypeVar("Definition", Experiment, Protocol)
 
 def folder(protocol: str, root: Path = ROOT) -> Path:
     """Where the runs of a protocol lie; `protocol` is a name, or the path of its file."""
-    return root / "runs" / ablations.name_of(protocol)
+    return runs_folder(root) / ablations.name_of(protocol)
 
 
 def protocols(root: Path = ROOT) -> list[str]:
-    """The protocols under which something was run."""
-    return sorted(path.name for path in (root / "runs").glob("*") if path.is_dir() and not path.name.startswith("."))
+    """The protocols under which something was run, by name."""
+    folders = [path.name for path in runs_folder(root).glob("*") if path.is_dir() and not path.name.startswith(".")]
+    if runs_folder(root) == root:  # beside what is no run of a protocol
+        folders = [name for name in folders if name in ablations.protocol_names()]
+    return sorted(folders)
 
 
 def protocol(name: str, root: Path = ROOT) -> Protocol:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from results.run import PACKAGE, ROOT, ResultsError
+from results.run import MEASURED, PACKAGE, ROOT, ResultsError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -87,11 +87,11 @@ def folder_of(card: str, root: Path = ROOT) -> Path:
 
 
 def load_cards(root: Path = ROOT) -> list[Card]:
-    """All cards by name: those that are part of the suite and those below `root`.
+    """All cards by name: those that are part of the suite, and those below `root`.
 
     Raises ResultsError for a damaged file, one of a rehearsal, and files of several cards in one folder.
     """
-    places = [PACKAGE, ROOT] if root == ROOT else [root]
+    places = [PACKAGE, ROOT] if root in (ROOT, MEASURED) else [root]
     folders = sorted({path for place in places for path in (place / "measured" / "gpu").glob("*/") if path.is_dir()})
     return [card for folder in folders if (card := _card(folder))]
 

@@ -1,6 +1,6 @@
 """A run's folder: which files it has, what they say, and whether they are still what was written.
 
-    results/runs/<protocol>/<variant>-x<scale>-s<seed>/
+    results/runs/<protocol>/<variant>-x<scale>-s<seed>/      (of the suite itself: results/measured/<protocol>/...)
         run.yaml             the resolved configuration of each stage: all that determines the outcome, with a hash
         provenance.json      a record per finished stage: versions, machine, times, SHA-256 of what it left and read
         training.csv         loss, learning rate and validation on the way
@@ -23,6 +23,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,13 @@ def _root() -> Path:
 
 
 ROOT = _root()
+MEASURED = PACKAGE / "measured"  # the finished runs that are part of the suite, without their weights
+
+
+@cache
+def runs_folder(root: Path = ROOT) -> Path:
+    """Where the protocols' folders lie: in runs/ of a folder of results, and in MEASURED itself."""
+    return root if root.resolve() == MEASURED.resolve() else root / "runs"
 
 
 class ResultsError(SpinbenchError):
@@ -86,7 +94,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        return self.stored or self.root / "runs" / self.protocol / self.name
+        return self.stored or runs_folder(self.root) / self.protocol / self.name
 
     @property
     def lock(self) -> Path:

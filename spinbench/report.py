@@ -37,7 +37,7 @@ def report(
         list[str] | None,
         typer.Option(
             help="The name of a protocol, or the path of its YAML file. Can be repeated. "
-            "Default: every protocol with runs, or quick.",
+            "Default: every protocol with runs, or else those of the runs that are part of the suite.",
             show_default=False,
         ),
     ] = None,
@@ -55,12 +55,16 @@ def report(
 ) -> None:
     """Render the reports from stored results. Neither PyTorch nor image data are needed.
 
+    Where nothing was run yet, that of the suite's own measurements is
+    rendered, which results/measured holds.
+
     Example: spinbench report table1 --protocol published --table values=published --table rows=imdn,esrt,full
     """
     display = settings(table, "--table")
-    for name in protocol or results.protocols(folder) or ["quick"]:
+    own, measured = results.protocols(folder), results.protocols(results.MEASURED)
+    for name in protocol or own or measured or ["quick"]:
         try:
-            render(name, folder, experiments or [], display)
+            render(name, folder, experiments or [], display, measured=name not in own and name in measured)
         except (ablations.AblationError, results.ResultsError) as error:
             if protocol or display:
                 raise
@@ -220,10 +224,16 @@ def _named(weights: Mapping[CostName, float]) -> list[tuple[str, float]]:
     return [(QUANTITIES[name].name, weight) for name, weight in weights.items()]
 
 
-def render(protocol: str, folder: Path, also: Iterable[str] = (), display: Mapping[str, Any] | None = None) -> None:
-    """Render the report of a protocol, and print its path."""
+def render(
+    protocol: str,
+    folder: Path,
+    also: Iterable[str] = (),
+    display: Mapping[str, Any] | None = None,
+    measured: bool = False,
+) -> None:
+    """Render the report of a protocol, and print its path; `measured`: of the runs that are part of the suite."""
     from reports.overview import write_report
 
-    path = write_report(protocol, folder, also, display)
+    path = write_report(protocol, folder, also, display, measured)
     say(f"report: {path}")
     say(f"all reports: {folder / 'report' / 'index.html'}")

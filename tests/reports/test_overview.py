@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import ablations
+import results
 from reports.overview import contents, write_report
 from results import definitions
+from results.quality import read_quality
 from tests.reports.conftest import Store
 from tests.reports.pages import Page
+from tests.spinbench.commands import spinbench
 
 
 def own_experiment(folder: Path) -> Path:
@@ -54,3 +57,21 @@ def test_a_damaged_definition_is_named_and_the_rest_is_shown(store: Store, tmp_p
     page = Page(write_report("quick", tmp_path))
     assert "experiments/own.yaml: " in page.text and "run the experiment again" in page.text
     assert "31.00" in page.row("Full")[-1]
+
+
+def test_the_suite_s_own_runs_are_reported_where_nothing_was_run(store: Store, tmp_path: Path) -> None:
+    """They lie in results/measured/<protocol>, and the page goes where the user's pages go."""
+    empty = tmp_path / "empty"
+    shown = spinbench("report", "--results", empty)
+    page = empty / "report" / "measured" / "cpu-short" / "index.html"
+    assert shown.returncode == 0 and str(page) in shown.stdout
+    rows = Page(page).rows_of("Full")
+    images = read_quality(results.MEASURED / "cpu-short" / "full-x4-s0" / "quality.csv")
+    mean = images[(images.dataset == "BSDS100") & (images.convention == "rcan")].psnr.mean()
+    assert 26 < mean < 27 and any(cell.startswith("26.") for row in rows for cell in row)
+    overview = Page(empty / "report" / "index.html")
+    assert "Measured for the suite itself" in overview.text
+    assert ("a", {"href": "measured/cpu-short/index.html"}) in overview.elements
+    store("full", psnr=31.0)
+    assert results.protocols(tmp_path) == ["quick"]
+    assert "measured" not in spinbench("report", "--results", tmp_path).stdout
