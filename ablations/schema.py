@@ -297,6 +297,13 @@ class Costing(Strict):
     memory: bool = True
 
 
+class Outcome(Strict):
+    """What a study set out to decide, chosen before any of its numbers was seen."""
+
+    dataset: str = Field(description="the set whose PSNR decides")
+    judged: list[Id] = Field(min_length=1, description="variants that are judged against the experiment's reference")
+
+
 class Protocol(Strict):
     """How to train and evaluate."""
 
@@ -310,6 +317,7 @@ class Protocol(Strict):
     training: Training | None = Field(default=None, description="without it only published weights are measured")
     evaluation: Evaluation
     costing: Costing = Field(default_factory=Costing)
+    registered: Outcome | None = Field(default=None, description="the primary outcome, where one was registered")
 
 
 class Decision(Strict):

@@ -60,7 +60,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "signed": signed}
+    environment.filters |= {"shown": shown, "signed": signed, "thousands": "{:,}".format}
     environment.globals |= {
         "policy": policy,
         "distances": distances,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pandas as pd
 
 import ablations
 import results
-from reports import markdown, pictures, study, tabular
+from reports import figures, markdown, pictures, study, tabular
 from reports.agreement import agreement
 from reports.claims import judge_studies
 from reports.costs import conditions, counted_costs, operators
-from reports.drawings import drawings
+from reports.drawings import Drawing, drawings
+from reports.gaps import Gaps, load_gaps
 from reports.page import TEMPLATES, html_page
 from reports.provenance import full_sets, provenance, remarks
 from reports.significance import significances
@@ -103,10 +105,23 @@ def render(
                 )
                 results.write(folder / f"{name}-tabular.tex", text)
     pictures.write_figures(comparisons, folder)
+    papers = any(one.experiment.published for one in studies)
+    content["found"] = replication() if plan.training and papers else None
     content["drawings"] = drawings(studies, compared, runs, labels, root, folder)
     index = folder / "index.html"
     results.write(index, html_page(content))
     return index
+
+
+@cache
+def replication() -> tuple[Gaps, Drawing] | None:
+    """The gaps of the runs that are part of the suite, and their figure."""
+    found = load_gaps(results.protocols(results.MEASURED), results.MEASURED)
+    if found is None:
+        return None
+    description = f"Gaps between {found.reference} and its variants on {found.dataset}"
+    svg = figures.save(figures.gaps(found, figures.PAGE), "svg")
+    return found, Drawing(figures.inline(svg, "gaps", description), description)
 
 
 def _timed(studies: Sequence[Study]) -> pd.DataFrame:

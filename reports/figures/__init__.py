@@ -3,6 +3,7 @@
 from reports.figures.breakdown import breakdown
 from reports.figures.depth import depth
 from reports.figures.differences import differences
+from reports.figures.gaps import gaps
 from reports.figures.growth import growth
 from reports.figures.style import COLUMN, FORMATS, LINE, PAGE, WIDTHS, Draw, FigureSize, files, inline, save
 from reports.figures.trade_off import trade_off
@@ -20,6 +21,7 @@ __all__ = [
     "depth",
     "differences",
     "files",
+    "gaps",
     "growth",
     "inline",
     "save",

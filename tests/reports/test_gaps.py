@@ -1,0 +1,58 @@
+"""The gaps that lead the page: differences of the stored runs, with words that follow from their intervals."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from pathlib import Path
+
+import pytest
+
+import results
+from reports.gaps import _word, load_gaps
+from reports.render import render
+from results.quality import read_quality
+from tests.reports.pages import Page
+
+
+def mean_psnr(variant: str, seed: int) -> float:
+    rows = read_quality(results.MEASURED / "cpu-short" / f"{variant}-x4-s{seed}" / "quality.csv")
+    return float(rows[(rows.dataset == "BSDS100") & (rows.convention == "rcan")].psnr.mean())
+
+
+def test_a_gap_is_the_difference_of_the_means_of_all_seeds() -> None:
+    found = load_gaps(["cpu-short"], results.MEASURED)
+    assert found is not None and (found.dataset, found.images, found.budgets[0]) == ("BSDS100", 100, 750)
+    patch = next(gap for gap in found.gaps if gap.variant == "patch")
+    differences = [mean_psnr("full", seed) - mean_psnr("patch", seed) for seed in range(patch.seeds)]
+    assert patch.difference == pytest.approx(statistics.mean(differences))
+    assert patch.published == pytest.approx(27.70 - 27.64)
+    assert patch.low < patch.difference < patch.high
+
+
+def test_without_a_registered_outcome_there_are_no_gaps(tmp_path: Path) -> None:
+    assert load_gaps(["quick", "paper"], results.MEASURED) is None
+    assert load_gaps(["cpu-short"], tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("published", "low", "high", "word"),
+    [
+        (0.06, 0.01, 0.2, "agrees in direction"),
+        (0.06, -0.2, -0.01, "disagrees in direction"),
+        (-0.06, -0.2, -0.01, "agrees in direction"),
+        (0.06, -0.1, 0.2, "open"),
+        (0.06, math.nan, math.nan, "open"),
+        (math.nan, 0.01, 0.2, "open"),
+        (0.0, 0.01, 0.2, "open"),
+    ],
+)
+def test_the_word_follows_from_the_interval(published: float, low: float, high: float, word: str) -> None:
+    assert _word(published, low, high) == word
+
+
+def test_a_page_of_trainings_leads_with_what_was_found(tmp_path: Path) -> None:
+    page = Page(render(["table2"], "quick", tmp_path))
+    assert ("h2", {"id": "found"}) in page.elements
+    assert "750" in next(row for row in page.rows_of("Patch") if "open" in row[-1] or "direction" in row[-1])
+    assert ("h2", {"id": "found"}) not in Page(render(["table1"], "published", tmp_path)).elements
