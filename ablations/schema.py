@@ -19,6 +19,9 @@ BASELINE = "bicubic"  # measured beside the variants of every experiment, under 
 CHECKPOINTS = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")  # as trainers name them
 
 
+_WEIGHTS = ("trained", "published", "pretrained")
+
+
 class Variant(Strict):
     """A network and what is overridden in its configuration.
 
@@ -29,7 +32,8 @@ class Variant(Strict):
     model: str | None = Field(default=None, description="none: the row has published numbers only")
     config: dict[str, Any] = Field(default={})
     weights: str = Field(
-        default="trained", description="trained here; published; or a checkpoint of yours, such as net.pth"
+        default="trained",
+        description="trained here; published; pretrained, which come with the suite; or a checkpoint such as net.pth",
     )
     ensemble: bool = Field(default=False, description="mean over the 8 symmetries of the square")
     multiple: Positive = Field(default=1, description="LR is cropped to a multiple of this, as its authors did")
@@ -49,9 +53,9 @@ class Variant(Strict):
             raise ValueError("a variant without `model` needs `status`, which says why")
         if self.weights == "published" and self.config:
             raise ValueError("published weights belong to the published configuration: `config` must be empty")
-        if self.weights not in ("trained", "published") and not self.weights.endswith(CHECKPOINTS):
+        if self.weights not in _WEIGHTS and not self.weights.endswith(CHECKPOINTS):
             raise ValueError(
-                f"weights: expected trained, published, or a file {', '.join(CHECKPOINTS)} (found {self.weights!r})"
+                f"weights: expected {', '.join(_WEIGHTS)}, or a file {', '.join(CHECKPOINTS)} (found {self.weights!r})"
             )
         return self
 
@@ -63,7 +67,7 @@ class Variant(Strict):
     @property
     def checkpoint(self) -> Path | None:
         """The user's file of weights."""
-        return None if self.weights in ("trained", "published") else Path(self.weights)
+        return None if self.weights in _WEIGHTS else Path(self.weights)
 
 
 class Experiment(Strict):

@@ -19,7 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+import ablations
 import models
+from ablations import Variant
 from benchmarks.data.images import read_image
 from benchmarks.data.published import checkpoint, unavailable
 from benchmarks.data.sources import Local, Source
@@ -37,8 +39,8 @@ from results import BASELINE, ROOT, plain
 from results.references import NetworkRecord
 
 __all__ = [
-    "SCALE", "Description", "Network", "NetworkError", "bicubic", "description_of", "full_configuration", "load",
-    "of_weights", "published", "stored", "untrained",
+    "SCALE", "Description", "Network", "NetworkError", "bicubic", "description_of", "full_configuration", "given",
+    "load", "of_weights", "pretrained", "published", "stored", "untrained",
 ]  # fmt: skip
 
 SCALE = 4  # the default
@@ -174,8 +176,9 @@ def load(
     """A network by any name: a run (its folder, or its name as "quick/full-x4-s0"), a file of weights, a network of the
     registry, a class in a file ("net.py:Net"), or "bicubic".
 
-    The last three of these say nothing about weights: `weights` is a file, a run's folder, "published", or "untrained"
-    for random ones (seed 0). `scale` is 4 and `config` the network's own, unless given or described by the weights.
+    The last three of these say nothing about weights: `weights` is a file, a run's folder, "published",
+    "pretrained" for those that come with the suite, or "untrained" for random ones (seed 0). `scale` is 4 and
+    `config` the network's own, unless given or described by the weights.
     Raises NetworkError for weights that are missing, unwanted or contradicted; and the errors of `of_weights`.
     """
     if place := stored(name, root):
@@ -192,6 +195,8 @@ def load(
         raise NetworkError(f'{model}: expected weights: a file, a run, "published", or "untrained" for random ones')
     if weights == "published":
         return published(model, scale, config)
+    if weights == "pretrained":
+        return pretrained(model, scale, config)
     if weights == "untrained":
         return untrained(model, scale, config)
     return of_weights(stored(weights, root) or Path(weights), model=model, scale=scale, config=config)
@@ -258,6 +263,30 @@ def published(model: str, scale: int | None = None, config: Mapping[str, Any] | 
         raise NetworkError(f"{model} x{scale}: {reason}")
     weights = checkpoint(model, scale)
     return Network(model, scale, own.config, weights, label=_title(model), source="published weights")
+
+
+def pretrained(model: str, scale: int | None = None, config: Mapping[str, Any] | None = None) -> Network:
+    """A network with the weights that come with the suite. Raises NetworkError where there are none."""
+    try:
+        file = models.pretrained_file(model, SCALE if scale is None else scale)
+    except ValueError as error:
+        raise NetworkError(str(error)) from error
+    found, about = of_weights(file, model=model, scale=scale, config=config), description_of(file)
+    training = ablations.load_protocol(about.protocol).training if about and about.protocol else None
+    steps = f"{training.iterations:,} steps, far from converged" if training else "far from converged"
+    return replace(found, source=f"trained with this suite ({steps})")
+
+
+def given(variant: Variant, scale: int) -> Network | None:
+    """The network of a variant that has a checkpoint of the user, or the weights that come with the suite; else None.
+
+    Raises NetworkError and models.WeightsError for weights that do not fit.
+    """
+    if variant.weights == "pretrained":
+        return pretrained(str(variant.model), scale, variant.config)
+    if variant.checkpoint is None:
+        return None
+    return of_weights(variant.checkpoint, model=str(variant.model), scale=scale, config=variant.config)
 
 
 def untrained(model: str, scale: int | None = None, config: Mapping[str, Any] | None = None, seed: int = 0) -> Network:

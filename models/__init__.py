@@ -47,6 +47,7 @@ from models import (
 )
 from models.info import ModelInfo
 from models.loading import Misfit, fitting, likeness, namings, under_published_names, with_published_names
+from models.pretrained import pretrained_file
 from models.weights import Checkpoint, WeightsError, read_checkpoint
 
 __all__ = [
@@ -58,8 +59,10 @@ __all__ = [
     "configuration",
     "describe",
     "fill",
+    "load_pretrained",
     "load_published",
     "names",
+    "pretrained_file",
     "published_state",
 ]
 
@@ -152,6 +155,16 @@ def load_published(name: str, scale: int, source: str | Path | Mapping[str, Any]
     else:
         names = info.published_names(model)
         model.load_state_dict(with_published_names(model, names, source, "the given state", info.published_buffers))
+    return model.eval()
+
+
+def load_pretrained(name: str, scale: int) -> nn.Module:
+    """A network with the weights that come with the suite, in evaluation mode; `models/pretrained` has their card.
+
+    Raises ValueError for an unknown name, and where there are none at that scale.
+    """
+    model = build(name, scale)
+    fill(model, name, scale, {}, read_checkpoint(pretrained_file(name, scale)))
     return model.eval()
 
 

@@ -160,7 +160,9 @@ def evaluate(
 @app.command()
 def upscale(
     images: Annotated[list[Path], typer.Argument(help="The images to upscale, or folders of images.")],
-    output: Annotated[Path, typer.Option(help="The folder for the results: PNG files with the names of the images.")],
+    output: Annotated[
+        Path, typer.Option(help="The folder for the results: PNG files with the names of the images.")
+    ] = Path("upscaled"),
     model: Annotated[
         str | None, typer.Option(help="The name of a network, or bicubic. Default: the network of the weights.")
     ] = None,
@@ -177,10 +179,13 @@ def upscale(
 ) -> None:
     """Upscale images. Existing files are never overwritten.
 
+    Without --model and --weights, by SPIN x4 with the weights that come
+    with the suite: they were trained briefly, and are far from converged.
+
     Images are turned as their EXIF orientation says. 16 bit per channel,
     transparency and colour profile (ICC) are kept.
 
-    Example: spinbench upscale photo.png --model bsrn --published --output big
+    Example: spinbench upscale photo.png --output big
     """
     from benchmarks.data.images import DataError
     from benchmarks.data.photos import images_in, read_photo
@@ -189,6 +194,8 @@ def upscale(
 
     images = [file for image in images for file in (images_in(image) if image.is_dir() else [image])]
     where = compute_device(device, threads)
+    if model is None and weights is None:
+        weights = Path("pretrained")
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
     manner, targets = tile_of(tile, network), _targets(images, output)
     chosen = precision_of(precision, network.model)

@@ -33,7 +33,12 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--config", help="An entry of the network's configuration, as key=value. Can be repeated."),
 ]
-Weights = Annotated[Path | None, typer.Option(help="A run's folder, a file of weights, or a published checkpoint.")]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        help="A run's folder, a file of weights, a published checkpoint, or pretrained: those that come with the suite."
+    ),
+]
 
 Published = Annotated[bool, typer.Option("--published", help="Use the registered published checkpoint.")]
 Ensemble = Annotated[
@@ -205,6 +210,8 @@ def network_of(
         found = networks.bicubic(scale)
     elif len(ways) > 1:
         raise UsageError(f"{' and '.join(ways)}: expected one of them")
+    elif weights is not None and str(weights) == "pretrained":
+        found = networks.pretrained(model or "spin", scale, own)
     elif weights is not None:
         found = networks.of_weights(weights, model=model, scale=scale, config=own)
     elif model is None:

@@ -42,11 +42,7 @@ def named_network(text: str, scale: int, experiment: str, protocol: str, root: P
         return replace(networks.bicubic(scale), name=name)
     if not variant.trained:
         try:
-            found = (
-                networks.of_weights(variant.checkpoint, model=str(variant.model), scale=scale, config=variant.config)
-                if variant.checkpoint
-                else networks.published(str(variant.model), scale)
-            )
+            found = networks.given(variant, scale) or networks.published(str(variant.model), scale)
         except NetworkError as error:
             raise PictureError(f"{error}; name a file as {name}=FILE") from error
         return replace(found, name=name, label=variant.label, ensemble=variant.ensemble, multiple=variant.multiple)

@@ -55,8 +55,8 @@ class Job:
             "ensemble": self.variant.ensemble,
             "status": self.status,
         }
-        if self.variant.checkpoint:
-            header["weights_file"] = str(self.variant.checkpoint)
+        if self.variant.checkpoint or self.variant.weights == "pretrained":
+            header["weights_file"] = self.variant.weights
         if network_in_file(str(self.variant.model)):
             header["network_file"] = self.variant.model
         if self.variant.model != BASELINE:
@@ -112,7 +112,7 @@ def plan(
     for variant_name, variant in chosen.items():
         if variant.model is None:
             continue
-        if variant.checkpoint:
+        if variant.checkpoint or variant.weights == "pretrained":
             jobs += [planner.given(variant_name, variant, scale) for scale in scales or experiment.scales]
         elif variant.weights == "published":
             jobs += [planner.published(variant_name, variant, scale) for scale in scales or experiment.scales]
@@ -178,15 +178,15 @@ class _Planner:
         return self._of(run, variant, stages, status=status)
 
     def given(self, variant_name: str, variant: Variant, scale: int) -> Job:
-        """A network with a checkpoint of the user; only its cost is measured where the checkpoint does not fit."""
-        run, file = self._run(variant_name, scale), variant.checkpoint
-        assert file
+        """A network with given weights; only its cost is measured where they do not fit."""
+        run = self._run(variant_name, scale)
         network = self._network(variant_name, variant, scale)
         stages, status = {"cost": self._cost(network, run)}, None
         try:
-            found = networks.of_weights(file, model=str(variant.model), scale=scale, config=variant.config)
+            found = networks.given(variant, scale)
+            assert found and found.weights
             found.module()
-            stages["evaluate"] = self._evaluation(network, variant, sha256(file))
+            stages["evaluate"] = self._evaluation(network, variant, found.weights.content)
         except SpinbenchError as error:
             status = f"its weights cannot be used at x{scale}: {one_line(error)}"
         return self._of(run, variant, stages, status=status)

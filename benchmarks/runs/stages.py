@@ -49,9 +49,8 @@ def network(job: Job, trained: bool = True) -> Network:
     variant, run = job.variant, job.run
     if variant.model == BASELINE:
         return networks.bicubic(run.scale)
-    if variant.checkpoint:
-        model = str(variant.model)
-        found = networks.of_weights(variant.checkpoint, model=model, scale=run.scale, config=variant.config)
+    if own := networks.given(variant, run.scale):
+        found = own
     elif variant.weights == "published":
         found = networks.published(str(variant.model), run.scale)
     else:

@@ -23,9 +23,11 @@ Store = Callable[..., Run]
 
 @pytest.fixture(autouse=True)
 def figures_only_where_looked_at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes most of the time of a page; tests with the mark `drawn` have its figures, the others none."""
+    """Drawing takes most of the time of a page; tests with the mark `drawn` have its figures, the others none, and not
+    the suite's own findings either, which lead every page."""
     if "drawn" not in request.keywords:
         monkeypatch.setattr("reports.render.drawings", lambda *_: {})
+        monkeypatch.setattr("reports.render.replication", lambda: None)
 
 
 @pytest.fixture

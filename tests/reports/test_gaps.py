@@ -51,6 +51,7 @@ def test_the_word_follows_from_the_interval(published: float, low: float, high: 
     assert _word(published, low, high) == word
 
 
+@pytest.mark.drawn
 def test_a_page_of_trainings_leads_with_what_was_found(tmp_path: Path) -> None:
     page = Page(render(["table2"], "quick", tmp_path))
     assert ("h2", {"id": "found"}) in page.elements
