@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import results
-from foundation import printable
+from foundation import one_line, printable, write
 from tests.spinbench.commands import spinbench
 
 RGB = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -61,6 +61,24 @@ def test_folders_of_images_are_checked_before_the_work(tmp_path: Path) -> None:
     ):
         done = spinbench(*arguments, tmp_path / "file")
         assert (done.returncode, done.stderr) == (1, f"error: {tmp_path / 'file'}: is a file, expected a folder\n")
+
+
+def test_what_is_no_file_is_never_replaced_by_one(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/null")
+    for place, reason in ((pipe, "a pipe"), (link, "is a device"), (tmp_path, "is a folder")):
+        with pytest.raises(OSError, match=reason):
+            write(place, "content")
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "pipe"]
+
+
+def test_a_line_end_in_the_name_of_a_file_does_not_end_the_line_of_its_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        (tmp_path / "a\nerror: b").open()
+    assert one_line(caught.value) == f"{tmp_path}/a\\nerror: b: No such file or directory"
 
 
 def test_nothing_is_left_of_the_check(tmp_path: Path) -> None:
