@@ -160,6 +160,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def hostile(session: nox.Session) -> None:
+    """Give malicious files, names and servers to the commands; fails if one runs, escapes or hangs (Linux)."""
+    prepare(session)
+    run(session, "python", "-m", "tests.hostile")
+
+
+@nox.session
 def onnx(session: nox.Session) -> None:
     """Export every network to ONNX and compare it with PyTorch; takes about ten minutes."""
     prepare(session)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from ablations.bounded import Bounded
 from ablations.claims import (
     AtLeast,
     Better,
@@ -193,7 +194,7 @@ def _locate(name: str, folder: Path, known: list[str], noun: str) -> Path:
 _MISTAKABLE = re.compile(r":|^[-+]?0[0-9_]+$")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(Bounded, yaml.SafeLoader):
     """Rejects duplicate keys, of which YAML would silently keep the last, and numbers that look like others.
 
     These are 010, which is 8 in YAML 1.1, and 1:30, which is 90. 1e-3 is a number, as in YAML 1.2.

@@ -16,6 +16,7 @@ from foundation import nearest, registered
 
 BASELINE = "bicubic"  # measured beside the variants of every experiment, under this id
 
+MOST_PIXELS = 2**16  # of an edge of a patch, and images of a batch: no memory holds more
 CHECKPOINTS = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")  # as trainers name them
 
 
@@ -216,9 +217,9 @@ class Training(Strict):
     """Budget, optimiser and data of a training."""
 
     data: Images
-    lr_patch: Positive
-    batch_size: Positive
-    iterations: Positive
+    lr_patch: Annotated[int, Field(gt=0, le=MOST_PIXELS)]
+    batch_size: Annotated[int, Field(gt=0, le=MOST_PIXELS)]
+    iterations: Annotated[int, Field(gt=0, le=10**9)]
     learning_rate: float = Field(gt=0)
     schedule: Schedule
     loss: Literal["l1"] = "l1"
@@ -244,7 +245,7 @@ class Training(Strict):
         default=None,
         description="begin from the same variant's run at this scale, or from what fits of a checkpoint, net.pth",
     )
-    workers: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, ge=0, le=1024)
     data_on_device: bool = Field(
         default=False, description="decoded images lie in the memory of the GPU, from which patches are cut there"
     )
@@ -294,7 +295,7 @@ class Costing(Strict):
     latency_lr: Size | None = Field(
         default=None, description="LR height and width; without it, the size whose output is 1280x720"
     )
-    repeats: Positive = Field(default=21, description="timed passes, in three rounds through all networks")
+    repeats: int = Field(default=21, gt=0, le=10_000, description="timed passes, in three rounds through all networks")
     warmup: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         default=None, description="seconds of passes before the first round; without it 0.5 on a CPU, 1 on a GPU"
     )

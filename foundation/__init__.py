@@ -26,7 +26,7 @@ class SpinbenchError(Exception):
 def one_line(error: Exception) -> str:
     """The message of an error on one line; for an OSError, the file and the reason."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+        return f"{error.filename}: {error.strerror}".replace("\n", "\\n")
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -87,10 +87,7 @@ def cache_folder() -> Path:
 
 def check_writable(path: Path) -> None:
     """Raise the OSError, with the file's name, of a `write` of this file that would fail. Nothing is left behind."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "is a folder, expected a file", str(path))
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "is a device, a pipe or a socket, expected a file", str(path))
+    _check_file(path)
     folder = next(each for each in path.absolute().parents if each.exists())
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "is a file, expected a folder", str(folder))
@@ -102,11 +99,20 @@ def check_writable(path: Path) -> None:
     Path(temporary).unlink()
 
 
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder, expected a file", str(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is a device, a pipe or a socket, expected a file", str(path))
+
+
 def write(path: Path, content: str | bytes) -> None:
     """Write a file atomically: after a crash it holds either the old content or the new one, never a part.
 
-    Raises OSError, which names the file; the old content is then unchanged.
+    Raises OSError, which names the file; the old content is then unchanged. What is no file, such as a device or a
+    pipe, is never replaced by one.
     """
+    _check_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -8,11 +8,11 @@ rows of single images.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from foundation import nearest, write
+from results.cells import as_csv
 from results.current import (
     BASELINE,
     COLUMNS,
@@ -62,21 +62,6 @@ __all__ = [
 ]
 
 PUBLISHED = PACKAGE / "published"
-
-
-def as_csv(frame: pd.DataFrame) -> str:
-    """The rows as CSV for people. A text that a spreadsheet would compute, such as =1+1, follows an apostrophe."""
-    return str(frame.map(_as_text).to_csv(index=False, lineterminator="\n"))
-
-
-def _as_text(cell: Any) -> Any:
-    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@")) or len(cell) == 1:
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}"
-    return cell
 
 
 def load(experiment: str, protocol: str, convention: str | None = "rcan", *, root: Path = ROOT) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import yaml
 
 import ablations
 from ablations import Experiment, Protocol
+from ablations.bounded import PlainLoader
 from foundation import write
 from results.run import FOLDER_NAME, ROOT, ResultsError, Run, digest, runs_folder
 
@@ -142,8 +143,8 @@ def _keep(kept: Path, name: str, known: list[str], definition: Experiment | Prot
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.load(path.read_text(encoding="utf-8"), PlainLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ResultsError(f"{path}: not valid YAML ({' '.join(str(error).split())}); {_REMEDY}") from error
     if not isinstance(content, dict) or content.keys() != {"hash", "origin", "definition"}:
         raise ResultsError(f"{path}: damaged: expected hash, origin and definition; {_REMEDY}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from results.cells import as_written
 from results.run import ResultsError
 
 _TEXTS = ("dataset", "lr_origin", "convention", "image")
@@ -25,7 +26,7 @@ def read_quality(path: Path) -> pd.DataFrame:
         table = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False)
         if list(table.columns) != QUALITY_COLUMNS:
             raise ValueError(f"expected the columns {', '.join(QUALITY_COLUMNS)}")
-        table = table.astype({"psnr": float, "ssim": float})
+        table = as_written(table, _TEXTS).astype({"psnr": float, "ssim": float})
         if table.empty:
             raise ValueError("it has no rows")
         wrong = table[~(table.psnr >= 0) | ~table.ssim.between(-1, 1)]

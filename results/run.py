@@ -29,6 +29,7 @@ from typing import Any
 
 import yaml
 
+from ablations.bounded import PlainLoader
 from foundation import SpinbenchError, write
 from results.cost import misshapen
 
@@ -41,8 +42,6 @@ _REMEDIES = {  # what is expensive is never repeated automatically
     "training.csv": "restore it; it is not made anew without training",
 }
 FOLDER_NAME = re.compile(r"(?P<variant>.+)-x(?P<scale>\d)-s(?P<seed>\d+)")
-
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # builds plain data only; in C where PyYAML was built with it
 
 
 def _root() -> Path:
@@ -232,8 +231,8 @@ def read_description(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _YAML)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.load(path.read_text(encoding="utf-8"), PlainLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ResultsError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise ResultsError(f"{path}: expected a mapping, found {type(content).__name__}")

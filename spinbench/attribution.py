@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +10,8 @@ import results
 from spinbench.console import ConsoleProgress, say
 from spinbench.options import (
     DeviceName,
+    Folder,
+    PictureName,
     ScaleOfWeights,
     Threads,
     UsageError,
@@ -39,14 +40,14 @@ def attribution(
         float, typer.Option(help="Standard deviation of the blur at the start of the path, in LR pixels.")
     ] = 1.2,
     steps: Annotated[
-        int, typer.Option(min=1, help="Number of steps of the path. The residual decreases with it.")
+        int, typer.Option(min=1, max=10_000, help="Number of steps of the path. The residual decreases with it.")
     ] = 50,
     experiment: Annotated[str, typer.Option(help="The experiment with the variants.")] = "table1",
     protocol: Annotated[str, typer.Option(help="The protocol of the runs with trained weights.")] = "published",
-    name: Annotated[str | None, typer.Option(help="The name of the picture. Default: image and scale.")] = None,
+    name: PictureName = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
+    folder: Folder = results.ROOT,
 ) -> None:
     """Show local attribution maps: which LR pixels contribute to a box of the result, and their extent.
 
@@ -54,8 +55,10 @@ def attribution(
     """
     from benchmarks.pictures.attribution_maps import detector_box, draw_maps
     from benchmarks.pictures.named import common_scale, image_pair, named_network, own_image, picture_name
+    from results import definitions
     from results.pictures import store_picture
 
+    definitions.protocol(protocol, folder)  # a wrong name is told even if no network needs it
     wanted = None if box is None else box_of(box)
     where = compute_device(device, threads)
     named = words(networks)
@@ -85,8 +88,5 @@ def attribution(
         gain = f"residual {panel.residual:+.4g} of {panel.end - panel.start:+.4g}"
         say(f"{panel.label}: diffusion index {panel.diffusion_index:.2f}, {gain}")
     name = name or picture_name("attribution", title, f"x{scale}", own_image(title, pair))
-    try:
-        stored = store_picture(name, "attribution", facts.model_dump(), images, folder)
-    except ValueError as error:
-        raise UsageError(f"--name {error}") from error
+    stored = store_picture(name, "attribution", facts.model_dump(), images, folder)
     say(f"picture: {stored}; `spinbench report` shows it")

@@ -22,6 +22,7 @@ from results import references
 from spinbench.console import ConsoleProgress, console, say
 from spinbench.options import (
     DeviceName,
+    Folder,
     ScaleOfWeights,
     Threads,
     UsageError,
@@ -78,7 +79,7 @@ def check(
     ] = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and reference/.")] = results.ROOT,
+    folder: Folder = results.ROOT,
 ) -> None:
     """Compare networks with stored references: quality, images, parameters, MACs, latency and peak memory.
 

@@ -235,7 +235,7 @@ def cost(
     lr: Annotated[
         str | None, typer.Option(help="The LR image of latency and memory, height x width. Default: for 1280x720.")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Number of timed forward passes.")] = 21,
+    repeats: Annotated[int, typer.Option(min=1, max=10_000, help="Number of timed forward passes.")] = 21,
     memory: Annotated[bool, typer.Option(help="Measure peak memory too.")] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print everything that was counted and measured, as in a cost.json.")

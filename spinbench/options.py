@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import ablations
-from foundation import SpinbenchError, registered
+from foundation import SpinbenchError, printable, registered
 from foundation.image_sets import image_set
 from results import BASELINE
 
@@ -23,8 +23,29 @@ if TYPE_CHECKING:
     from benchmarks.runs.places import Place
     from results.comparison import Box
 
+
+def _results_folder(folder: Path) -> Path:
+    """Also one that is not there yet: nothing but folders leads to it."""
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise typer.BadParameter(f"{printable(str(there))} is no folder")
+    return folder
+
+
+def _picture_name(name: str | None) -> str | None:
+    from results.pictures import check_name
+
+    try:
+        if name is not None:
+            check_name(name)
+    except ValueError as error:
+        raise UsageError(f"--name {error}") from error
+    return name
+
+
+MOST_THREADS = 4096  # more than any machine has; PyTorch takes no number of any size
 DeviceName = Annotated[str, typer.Option(help="The device: auto, cpu, cuda, cuda:1 or a GPU's UUID.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: one per core.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads. Default: one per core.")]
 Scale = Annotated[int, typer.Option(help="Upscaling factor: 2, 3 or 4.")]
 ScaleOfWeights = Annotated[
     int | None, typer.Option("--scale", help="Upscaling factor: 2, 3 or 4. Default: the one of the weights, or 4.")
@@ -71,7 +92,13 @@ LrFolders = Annotated[
     ),
 ]
 ProtocolName = Annotated[str, typer.Option(help="The name of a protocol, or the path of its YAML file.")]
-Folder = Annotated[Path, typer.Option("--results", help="The folder with runs/ and report/.", file_okay=False)]
+Folder = Annotated[
+    Path, typer.Option("--results", help="The folder of results, with runs/ and report/.", callback=_results_folder)
+]
+PictureName = Annotated[
+    str | None,
+    typer.Option("--name", help="The name of the picture. Default: image and scale.", callback=_picture_name),
+]
 Rerun = Annotated[
     bool,
     typer.Option(

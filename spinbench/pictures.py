@@ -15,9 +15,10 @@ from spinbench.attribution import attribution
 from spinbench.console import ConsoleProgress, say
 from spinbench.options import (
     DeviceName,
+    Folder,
+    PictureName,
     ScaleOfWeights,
     Threads,
-    UsageError,
     box_of,
     compute_device,
     words,
@@ -49,10 +50,10 @@ def compare(
     ] = None,
     scale: ScaleOfWeights = None,
     protocol: Annotated[str, typer.Option(help="The protocol of the runs with trained weights.")] = "published",
-    name: Annotated[str | None, typer.Option(help="The name of the picture. Default: image and scale.")] = None,
+    name: PictureName = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
+    folder: Folder = results.ROOT,
 ) -> None:
     """Show crops of HR, bicubic and each network with PSNR, SSIM and error maps.
 
@@ -60,13 +61,9 @@ def compare(
     """
     from benchmarks.pictures import comparison
     from benchmarks.pictures.named import common_scale, image_pair, own_image, picture_name
-    from results.pictures import check_name, store_picture
+    from results.pictures import store_picture
 
-    if name is not None:
-        try:
-            check_name(name)
-        except ValueError as error:
-            raise UsageError(f"--name {error}") from error
+    definitions.protocol(protocol, folder)  # a wrong name is told even if no network needs it
     wanted = None if box is None else box_of(box)
     where = compute_device(device, threads)
     named = words(networks)

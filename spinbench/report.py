@@ -113,7 +113,7 @@ def tradeoff(
             show_default=False,
         ),
     ] = None,
-    folder: Annotated[Path, typer.Option("--results", help="The folder with runs/.", file_okay=False)] = results.ROOT,
+    folder: Folder = results.ROOT,
 ) -> None:
     """List quality and cost of the networks of an experiment (Fig. 1), and which ones are Pareto-optimal.
 

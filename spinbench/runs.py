@@ -58,7 +58,8 @@ def run(
     ] = None,
     rerun: Rerun = False,
     jobs_at_once: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Runs at the same time on a CPU, which share its cores.")
+        int | None,
+        typer.Option("--jobs", min=1, max=1024, help="Runs at the same time on a CPU, which share its cores."),
     ] = None,
     gpus: Annotated[
         str | None, typer.Option(help="GPUs, a run on each at the same time, such as 0-3,6. Default: all visible ones.")

@@ -23,7 +23,7 @@ def speed(
     ] = None,
     scale: Scale = 4,
     lr: Annotated[str, typer.Option(help="The common size of the LR image, height x width.")] = "64x64",
-    repeats: Annotated[int, typer.Option(min=1, help="Number of timed forward passes at each size.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, max=10_000, help="Number of timed forward passes at each size.")] = 5,
     csv: Annotated[Path, typer.Option(help="The CSV file to write to.")] = results.ROOT / "speed.csv",
     device: DeviceName = "auto",
     threads: Threads = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +11,8 @@ import results
 from spinbench.console import say
 from spinbench.options import (
     DeviceName,
+    Folder,
+    PictureName,
     ScaleOfWeights,
     Threads,
     UsageError,
@@ -42,12 +43,10 @@ def superpixels(
     protocol: Annotated[
         str | None, typer.Option(help="The protocol of the run with trained weights. Default: quick.")
     ] = None,
-    picture: Annotated[
-        str | None, typer.Option("--name", help="The name of the picture. Default: network, image and scale.")
-    ] = None,
+    picture: PictureName = None,
     device: DeviceName = "auto",
     threads: Threads = None,
-    folder: Annotated[Path, typer.Option("--results", help="The folder with runs/ and pictures/.")] = results.ROOT,
+    folder: Folder = results.ROOT,
 ) -> None:
     """Show the superpixels of SPIN's blocks, the pixels that one of them selects, ignored pixels, and attention.
 
@@ -64,6 +63,7 @@ def superpixels(
     )
     from benchmarks.pictures.superpixel_views import draw_superpixels
     from models.spin.network import SPIN
+    from results import definitions
     from results.pictures import store_picture
 
     if weights and untrained:
@@ -73,6 +73,8 @@ def superpixels(
     place = None if at is None else tuple(integers([at], "--at", ranges=False))
     if place is not None and len(place) != 2:
         raise UsageError(f"--at {at}: expected x,y in LR pixels, such as 20,35")
+    if protocol:
+        definitions.protocol(protocol, folder)  # a wrong name is told even if the network does not need it
     where = compute_device(device, threads)
     if weights and name is None and networks.description_of(weights):
         found = networks.of_weights(weights, scale=scale)
@@ -99,8 +101,5 @@ def superpixels(
     picture = picture or picture_name(
         "superpixels", one.name, title, f"x{one.scale}", "untrained" * untrained, own_image(title, pair)
     )
-    try:
-        stored = store_picture(picture, "superpixels", facts.model_dump(), images, folder)
-    except ValueError as error:
-        raise UsageError(f"--name {error}") from error
+    stored = store_picture(picture, "superpixels", facts.model_dump(), images, folder)
     say(f"picture: {stored}; `spinbench report` shows it")

@@ -22,7 +22,7 @@ def archive_file(url: str) -> Path:
     return cache_folder() / "archives" / url.rpartition("/")[2]
 
 
-def unpacked(url: str, known_hash: str) -> Path:
+def unpacked(url: str, known_hash: str, size: int = 0) -> Path:
     """The folder with the members of a zip archive, which is downloaded, verified and unpacked if necessary.
 
     The folder gets its name only when it is complete, and is not verified again: damage is detected by the checksums
@@ -36,7 +36,7 @@ def unpacked(url: str, known_hash: str) -> Path:
     archive.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_suffix(".lock")):
         if not folder.is_dir():
-            download(url, known_hash, archive, progress=True)
+            download(url, known_hash, archive, size, progress=True)
             with tempfile.TemporaryDirectory(dir=archive.parent, prefix="unpacking-") as temporary:
                 content = Path(temporary) / "content"
                 _unpack(archive, content)
@@ -54,7 +54,10 @@ def _unpack(archive: Path, folder: Path) -> None:
             for member in files:
                 if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
                     raise DataError(f"{archive}: member {member.filename!r} is a link or a device, expected a file")
-                target = inside(folder, member.filename)
+                try:
+                    target = inside(folder, member.filename)
+                except DataError as error:
+                    raise DataError(f"{archive}: member {error}") from None
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with members.open(member) as source, target.open("wb") as sink:
                     shutil.copyfileobj(source, sink)

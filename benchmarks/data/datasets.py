@@ -109,7 +109,10 @@ def _registered(name: str) -> Dataset:
     hr: dict[int, dict[str, Source]] = {}
     lr: dict[int, dict[str, Source]] = {}
     for entry in entries(name):
-        source: Source = (Packaged if entry.kind == "packaged" else Published)(entry.path, entry.hash)
+        packaged = entry.kind == "packaged"
+        source: Source = (
+            Packaged(entry.path, entry.hash) if packaged else Published(entry.path, entry.hash, entry.bytes)
+        )
         # img_001_SRF_4_HR and babyx4 are scale 4 of img_001 and baby
         image = re.sub(r"_SRF_\d_(HR|LR)$|x\d$", "", Path(entry.path).stem)
         (hr if entry.role == "HR" else lr).setdefault(entry.scale, {})[image] = source

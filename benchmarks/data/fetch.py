@@ -16,6 +16,7 @@ from urllib.parse import quote
 import pooch
 
 from benchmarks.data.images import DataError
+from benchmarks.data.transfer import bounded
 from foundation import cache_folder
 
 ORIGIN = "https://raw.githubusercontent.com/"
@@ -32,14 +33,15 @@ def mirror_folder() -> Path | None:
     return folder
 
 
-def fetch(path: str, sha256: str) -> Path:
+def fetch(path: str, sha256: str, size: int = 0) -> Path:
     """The local copy of the file with this path (relative, with slashes) on the raw-file host and this SHA-256.
 
+    `size` is its size in bytes, which bounds the download; 0 if it is unknown.
     DataError for a path that leaves its folder, a file that is unavailable and one with another checksum.
     """
     folder, file = mirror_folder(), local_file(path)
     if folder is None:
-        return download(address(path), sha256, file)
+        return download(address(path), sha256, file, size)
     if not file.is_file():
         raise DataError(f"{path}: not in the mirror {folder}; put it there, or unset SPINBENCH_MIRROR to fetch it")
     return verified(file, sha256)
@@ -58,7 +60,7 @@ def address(path: str) -> str:
     return f"{base.rstrip('/')}/{quote(path)}"
 
 
-def download(url: str, known_hash: str | None, file: Path, progress: bool = False) -> Path:
+def download(url: str, known_hash: str | None, file: Path, size: int = 0, progress: bool = False) -> Path:
     """`file`, downloaded from `url` unless it exists; not verified without a hash. Raises DataError like `fetch`."""
     if file.exists():
         return verified(file, known_hash) if known_hash else file
@@ -67,7 +69,7 @@ def download(url: str, known_hash: str | None, file: Path, progress: bool = Fals
     pooch.get_logger().setLevel("WARNING")
     try:
         # downloads to a temporary name, checks, then renames
-        pooch.retrieve(url, known_hash, fname=file.name, path=file.parent, progressbar=progress)
+        pooch.retrieve(url, known_hash, fname=file.name, path=file.parent, downloader=bounded(size, progress))
     except OSError as error:  # includes the errors of `requests`
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise DataError(f"{url}: cannot be downloaded ({reason}); offline, set SPINBENCH_MIRROR to a folder") from None

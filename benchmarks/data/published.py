@@ -60,7 +60,7 @@ def fetch_all(progress: Callable[[int, int, str], None] | None = None) -> int:
     every = [entry for entry in registered_files if entry.kind in ("weights", "data") and entry.hash]
     missing = []
     for done, entry in enumerate(every, start=1):
-        source = Published(entry.path, entry.hash)
+        source = Published(entry.path, entry.hash, entry.bytes)
         if source.available():
             source.locate()
         else:
@@ -99,7 +99,7 @@ def _weights(name: str) -> list[Entry]:
 
 
 def _source(entry: Entry) -> Published | Unverified:
-    return Published(entry.path, entry.hash) if entry.hash else Unverified(entry.path)
+    return Published(entry.path, entry.hash, entry.bytes) if entry.hash else Unverified(entry.path)
 
 
 def export(name: str, model: nn.Module, path: Path) -> int:

@@ -35,13 +35,14 @@ class Published:
 
     path: str
     content: str  # SHA-256
+    size: int = 0  # bytes, if they are known
 
     def available(self) -> bool:
         folder = mirror_folder()
         return folder is None or inside(folder, self.path).is_file()
 
     def locate(self) -> Path:
-        return fetch(self.path, self.content)
+        return fetch(self.path, self.content, self.size)
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Member:
         return mirror_folder() is None or file.is_file()
 
     def locate(self) -> Path:
-        return unpacked(self.archive.path, self.archive.hash) / self.path
+        return unpacked(self.archive.path, self.archive.hash, self.archive.bytes) / self.path
 
 
 @dataclass(frozen=True)

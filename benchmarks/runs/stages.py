@@ -15,7 +15,7 @@ from benchmarks.networks import Network
 from benchmarks.runs.plan import Job
 from benchmarks.runs.progress import Advance
 from foundation import SpinbenchError
-from results import BASELINE, STAGES, digest, sha256
+from results import BASELINE, STAGES, as_csv, digest, sha256
 from results.quality import joined
 from results.state import RunState
 
@@ -110,5 +110,5 @@ def _measure(work: Work, name: str, upscale: Upscale) -> dict[str, str]:
     whole = digest({**job.stages["evaluate"], "sets": {name: own}})
     file = f"measured/{plain_name}-{whole[:8]}.csv"
     job.run.path(file).parent.mkdir(exist_ok=True)
-    written = job.run.write(file, rows.to_csv(index=False, lineterminator="\n"))
+    written = job.run.write(file, as_csv(rows))
     return {"file": file, "sha256": written, "hash": own}

@@ -73,7 +73,7 @@ def test_offline_says_where_to_put_the_archive() -> None:
 @pytest.mark.parametrize("name", ["../evil.png", "set/../../evil.png", "/evil.png", "C:/evil.png"])
 def test_members_that_leave_the_folder_are_refused(name: str, tmp_path: Path) -> None:
     known_hash = store(("set/0001.png", b"one"), (name, b"evil"))
-    with pytest.raises(DataError, match="stays inside"):
+    with pytest.raises(DataError, match=r"tiny\.zip: member .*stays inside"):
         unpacked(URL, known_hash)
     assert list(tmp_path.rglob("evil.png")) == []
     assert not archive_file(URL).with_suffix("").exists()

@@ -1,0 +1,28 @@
+"""Texts in CSV files, which people open with spreadsheets: no cell is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """The rows as CSV. A text that a spreadsheet would compute, such as =1+1, follows an apostrophe."""
+    return str(frame.map(_as_text).to_csv(index=False, lineterminator="\n"))
+
+
+def as_written(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """The rows of such a file with the texts of these columns as they were before."""
+    return frame.assign(**{name: frame[name].str.replace(r"^'(?=[=+@-].)", "", regex=True) for name in columns})
+
+
+def _as_text(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@")) or len(cell) == 1:
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
