@@ -127,6 +127,9 @@ def run(
     where = name if len(places) == 1 else f"{len(places)} places on {name}"
     say(f"{definition.title}: {len(jobs)} runs under protocol {ablations.name_of(protocol)} on {where}")
     say(f"{training.summary} Expect: {training.expect}.")
+    for job in jobs:
+        if job.status and (job.variant.checkpoint or job.variant.weights == "pretrained"):
+            say(f"{job.run.name}: only its cost is measured: {job.status}")
     definitions.remember(protocol, experiment, folder)
     definitions.ask(protocol, (job.run for job in jobs), folder)
     with ConsoleProgress(len(jobs)) as progress:

@@ -62,6 +62,7 @@ def test_a_variant_names_its_checkpoint_beside_the_definition(tmp_path: Path, pr
     table = pd.read_csv(tmp_path / "results" / "report" / "given" / "mine.csv")
     table = table[(table.variant == "mine") & (table.metric == "psnr")].set_index("scale")
     assert table.measured[2] > 0
+    assert "mine-x4-s0: only its cost is measured: its weights cannot be used at x4" in done.stdout
     assert "its weights cannot be used at x4" in table.status[4]  # they are of x2
 
 
