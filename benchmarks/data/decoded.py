@@ -22,7 +22,7 @@ from benchmarks.data.datasets import Dataset
 from benchmarks.data.images import READER, DataError
 from benchmarks.data.sources import read
 from foundation import cache_folder, is_sealed, own_folder, sealed, write
-from foundation.locks import locked
+from foundation.locks import locked, sweep
 
 log = logging.getLogger(__name__)
 SCRATCH = "SPINBENCH_SCRATCH"  # a folder on this machine's own disk, to which decoded images are copied
@@ -67,7 +67,9 @@ def decoded(dataset: Dataset, scale: int) -> list[tuple[Decoded, Decoded]]:
         if damaged := [name for name in missing if _is_damaged(files[name])]:
             shown = ", ".join(damaged[:3]) + (", ..." if len(damaged) > 3 else "")
             log.warning("%s: %d of %s (%s) damaged, decoded again", folder, len(damaged), dataset.name, shown)
-        with locked(folder / ".lock"):
+        with locked(folder / ".lock") as alone:
+            if alone:
+                sweep(folder, ".*.npy.*")
             for name in missing:
                 _copy_from_cache(files[name])
                 found[name] = _pair(*files[name], scale) or _decode(dataset, name, scale, *files[name])
