@@ -37,7 +37,7 @@ def unpacked(url: str, known_hash: str) -> Path:
     unpacking = f"unpacking-{folder.name}-"
     with locked(folder.with_suffix(".lock")) as alone:
         if alone:
-            sweep(archive.parent, f"{unpacking}*")
+            sweep(archive.parent, unpacking + "[a-z0-9_]" * 8)  # as tempfile ends its names
         if not folder.is_dir():
             download(url, known_hash, archive, progress=True)
             with tempfile.TemporaryDirectory(dir=archive.parent, prefix=unpacking) as temporary:

@@ -38,3 +38,13 @@ def test_a_read_only_cache_is_completed_in_a_folder_of_the_users(
     assert first == in_place and all(one.file.parent == own / "decoded" for one in second)
     assert np.array_equal(second[0].rows(0, 24), 255 - noise)
     assert files(shared) == before
+
+
+def test_what_a_killed_process_left_is_swept_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPINBENCH_DATA", str(tmp_path))
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (24, 24)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "decoded").mkdir()
+    (tmp_path / "decoded" / f".{64 * 'a'}.npy.ab1_cd2x").write_bytes(b"a part")
+    ((hr, lr),) = decoded(datasets.get(str(tmp_path / "images")), 2)
+    assert set((tmp_path / "decoded").iterdir()) - {tmp_path / "decoded" / ".lock"} == {hr.file, lr.file}
