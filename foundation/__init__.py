@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import re
+import stat
 import tempfile
 import unicodedata
 from collections.abc import Iterable
@@ -79,10 +80,59 @@ def network_in_file(name: str) -> tuple[Path, str] | None:
 
 
 def cache_folder() -> Path:
-    """The folder for downloads, decoded images and compiled kernels: SPINBENCH_DATA, or the user's cache directory."""
+    """The folder for downloads, decoded images and compiled kernels: SPINBENCH_DATA, or the user's cache directory.
+
+    Where there is no home that a cache directory could lie in, as in many containers, a private folder among the
+    temporary files takes its place. Raises SpinbenchError for a `~` in SPINBENCH_DATA without a home, and
+    PermissionError if the private folder belongs to somebody else.
+    """
+    given = os.environ.get("SPINBENCH_DATA")
+    try:
+        return Path(given).expanduser() if given else _users_cache()
+    except RuntimeError:
+        raise SpinbenchError(f"SPINBENCH_DATA={given}: there is no home directory, expected a whole path") from None
+
+
+def own_folder() -> Path:
+    """The folder for what this machine can make again: the cache folder, or another of the user's if it is read-only.
+
+    Raises what `cache_folder` raises.
+    """
+    cache = cache_folder()
+    if _can_be_written(cache):
+        return cache
+    own = _users_cache()
+    return own if _can_be_written(own) else _temporary_folder()
+
+
+def _users_cache() -> Path:
     import pooch
 
-    return Path(os.environ.get("SPINBENCH_DATA") or pooch.os_cache("spin-bench")).expanduser()
+    try:
+        folder = Path(pooch.os_cache("spin-bench")).expanduser()
+    except RuntimeError:  # no HOME, and a user whom the system does not know
+        return _temporary_folder()
+    return folder if _exists(folder) or _can_be_written(folder) else _temporary_folder()
+
+
+def _temporary_folder() -> Path:
+    """A folder that only this user can write to: kernels are loaded from it."""
+    user = os.geteuid() if hasattr(os, "geteuid") else "own"
+    folder = Path(tempfile.gettempdir()) / f"spin-bench-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "geteuid") and status.st_uid != user):
+        raise PermissionError(errno.EPERM, "belongs to somebody else; set SPINBENCH_DATA to a folder", str(folder))
+    return folder
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Whether this user can write to a folder, or create it."""
+    return os.access(next(each for each in (folder, *folder.absolute().parents) if _exists(each)), os.W_OK)
+
+
+def _exists(path: Path) -> bool:
+    return os.access(path, os.F_OK)  # unlike Path.exists, also False below a folder that this user may not enter
 
 
 def check_writable(path: Path) -> None:

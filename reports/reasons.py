@@ -33,12 +33,14 @@ def missing(
     frame: pd.DataFrame,
     others: Collection[Run] = (),
     left_out: Sequence[LeftOut] = (),
+    unavailable: Mapping[tuple[str, int], str] | None = None,
 ) -> dict[Key, str]:
     """Why variants have no measured value on a set that the protocol evaluates, as far as it is known.
 
     `runs` and `frame` are of `results.runs` and `results.load`, `others` the runs of trained variants under other
-    protocols. Where runs of the variant are left out without a result, their state is the reason. A variant that the
-    protocol trains and that was never asked for needs none.
+    protocols. Where runs of the variant are left out without a result, their state is the reason; `unavailable` says
+    why a set, by name and scale, could not be had. A variant that the protocol trains and that was never asked for
+    needs none.
     """
     missed, begun = states(left_out), states(out for out in left_out if not out.excluded)
     first = {(run.variant, run.scale): run for run in reversed(runs)}
@@ -56,9 +58,11 @@ def missing(
             else:
                 reason = _not_evaluated(experiment, plan, variant, scale, first.get((variant, scale)), others)
             if reason:
-                for names in (image_set(text).names for text in plan.evaluation.datasets):
+                for text in plan.evaluation.datasets:
+                    names = image_set(text).names
                     if not any((variant, scale, name) in seen for name in names):
-                        found[variant, scale, names[0]] = reason
+                        of_set = (unavailable or {}).get((text, scale)) if (variant, scale) in evaluated else None
+                        found[variant, scale, names[0]] = of_set or reason
     return found
 
 

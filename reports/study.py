@@ -210,7 +210,7 @@ def load_study(name: str, protocol: str, root: Path = results.ROOT, display: Map
     trained = {} if plan.training else {key: one for key, one in experiment.variants.items() if _is_trained(one)}
     elsewhere = results.collect_elsewhere(definition, name, protocol, root) if trained else {}
     others = [run for found in elsewhere.values() for run in found.runs if run.variant in trained]
-    reasons = missing(experiment, plan, runs, frame, others, left_out)
+    reasons = missing(experiment, plan, runs, frame, others, left_out, definitions.left_out(protocol, root))
     table = side_by_side(experiment, frame, published, full_sets(runs), reasons).assign(protocol=own)
     table["explanation"] = explanations(table, frame)
     tables = [table]

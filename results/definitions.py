@@ -4,11 +4,12 @@ results/runs/<protocol>/
     protocol.yaml            the protocol as it was last used, and where it came from
     experiments/<name>.yaml  the same of every experiment that was run under it
     asked.txt                the names of the runs that were asked for, a line each; lines may be deleted
+    left-out.yaml            the test sets that could not be had, by scale, and why; the file may be deleted
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -95,6 +96,33 @@ def _asked_names(protocol: str, root: Path) -> list[str]:
     except FileNotFoundError:
         return []
     return list(dict.fromkeys(text.split()))
+
+
+def leave_out(protocol: str, reasons: Mapping[tuple[str, int], str | None], root: Path = ROOT) -> None:
+    """Note why test sets, by name and scale, could not be had, so that a report tells it; None: they could."""
+    before = left_out(protocol, root)
+    now = {key: reason for key, reason in {**before, **reasons}.items() if reason}
+    if now != before:
+        content: dict[int, dict[str, str]] = {}
+        for (name, scale), reason in now.items():
+            content.setdefault(scale, {})[name] = reason
+        write(_left_out(protocol, root), yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def left_out(protocol: str, root: Path = ROOT) -> dict[tuple[str, int], str]:
+    """Why test sets, by name and scale, could not be had when runs were last made; it is only told, so a damaged file
+    says nothing."""
+    try:
+        content = yaml.safe_load(_left_out(protocol, root).read_text(encoding="utf-8"))
+        return {
+            (str(name), int(scale)): str(reason) for scale, sets in content.items() for name, reason in sets.items()
+        }
+    except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, ValueError):
+        return {}
+
+
+def _left_out(protocol: str, root: Path) -> Path:
+    return folder(protocol, root) / "left-out.yaml"
 
 
 def _kept(protocol: str, root: Path) -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from foundation import cache_folder
+from foundation import cache_folder, own_folder
 from results.activity import read_activity, size
 from results.merging import PARTIAL
 from results.queue import SLURM, queue
@@ -42,7 +42,7 @@ class Leftover:
 def leftovers(root: Path, caches: bool = True) -> list[Leftover]:
     """Everything that can go below `root` (of results) and in the cache folder, by kind; `caches` unless in use."""
     found: list[Leftover] = []
-    for kind, folder, paths in _candidates(root, cache_folder(), caches):
+    for kind, folder, paths in _candidates(root, dict.fromkeys((cache_folder(), own_folder())), caches):
         found += [Leftover(kind, path, size(path)) for path in sorted(paths) if _inside(path, folder)]
     return found
 
@@ -66,10 +66,10 @@ def at_work() -> bool:
     return False
 
 
-def _candidates(root: Path, cache: Path, caches: bool) -> Iterator[tuple[str, Path, Iterable[Path]]]:
+def _candidates(root: Path, cached: Iterable[Path], caches: bool) -> Iterator[tuple[str, Path, Iterable[Path]]]:
     """Kind, the folder that is not to be left, and paths."""
     yield "stale runs", root, (path for path in root.glob("runs/*/stale/*") if path.is_dir())
-    if caches:
+    for cache in cached if caches else ():
         yield "caches", cache, [*cache.glob("decoded/*.npy"), *cache.glob("kernels/*.so")]
     jobs = queue()
     told = ((path, read_activity(path)) for path in root.glob("runs/*/.*.now"))
@@ -81,9 +81,10 @@ def _candidates(root: Path, cache: Path, caches: bool) -> Iterator[tuple[str, Pa
     yield "leftovers", root, _old(root.glob(f"runs/*/{PARTIAL}*"))
     for part in ("runs", "report", "pictures"):
         yield "leftovers", root, _old(path for path in root.glob(f"{part}/**/.*") if _TEMPORARY.fullmatch(path.name))
-    hidden = (path for path in cache.glob("**/.*") if _TEMPORARY.fullmatch(path.name))
-    downloads = (path for path in cache.glob("**/tmp*") if _DOWNLOAD.fullmatch(path.name))
-    yield "leftovers", cache, _old([*hidden, *downloads, *cache.glob("archives/unpacking-*")])
+    for cache in cached:
+        hidden = [path for path in cache.glob("**/.*") if _TEMPORARY.fullmatch(path.name)]
+        downloads = [path for path in cache.glob("**/tmp*") if _DOWNLOAD.fullmatch(path.name)]
+        yield "leftovers", cache, _old([*hidden, *downloads, *cache.glob("archives/unpacking-*")])
 
 
 def _old(paths: Iterable[Path]) -> Iterator[Path]:

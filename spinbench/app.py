@@ -63,7 +63,10 @@ app.add_typer(pictures.app, name="picture")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        say(f"spin-bench {importlib.metadata.version('spin-bench')}")
+        try:
+            say(f"spin-bench {importlib.metadata.version('spin-bench')}")
+        except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
+            say("spin-bench, of an unknown version: it is not installed")
         raise typer.Exit
 
 

@@ -51,12 +51,15 @@ class Selection:
         """
         from benchmarks.runs import orchestrator
         from benchmarks.runs.plan import plan
+        from results import definitions
 
         experiment, protocol = self.definitions()
         scales = list(self.scales or experiment.scales)
         if fetched:
             smallest = orchestrator.smallest_input(experiment, self.only)
-            sets = orchestrator.prepare(protocol, scales, fetched, smallest)
+            prepared = orchestrator.prepare(protocol, scales, fetched, smallest)
+            definitions.leave_out(self.protocol, prepared.reasons, self.folder)
+            sets = prepared.sets
         else:
             wanted = [*scales, *([protocol.training.start_scale] if protocol.training else [])]
             sets = {one: orchestrator.available_sets(protocol.evaluation.datasets, one) for one in wanted if one}

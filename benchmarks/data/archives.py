@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.data.fetch import download, inside
 from benchmarks.data.images import DataError
 from foundation import cache_folder
-from foundation.locks import locked
+from foundation.locks import locked, sweep
 
 LIMIT = 16 << 30  # bytes; the largest archive in use unpacks to 3.5 GB
 
@@ -34,10 +34,13 @@ def unpacked(url: str, known_hash: str, size: int = 0) -> Path:
     if folder.is_dir():
         return folder
     archive.parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder.with_suffix(".lock")):
+    unpacking = f"unpacking-{folder.name}-"
+    with locked(folder.with_suffix(".lock")) as alone:
+        if alone:
+            sweep(archive.parent, unpacking + "[a-z0-9_]" * 8)  # as tempfile ends its names
         if not folder.is_dir():
             download(url, known_hash, archive, size, progress=True)
-            with tempfile.TemporaryDirectory(dir=archive.parent, prefix="unpacking-") as temporary:
+            with tempfile.TemporaryDirectory(dir=archive.parent, prefix=unpacking) as temporary:
                 content = Path(temporary) / "content"
                 _unpack(archive, content)
                 content.rename(folder)

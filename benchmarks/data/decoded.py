@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from benchmarks.data.datasets import Dataset
 from benchmarks.data.images import READER, DataError
 from benchmarks.data.sources import read
-from foundation import cache_folder, is_sealed, sealed, write
-from foundation.locks import locked
+from foundation import cache_folder, is_sealed, own_folder, sealed, write
+from foundation.locks import locked, sweep
 
 log = logging.getLogger(__name__)
 SCRATCH = "SPINBENCH_SCRATCH"  # a folder on this machine's own disk, to which decoded images are copied
@@ -54,9 +54,9 @@ class Decoded:
 def decoded(dataset: Dataset, scale: int) -> list[tuple[Decoded, Decoded]]:
     """The HR (not cropped) and LR images of a set, in the order of its names; decoded unless they are in the cache.
 
-    An unchanged file is verified once per process. Damaged files are decoded again, with a logged warning. A read-only
-    cache suffices if it holds all images. DataError if an image is missing or damaged, OSError if the cache cannot be
-    written.
+    An unchanged file is verified once per process. Damaged files are decoded again, with a logged warning. What a
+    read-only cache lacks lies in a folder of the user's (`own_folder`). DataError if an image is missing or damaged,
+    OSError if nothing can be written.
     """
     names = dataset.hr_names()
     files = {name: _files(dataset, name, scale) for name in names}
@@ -67,7 +67,9 @@ def decoded(dataset: Dataset, scale: int) -> list[tuple[Decoded, Decoded]]:
         if damaged := [name for name in missing if _is_damaged(files[name])]:
             shown = ", ".join(damaged[:3]) + (", ..." if len(damaged) > 3 else "")
             log.warning("%s: %d of %s (%s) damaged, decoded again", folder, len(damaged), dataset.name, shown)
-        with locked(folder / ".lock"):
+        with locked(folder / ".lock") as alone:
+            if alone:
+                sweep(folder, ".*.npy.*")
             for name in missing:
                 _copy_from_cache(files[name])
                 found[name] = _pair(*files[name], scale) or _decode(dataset, name, scale, *files[name])
@@ -77,7 +79,13 @@ def decoded(dataset: Dataset, scale: int) -> list[tuple[Decoded, Decoded]]:
 def _folder() -> Path:
     scratch = os.environ.get(SCRATCH)
     owner = os.getuid() if hasattr(os, "getuid") else "all"
-    return Path(scratch) / f"spin-bench-decoded-{owner}" if scratch else cache_folder() / "decoded"
+    return Path(scratch) / f"spin-bench-decoded-{owner}" if scratch else own_folder() / "decoded"
+
+
+def _place(name: str) -> Path:
+    """Where the file of this name is or belongs: a whole one of a cache that others share is used in place."""
+    shared = cache_folder() / "decoded" / name
+    return shared if not os.environ.get(SCRATCH) and _whole(shared) else _folder() / name
 
 
 def _copy_from_cache(files: tuple[Path, Path]) -> None:
@@ -91,9 +99,8 @@ def _copy_from_cache(files: tuple[Path, Path]) -> None:
 def _files(dataset: Dataset, name: str, scale: int) -> tuple[Path, Path]:
     hr, lr = dataset.hr_source(name, scale), dataset.lr_source(name, scale)
     lr_content = f"{hr.content} {dataset.lr_origin(scale)} x{scale}" if lr is None else lr.content
-    folder = _folder()
     hr_file, lr_file = (
-        folder / f"{hashlib.sha256(f'{READER} {content}'.encode()).hexdigest()}.npy"
+        _place(f"{hashlib.sha256(f'{READER} {content}'.encode()).hexdigest()}.npy")
         for content in (hr.content, lr_content)
     )
     return hr_file, lr_file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -175,7 +176,7 @@ def _is_number(text: str) -> bool:
 def cpu_name() -> str:
     """The model of this machine's processor."""
     cpuinfo = Path("/proc/cpuinfo")  # on Linux, where platform.processor() returns at most the architecture
-    if cpuinfo.is_file():
+    with contextlib.suppress(OSError):
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
             if key.strip() == "model name" and value.strip():

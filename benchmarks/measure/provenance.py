@@ -1,11 +1,12 @@
-"""The provenance of a stage: machine, versions, sources and times."""
+"""The provenance of a stage: machine, versions, sources and times. What cannot be found out is "unknown"."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
+import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -21,10 +22,24 @@ from benchmarks.measure import devices
 from benchmarks.training import ranks
 from models.spin import cpu
 
+UNKNOWN = "unknown"
 CHECKOUT = Path(__file__).resolve().parents[2]
 _SOURCES = ("foundation", "models", "benchmarks")  # the packages that can affect a result
 _SUFFIXES = (".py", ".cpp", ".h")
 _LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pillow", "scikit-image", "fvcore", "spin-bench")
+_PATIENCE_S = 60  # for git, on a file system of a network
+
+
+@cache
+def installation() -> dict[str, Any]:
+    """What is the same for all stages of this process: system, instruction set, versions, commit, source digest."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "versions": versions(),
+        "commit": commit(),
+        "source": source_digest(),
+    }
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,8 @@ class Process:
     device: torch.device
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: float = field(default_factory=time.monotonic)  # unlike the time of day, it never goes back
+    # asked before the work: what is computed is that of now, and a question that fails must not cost the work
+    installed: Mapping[str, Any] = field(default_factory=installation)
 
     def facts(self, earlier: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """Versions, machine, commit, digest of the sources, and times (UTC), for provenance.json.
@@ -47,13 +64,10 @@ class Process:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self.clock, 1),
             "device": devices.device_facts(self.device),
-            "system": f"{platform.system()} {platform.machine()}",
             "threads": torch.get_num_threads(),
             "ranks": ranks.size(),
-            "capability": torch.backends.cpu.get_cpu_capability(),
-            "versions": versions() | {"kernels": cpu.used() or "not used"},
-            "commit": commit(),
-            "source": source_digest(),
+            **self.installed,
+            "versions": self.installed["versions"] | {"kernels": cpu.used() or "not used"},
         }
         if not earlier:
             return own
@@ -78,28 +92,40 @@ def flags(record: dict[str, dict[str, Any]]) -> list[str]:
 @cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that affect results."""
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # such as a checkout that is not installed
-            found[name] = importlib.metadata.version(name)
-    return found
+    return {"python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES}
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library) or UNKNOWN
+    except (importlib.metadata.PackageNotFoundError, KeyError):  # such as a checkout that is not installed
+        return UNKNOWN
 
 
 @cache
-def commit() -> str | None:
-    """Git commit of the checkout, with `+changes` if tracked files differ from it; None for an installed wheel."""
-    if not (CHECKOUT / ".git").exists():  # an environment may lie inside another repository
-        return None
+def commit() -> str:
+    """Git commit of this checkout, with `+changes` if tracked files differ from it.
+
+    Unknown for what is no repository itself, such as an installed wheel or a zip that was unpacked in another
+    repository, and without git.
+    """
+    if not (CHECKOUT / ".git").exists():
+        return UNKNOWN
+    # Neither another repository that the environment names, nor one around a .git that is none
+    asked = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    asked |= {"GIT_CEILING_DIRECTORIES": str(CHECKOUT.parent), "GIT_OPTIONAL_LOCKS": "0"}
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(CHECKOUT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        answer = subprocess.run(command, capture_output=True, check=True, timeout=_PATIENCE_S, env=asked)
+        return answer.stdout.decode("utf-8", "replace").strip()
 
     try:
         changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
+        found = git("rev-parse", "--verify", "HEAD")
+    except (OSError, subprocess.SubprocessError):
+        return UNKNOWN
+    return found + ("+changes" if changed else "") if re.fullmatch("[0-9a-f]{40,64}", found) else UNKNOWN
 
 
 @cache

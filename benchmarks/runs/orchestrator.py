@@ -6,11 +6,12 @@ Finished work is kept, and a failed run does not stop the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import models
 from ablations import AblationError, Experiment, Protocol
 from benchmarks.data import datasets
+from benchmarks.data.fetch import Unavailable
 from benchmarks.data.images import DataError
 from benchmarks.data.inspection import inspect
 from benchmarks.data.own import OwnDataset
@@ -21,7 +22,7 @@ from benchmarks.runs.places import Place
 from benchmarks.runs.plan import Job, without_stages
 from benchmarks.runs.pool import Outcome, execute_all, failure
 from benchmarks.runs.progress import Progress
-from foundation import meant, nearest
+from foundation import meant, nearest, one_line
 from foundation.image_sets import ImageSet, image_set
 from results import Run
 
@@ -57,16 +58,29 @@ def smallest_input(experiment: Experiment, only: Sequence[str] = ()) -> int:
     return max((models.describe(name).smallest_input for name in found if name in models.names()), default=1)
 
 
-def prepare(
-    protocol: Protocol, scales: Sequence[int], say: Callable[[str], None], smallest: int = 1
-) -> dict[int, tuple[str, ...]]:
-    """Fetch the data that a protocol needs, before any training, and return the available test sets by scale.
+class Prepared(NamedTuple):
+    """Why a test set, by name and scale, cannot be had; None for those that can."""
 
-    A test set without any available image is reported and left out, and so is what else lies in folders of the user's.
+    reasons: dict[tuple[str, int], str | None]
+
+    @property
+    def sets(self) -> dict[int, tuple[str, ...]]:
+        """The test sets that can be had, by scale."""
+        scales = dict.fromkeys(scale for _, scale in self.reasons)
+        return {
+            one: tuple(name for (name, scale), reason in self.reasons.items() if scale == one and reason is None)
+            for one in scales
+        }
+
+
+def prepare(protocol: Protocol, scales: Sequence[int], say: Callable[[str], None], smallest: int = 1) -> Prepared:
+    """Fetch the data that a protocol needs, before any training.
+
+    A test set that cannot be had is reported and left out, and so is what else lies in folders of the user's.
     Raises DataError if training or validation data is unavailable, or all test sets are, and for images of the user's
     that cannot be read or are too small; `smallest` is the least edge of an LR image that all networks take.
     """
-    training = protocol.training
+    training, tests = protocol.training, protocol.evaluation.datasets
     if training and training.start_scale:
         scales = [*scales, training.start_scale]
     needed = [training.data] if training else []
@@ -75,19 +89,29 @@ def prepare(
     for name in needed:
         for scale in scales:
             datasets.get(name).fetch_all(scale)
-    found = {scale: available_sets(protocol.evaluation.datasets, scale) for scale in scales}
-    for scale, names in found.items():
-        for name in protocol.evaluation.datasets:
-            if name not in names:
-                say(f"{name} x{scale} is left out: none of its images is available")
-        for name in names:
-            if not datasets.get(name).missing(scale):
-                datasets.get(name).fetch_all(scale)
-    if not any(found.values()):
-        raise DataError(f"none of the test sets {', '.join(protocol.evaluation.datasets)} is available")
-    for line in dict.fromkeys(_inspected(protocol, scales, found, smallest)):
+    prepared = Prepared({(name, scale): _fetched(name, scale) for scale in scales for name in tests})
+    for (name, scale), reason in prepared.reasons.items():
+        if reason:
+            say(f"{name} x{scale} is left out: {reason}")
+    if not any(prepared.sets.values()):
+        why = "; ".join(dict.fromkeys(filter(None, prepared.reasons.values())))
+        raise DataError(f"none of the test sets {', '.join(tests)} is available: {why}")
+    for line in dict.fromkeys(_inspected(protocol, scales, prepared.sets, smallest)):
         say(line)
-    return found
+    return prepared
+
+
+def _fetched(name: str, scale: int) -> str | None:
+    """Fetch what there is of a test set; why it cannot be had, or None. DataError for a damaged file."""
+    if reason := _unavailable(name, scale):
+        return reason
+    dataset = datasets.get(name)
+    try:
+        if not dataset.missing(scale):
+            dataset.fetch_all(scale)
+    except Unavailable as error:
+        return one_line(error)
+    return None
 
 
 def _inspected(
@@ -116,17 +140,19 @@ def _inspected(
 
 def available_sets(names: Sequence[str], scale: int) -> tuple[str, ...]:
     """The sets with at least one image that is stored or can be downloaded."""
-    found = []
-    for name in names:
-        try:
-            dataset = datasets.get(name)
-        except DataError:  # a set that the user has to provide
-            if name not in datasets.SETS:
-                raise
-            continue
-        if len(dataset.missing(scale)) < len(dataset.hr_names()):
-            found.append(name)
-    return tuple(found)
+    return tuple(name for name in names if _unavailable(name, scale) is None)
+
+
+def _unavailable(name: str, scale: int) -> str | None:
+    """Why no image of a test set is stored or can be downloaded; None if there are some."""
+    try:
+        dataset = datasets.get(name)
+    except DataError as error:
+        if name not in datasets.SETS:
+            raise
+        return one_line(error)  # a set that the user has to provide
+    some = len(dataset.missing(scale)) < len(dataset.hr_names())
+    return None if some else "none of its images is available"
 
 
 def carry_out(

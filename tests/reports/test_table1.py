@@ -18,6 +18,7 @@ import models
 import results
 from reports import study
 from reports.render import render
+from results import definitions
 from tests.reports.pages import Page
 
 EXPERIMENTS = ["table1", "table2", "fig7"]
@@ -97,6 +98,18 @@ def test_a_set_of_which_nothing_was_at_hand_says_so_once(weights: Store, tmp_pat
     (mark,) = [item.split()[0] for item in page.items if "excluded or unavailable" in item]
     heading = page.rows[max(index for index, row in enumerate(page.rows) if row[0] == "×4")]
     assert heading[4:] == [f"{name} {mark}" for name in TABLE1.datasets[1:]]
+
+
+def test_a_set_that_could_not_be_had_says_why(weights: Store, tmp_path: Path) -> None:
+    weights("bicubic")
+    weights("imdn")
+    reason = "http://host/Set_14/a%20b.png: cannot be downloaded (refused)"
+    definitions.leave_out("published", {("Set14", 4): reason, ("Set5", 4): None}, tmp_path)
+    page = Page(render(["table1"], "published", tmp_path))
+    (mark,) = [item.split()[0] for item in page.items if item.endswith(f"Not measured: {reason}.")]
+    heading = page.rows[max(index for index, row in enumerate(page.rows) if row[0] == "×4")]
+    assert [cell for cell in heading if cell.endswith(f" {mark}")] == [f"Set14 {mark}"]
+    assert r"Set\_14/a\%20b.png" in (tmp_path / "report" / "published" / "table1.tex").read_text()
 
 
 def test_a_part_of_a_set_is_counted_and_not_compared(weights: Store, tmp_path: Path) -> None:

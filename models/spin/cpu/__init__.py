@@ -11,9 +11,9 @@ Medians in turn, of 5 repetitions (640x360: of 2); AMD EPYC with AVX-512, 2 core
     LR 64x64, batch 4, x4, training   0.88 s    1.44 s (1.64 times)                   1.40 s (1.59 times)
 
 They serve float32 tensors on a CPU without autocast, and the widths that `widths.Widths` allows, for which they are
-compiled. Elsewhere, without a compiler, and with SPINBENCH_NATIVE=0 the network runs in PyTorch alone; results differ
-in their last bits. `models.spin.ops` decides. A library is kept in a private folder of the cache and checked before it
-is loaded.
+compiled, by the compiler of CXX, by default c++, or else by g++. Elsewhere, without a compiler, and with
+SPINBENCH_NATIVE=0 (or off, no, false) the network runs in PyTorch alone; results differ in their last bits.
+`models.spin.ops` decides. A library is kept in a private folder of the cache and checked before it is loaded.
 """
 
 from models.spin.cpu.library import compiler, here, kernels, loaded, off, ready, used, watched

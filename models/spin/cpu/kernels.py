@@ -31,10 +31,13 @@ class Cells(NamedTuple):
 
 
 class Kernels:
-    """A library and the widths that it is compiled for, in the comments C, D (query and key) and P = D + D + C."""
+    """A library and the widths that it is compiled for, in the comments C, D (query and key) and P = D + D + C.
 
-    def __init__(self, library: ctypes.CDLL, widths: Widths) -> None:
-        self.library, self.widths = library, widths
+    `compiler` is the name and version of what compiled it.
+    """
+
+    def __init__(self, library: ctypes.CDLL, widths: Widths, compiler: str) -> None:
+        self.library, self.widths, self.compiler = library, widths, compiler
 
     def _call(self, name: str, *arguments: _Argument) -> None:
         getattr(self.library, name)(*map(_in_c, arguments), torch.get_num_threads())

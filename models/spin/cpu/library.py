@@ -6,27 +6,31 @@ import ctypes
 import hashlib
 import os
 import platform
-import shutil
 import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from foundation import cache_folder, is_sealed, sealed
-from models.spin.cpu import signatures
+from foundation import SpinbenchError, is_sealed, one_line, own_folder, sealed
+from models.spin.cpu import compilers, signatures
+from models.spin.cpu.compilers import Compiler
 from models.spin.cpu.kernels import Kernels
 from models.spin.cpu.widths import PUBLISHED, Widths
 
 _HERE = Path(__file__).parent
 _FLAGS = ["-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC"]
-_TIMEOUT_S = 300
+_CPUINFO = Path("/proc/cpuinfo")  # of Linux
+# x86: model name, flags; ARM: Features and the CPU lines; POWER: cpu; RISC-V: isa, uarch; s390: features
+_PROPERTIES = {
+    "model name", "flags", "Features", "CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision",
+    "cpu", "isa", "uarch", "features",
+}  # fmt: skip
 _off = ContextVar("off", default=False)
 _watched: ContextVar[list[Widths] | None] = ContextVar("watched", default=None)
 _asked: dict[Widths, Kernels | None] = {}  # the kernels that this process has asked for, None where it has none
@@ -99,10 +103,8 @@ def compiler() -> str:
     """Name and version of the compiler that the kernels would have here, or "none". Nothing is compiled."""
     if _switched_off():
         return "none"
-    try:
-        return _version(_command()).splitlines()[0]
-    except (OSError, subprocess.SubprocessError, IndexError):
-        return "none"
+    made = [found.compiler for found in _asked.values() if found]
+    return next(iter(made or (one.about for one in compilers.candidates() if one.refused is None)), "none")
 
 
 def here(recorded: str) -> str:
@@ -116,62 +118,74 @@ def here(recorded: str) -> str:
 
 
 def _switched_off() -> bool:
-    return os.environ.get("SPINBENCH_NATIVE") == "0"
+    return os.environ.get("SPINBENCH_NATIVE", "").strip().lower() in ("0", "false", "no", "off")
 
 
 def _loaded(widths: Widths) -> Kernels | None:
+    """The kernels of the first compiler that succeeds; a warning says what was wrong with the others."""
+    wrong = []
     try:
-        library = ctypes.CDLL(str(_compiled(widths)))
-    except (OSError, subprocess.SubprocessError) as error:
-        reason = (getattr(error, "stderr", None) or str(error)).strip()[:1000]
-        warnings.warn(f"SPIN runs without its kernels for a CPU, more slowly: {reason}", stacklevel=3)
-        return None
-    signatures.declare(library)
-    return Kernels(library, widths)
+        for one in compilers.candidates():
+            try:
+                library = _library(one, widths)
+            except PermissionError:  # of the folder or a file in it, whoever compiles
+                raise
+            except (OSError, subprocess.SubprocessError, AttributeError) as error:
+                wrong.append(f"{one.name}: {one_line(error)}")
+                continue
+            if wrong:
+                warnings.warn(f"SPIN's kernels are compiled by {one.name}, not by {'; '.join(wrong)}", stacklevel=3)
+            return Kernels(library, widths, one.about)
+    except (OSError, SpinbenchError) as error:
+        wrong.append(one_line(error))
+    warnings.warn(f"SPIN runs without its kernels for a CPU, more slowly: {'; '.join(wrong)}", stacklevel=3)
+    return None
 
 
-def _command() -> str:
-    name = os.environ.get("CXX", "c++")
-    if (found := shutil.which(name)) is None:
-        raise FileNotFoundError(f"no C++ compiler {name!r}")
-    return found
-
-
-@cache
-def _version(command: str) -> str:
-    return subprocess.run([command, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
-
-
-def _compiled(widths: Widths) -> Path:
-    """The path of the library, compiled unless that was done before, by this compiler and for this CPU.
+def _library(compiler: Compiler, widths: Widths) -> ctypes.CDLL:
+    """The library, compiled unless that was done before, by this compiler and for this CPU.
 
     It is sealed, since loading a truncated library ends the process, and lies where no other user can write, since
-    loading a library executes it. Raises OSError and SubprocessError.
+    loading a library executes it. Raises OSError, SubprocessError, and AttributeError for one that lacks functions.
     """
-    command = _command()
+    compiler.check()
     sources = sorted(_HERE.glob("*.cpp"))
     texts = [source.read_text("utf-8") for source in [*sources, *sorted(_HERE.glob("*.h"))]]
     flags = [*_FLAGS, *widths.definitions()]
-    about = "\0".join([_version(command), *flags, _cpu(), *texts])
-    folder = cache_folder() / "kernels"
+    about = "\0".join([compiler.version, *flags, _cpu(), *texts])
+    folder = own_folder() / "kernels"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = _own(folder) / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.so"
     if path.exists():
         if is_sealed(_own(path)):
-            return path
-        warnings.warn(f"{path}: damaged, so the kernels are compiled again", stacklevel=4)
+            return _checked(path)
+        warnings.warn(f"{path}: damaged, so the kernels are compiled again", stacklevel=5)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         # Compiled for OpenMP but not linked to it: PyTorch brings its functions and threads. With -z now a missing
         # function is an error of loading instead of an error of the first call.
         objects = [f"{scratch}/{source.stem}.o" for source in sources]
         for source, output in zip(sources, objects, strict=True):
-            _run([command, *flags, "-fopenmp", "-c", str(source), "-o", output])
+            compiler.run([*flags, "-fopenmp", "-c", str(source), "-o", output])
         made = Path(scratch, "library.so")
-        _run([command, "-shared", "-Wl,-z,now", *objects, "-o", str(made)])
-        made.write_bytes(sealed(made.read_bytes()))
+        compiler.run(["-shared", "-Wl,-z,now", *objects, "-o", str(made)])
+        if not made.is_file():
+            raise OSError("says that it has succeeded, but has written nothing")
+        with made.open("r+b") as file:
+            content = sealed(file.read())
+            file.seek(0)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         made.chmod(0o600)
+        library = _checked(made)  # before others can load it
         made.replace(path)  # atomic beside other processes; one that has loaded the old file keeps it
-    return path
+    return library
+
+
+def _checked(path: Path) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(path))
+    signatures.declare(library)
+    return library
 
 
 def _own(path: Path) -> Path:
@@ -184,12 +198,11 @@ def _own(path: Path) -> Path:
     return path
 
 
-def _run(command: list[str]) -> None:
-    subprocess.run(command, capture_output=True, text=True, check=True, timeout=_TIMEOUT_S)
-
-
 def _cpu() -> str:
-    """The properties that -march=native depends on: machines that differ in them may share a home folder."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text("utf-8", "replace").partition("\n\n")[0].splitlines() if cpuinfo.is_file() else []
-    return "\n".join([platform.machine(), *(line for line in lines if line.startswith(("model name", "flags")))])
+    """The properties that -march=native depends on: machines that differ in them may share a home folder.
+
+    All cores count, each property once: those of an ARM processor may differ.
+    """
+    lines = _CPUINFO.read_text("utf-8", "replace").splitlines() if _CPUINFO.is_file() else []
+    told = (line for line in lines if line.partition(":")[0].strip() in _PROPERTIES)
+    return "\n".join([platform.machine(), *dict.fromkeys(told)])

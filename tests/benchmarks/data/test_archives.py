@@ -48,6 +48,16 @@ def refusal(known_hash: str) -> str:
     return message
 
 
+def test_what_a_killed_process_unpacked_is_swept_by_the_next() -> None:
+    known_hash = store(("set/0001.png", b"one"))
+    archives_folder = archive_file(URL).parent
+    for name in ("unpacking-tiny-ab1_cd2x", "unpacking-tiny-x4-ab1_cd2x", "unpacking-other-ab1_cd2x"):
+        (archives_folder / name / "content").mkdir(parents=True)
+    unpacked(URL, known_hash)
+    left = {path.name for path in archives_folder.glob("unpacking-*")}
+    assert left == {"unpacking-tiny-x4-ab1_cd2x", "unpacking-other-ab1_cd2x"}, "others may be at work"
+
+
 def test_members_are_unpacked_once() -> None:
     known_hash = store(("set/0001.png", b"one"), ("set/X2/0001x2.png", b"two"))
     folder = unpacked(URL, known_hash)
