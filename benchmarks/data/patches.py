@@ -7,7 +7,6 @@ share and which need not fit into memory.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from torch.utils.data import DataLoader
 from benchmarks.data.datasets import Dataset
 from benchmarks.data.decoded import Decoded, decoded
 from benchmarks.data.images import DataError
+from foundation.signals import end_with_parent, ignore_signals
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 _CPU = torch.device("cpu")
@@ -125,7 +125,7 @@ def loader(
         num_workers=workers,
         collate_fn=_unchanged,
         multiprocessing_context="spawn" if workers else None,
-        worker_init_fn=_leave_signals_to_the_parent,
+        worker_init_fn=_begin_worker,
         generator=torch.Generator(),  # by default it would advance the global generator, on which the training depends
     )
     for batch in batches:
@@ -158,11 +158,10 @@ def _unchanged(batch: Any) -> Any:
     return batch
 
 
-def _leave_signals_to_the_parent(_worker: int) -> None:
-    """Ctrl-C and Slurm signal the whole process group; a worker that died would interrupt the current step."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+def _begin_worker(_worker: int) -> None:
+    """A worker that died of a signal to the whole group would interrupt the current step."""
+    ignore_signals()
+    end_with_parent()
 
 
 def _turned(patch: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
