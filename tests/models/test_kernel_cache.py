@@ -206,6 +206,20 @@ def test_without_a_compiler_the_network_runs_all_the_same(
     assert cpu.used() == "none"
 
 
+@pytest.mark.parametrize("end", ["kill -INT $$", "kill -TERM $$", "exit 130"])
+def test_a_compilation_that_was_interrupted_interrupts_the_work(
+    end: str, kernels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C reaches the compiler too. A training that had only noted it went on without kernels, in other bits."""
+    script = f"[ $1 = --version ] && echo 1 && exit; {end}"
+    monkeypatch.setenv("CXX", compiler(kernels.parents[1], script))
+    with pytest.raises(KeyboardInterrupt, match="compilation of the kernels was interrupted"):
+        load()
+    assert cpu.used() is None and not list(kernels.iterdir())
+    monkeypatch.delenv("CXX")
+    assert answer() == 42
+
+
 def test_they_can_be_switched_off(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPINBENCH_NATIVE", "0")
     with warnings.catch_warnings():

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from foundation import cache_folder, is_sealed, sealed
+from foundation.signals import STOP
 from models.spin.cpu import signatures
 from models.spin.cpu.kernels import Kernels
 from models.spin.cpu.widths import PUBLISHED, Widths
@@ -139,7 +140,7 @@ def _command() -> str:
 
 @cache
 def _version(command: str) -> str:
-    return subprocess.run([command, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
+    return _run([command, "--version"], 60)
 
 
 def _compiled(widths: Widths) -> Path:
@@ -184,8 +185,19 @@ def _own(path: Path) -> Path:
     return path
 
 
-def _run(command: list[str]) -> None:
-    subprocess.run(command, capture_output=True, text=True, check=True, timeout=_TIMEOUT_S)
+def _run(command: list[str], timeout: float = _TIMEOUT_S) -> str:
+    """What a command prints. Raises OSError, SubprocessError, and KeyboardInterrupt if a signal to end reached it.
+
+    Ctrl-C reaches the compiler too, while a training only notes it; without kernels it would go on with other bits.
+    """
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout).stdout
+    except subprocess.CalledProcessError as error:
+        if -error.returncode in STOP or error.returncode - 128 in STOP:  # the latter from a shell around the compiler
+            raise KeyboardInterrupt(
+                "the compilation of the kernels was interrupted; the same command goes on"
+            ) from error
+        raise
 
 
 def _cpu() -> str:
