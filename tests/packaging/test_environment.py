@@ -128,5 +128,7 @@ def test_it_is_not_changed_as_long_as_another_process_uses_it(checkout: Path) ->
 
 def test_an_older_python_is_one_line(checkout: Path) -> None:
     (told,) = prepare(checkout, "use", "3.10")
-    assert told.startswith("needs Python 3.11 or newer, and nox runs under ") and told.endswith(": use python3.11 -m nox")
+    assert told.startswith("needs Python 3.11 or newer, and nox runs under ") and told.endswith(
+        ": use python3.11 -m nox"
+    )
     assert not (checkout / ".nox").exists()
