@@ -4,30 +4,90 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
+import re
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import nox
 
-HERE = Path(__file__).parent
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+HERE = Path(__file__).resolve().parent
+PROJECT = HERE / "pyproject.toml"
 ENVIRONMENT = HERE / ".nox" / "environment"
+STAMP = ENVIRONMENT / "fingerprint"
 BIN = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
 CAPABILITIES = ("default", "avx2", "avx512")  # instruction sets with kernels in PyTorch; each includes the previous one
+
+_lock: list[TextIO] = []  # the open file, from the first session on
 
 nox.options.sessions = ["tests"]
 nox.options.default_venv_backend = "none"
 
 
-def prepare(session: nox.Session) -> None:
-    """Create the shared environment, or recreate it if Python, pyproject.toml or constraints.txt has changed."""
-    made_from = [sys.version, *((HERE / name).read_text() for name in ("pyproject.toml", "constraints.txt"))]
-    fingerprint = hashlib.sha256("\n".join(made_from).encode()).hexdigest()
-    stamp = ENVIRONMENT / "fingerprint"
-    if stamp.is_file() and stamp.read_text() == fingerprint:
-        return
+def prepare(session: nox.Session, *more: str) -> None:
+    """Create the environment of this checkout; recreate it if the checkout was copied or moved, or if Python,
+    pyproject.toml or constraints.txt has changed. `more` are extras that not every session needs.
+
+    From then on this process holds the environment: another one that has to change it waits.
+    """
+    require_python(session)
+    made_from = "\n".join([sys.version, sys.base_prefix, PROJECT.read_text(), (HERE / "constraints.txt").read_text()])
+    belongs = [str(HERE), hashlib.sha256(made_from.encode()).hexdigest()]
+    hold(session, alone=False)
+    while (found := made())[:2] != belongs or not {*more} <= {*found}:
+        hold(session, alone=True)
+        try:
+            if (found := made())[:2] != belongs:  # another process may have made it meanwhile
+                create(session, found)
+                found = belongs
+            for extra in more:
+                install(session, extra)
+            STAMP.write_text("\n".join(dict.fromkeys([*found, *more])))
+        finally:
+            hold(session, alone=False)
+
+
+def made() -> list[str]:
+    """Checkout, fingerprint and additional extras of the environment; nothing if it is missing or not finished."""
+    return STAMP.read_text().splitlines() if STAMP.is_file() and (BIN / "python").exists() else []
+
+
+def create(session: nox.Session, found: list[str]) -> None:
+    place = ENVIRONMENT.resolve()
+    if found and found[0] != str(HERE) and HERE not in place.parents:
+        session.error(f"{ENVIRONMENT} leads to {place}, which belongs to another checkout; remove the link")
     session.run(sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT))
     install(session, "dev,onnx,notebook,tensorboard,slurm")
-    stamp.write_text(fingerprint)
+
+
+def require_python(session: nox.Session) -> None:
+    needed = re.findall(r'^requires-python = ">=(\d+)\.(\d+)"', PROJECT.read_text(), re.MULTILINE)[0]
+    if sys.version_info < tuple(map(int, needed)):
+        wanted, here = ".".join(needed), platform.python_version()
+        session.error(f"needs Python {wanted} or newer, and nox runs under {here}: use python{wanted} -m nox")
+
+
+def hold(session: nox.Session, alone: bool) -> None:
+    """Hold the environment as one of several processes, which use it, or alone, to change it; the lock ends with us."""
+    if fcntl is None:
+        return
+    if not _lock:
+        ENVIRONMENT.parent.mkdir(exist_ok=True)
+        _lock.append((HERE / ".nox" / "lock").open("w"))
+    how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    try:
+        fcntl.flock(_lock[0], how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        session.log(f"waits for another nox, which {'uses' if alone else 'creates'} {ENVIRONMENT}")
+        fcntl.flock(_lock[0], how)
+    except OSError:  # a file system without locks
+        session.warn(f"{ENVIRONMENT.parent} has no locks: start one nox at a time")
 
 
 def install(session: nox.Session, extra: str) -> None:
@@ -176,8 +236,7 @@ def onnx(session: nox.Session) -> None:
 @nox.session
 def page(session: nox.Session) -> None:
     """Test the report in Chromium and compile its LaTeX; reports and screenshots are kept in .nox/page."""
-    prepare(session)
-    install(session, "page")
+    prepare(session, "page")
     run(session, "python", "-m", "pytest", "tests/page", "--basetemp", str(HERE / ".nox" / "page"))
 
 

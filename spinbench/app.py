@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import logging
 import os
 import sys
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from foundation import SpinbenchError, one_line, printable
+from foundation import SpinbenchError, one_line
 from spinbench import (
     catalogue,
     check,
@@ -31,7 +32,7 @@ from spinbench import (
     training,
     validation,
 )
-from spinbench.console import say
+from spinbench.console import complain, output, say
 from spinbench.options import UsageError
 
 
@@ -42,7 +43,10 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            say(str(error) or "interrupted; the same command resumes")
+            if not output.error:
+                say(str(error) or "interrupted; finished work is kept, and the same command goes on")
+            elif str(error):  # what was saved; after `list | head` there is nothing to tell
+                complain(str(error))
             raise typer.Exit(130) from error
 
 
@@ -97,11 +101,24 @@ class _Shown(logging.Handler):
 
 def main() -> None:
     """Entry point of `spinbench`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # signs that a terminal's encoding lacks are written out
+            stream.reconfigure(errors="backslashreplace")
+    output.error = None
     log = logging.getLogger("benchmarks")
     log.setLevel(logging.INFO)
     log.handlers = [_Shown()]
     try:
         app()
     except (SpinbenchError, OSError) as error:
-        print(f"error: {printable(one_line(error))}", file=sys.stderr)
+        complain(f"error: {one_line(error)}")
         sys.exit(1)
+    except SystemExit as end:
+        output.flush()
+        if output.error is None:
+            raise
+        output.discard()
+        if not end.code:
+            complain(f"error: not all of the output could be written: {output.error.strerror}; the work is done")
+            sys.exit(1)
+        raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 import results
-from foundation import SpinbenchError, check_writable, one_line, printable
+from foundation import SpinbenchError, check_writable, one_line
 from foundation.image_sets import image_set
 from results import references
-from spinbench.console import ConsoleProgress, console, say
+from spinbench.console import ConsoleProgress, complain, console, say
 from spinbench.options import (
     DeviceName,
     Folder,
@@ -188,7 +187,7 @@ def _two_for_an_error() -> Iterator[None]:
     except typer.Exit:
         raise
     except (SpinbenchError, OSError) as error:
-        print(f"error: {printable(one_line(error))}", file=sys.stderr)
+        complain(f"error: {one_line(error)}")
         raise typer.Exit(2) from error
     except Exception as error:
         traceback.print_exc()

@@ -1,12 +1,17 @@
-"""The console, and the display of progress: bars on a terminal, plain lines otherwise."""
+"""The console, and the display of progress: bars on a terminal, plain lines otherwise.
+
+Output may go while work goes on: nothing that is printed can fail, so that it costs no work.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -14,8 +19,71 @@ from rich.progress import TimeRemainingColumn as Remaining
 from rich.text import Text
 
 from foundation import printable
+from foundation.signals import stop
 
 _SECONDS_BETWEEN_LINES = 15.0
+
+
+def _open_closed_streams() -> None:
+    """Put the null device in the place of standard streams that are closed, as after `>&-`.
+
+    Else the next file that is opened would get their number, and what libraries print.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, number)  # also for processes that this one starts
+            if null != number:
+                os.close(null)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
+_open_closed_streams()
+
+
+class _Output:
+    """Standard output at the moment of writing, for rich. An error is kept, for the end of the command, not raised.
+
+    On a full disk the next line is tried again. Where nobody reads on, as after `| head`, the command is asked to end:
+    a training saves its state, as after Ctrl-C.
+    """
+
+    def __init__(self) -> None:
+        self.error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        try:
+            return _stdout().write(text)
+        except OSError as error:
+            self._failed(error)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            _stdout().flush()
+        except OSError as error:
+            self._failed(error)
+
+    def _failed(self, error: OSError) -> None:
+        before, self.error = self.error, error
+        if isinstance(error, BrokenPipeError) and not isinstance(before, BrokenPipeError):
+            self.discard()
+            stop()
+
+    def discard(self) -> None:
+        """Let the null device take what is left in the buffer, and all that follows."""
+        with contextlib.suppress(OSError, ValueError):  # streams of a notebook have no number
+            number = _stdout().fileno()
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, number)
+            os.close(null)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_stdout(), name)
+
+
+def _stdout() -> Any:
+    return getattr(sys.stdout, "rich_proxied_file", sys.stdout)  # bars put themselves in the place of sys.stdout
 
 
 class _Literal(Console):
@@ -26,7 +94,14 @@ class _Literal(Console):
 
 
 _WIDTH = None if sys.stdout.isatty() else 160  # for a file or a pipe, rich would assume 80 columns
-console = _Literal(markup=False, emoji=False, width=_WIDTH)
+output = _Output()
+console = _Literal(file=cast(IO[str], output), markup=False, emoji=False, width=_WIDTH)
+
+
+def complain(text: str) -> None:
+    """Print a line to standard error."""
+    with contextlib.suppress(OSError):
+        print(printable(text), file=sys.stderr)
 
 
 def say(text: str) -> None:
@@ -47,7 +122,7 @@ class ConsoleProgress:
         self._stages: dict[str, TaskID] = {}
         self._shares: dict[str, float] = {}  # of the stage of each run
         self._bars: Progress | None = None
-        if console.is_terminal:
+        if console.is_interactive:  # a dumb terminal shows no bars
             self._bars = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ import results
 from foundation import one_line
 from results import activity, definitions
 from results.queue import Queued, queue
-from spinbench.console import clock, console, say
+from spinbench.console import clock, complain, console, say
 from spinbench.options import (
     DeviceName,
     Folder,
@@ -136,7 +135,7 @@ def _planned(
     if errors and not found:
         raise errors[0]
     for left_out in errors:
-        print(f"left out: {one_line(left_out)}", file=sys.stderr)
+        complain(f"left out: {one_line(left_out)}")
     return found
 
 

@@ -7,7 +7,9 @@ share and which need not fit into memory.
 
 from __future__ import annotations
 
-import signal
+import contextlib
+import logging
+import multiprocessing
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
@@ -19,9 +21,13 @@ from torch.utils.data import DataLoader
 from benchmarks.data.datasets import Dataset
 from benchmarks.data.decoded import Decoded, decoded
 from benchmarks.data.images import DataError
+from foundation.signals import end_with_parent, ignore_signals
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 _CPU = torch.device("cpu")
+_PATIENCE_S = 300.0  # for one batch, which takes milliseconds, or a minute where workers start from a slow disk
+_GONE_S = 5.0  # a process that waits for a disk does not even end when killed
+log = logging.getLogger(__name__)
 
 
 class Draw(NamedTuple):
@@ -111,30 +117,71 @@ def loader(
 ) -> Generator[Batch, None, None]:
     """The batches start, ..., stop - 1 in order, as tensors on `device`.
 
-    They are drawn by this process or by spawned workers; or, `on_device`, cut on the device itself from all images,
-    which lie in its memory then. The bytes are the same. Raises DataError for a decoded image that was truncated or
-    removed after `patches` was constructed.
+    They are drawn by this process or by spawned workers, which it does without if they hang; or, `on_device`, cut on
+    the device itself from all images, which lie in its memory then. The bytes are the same. Raises DataError for a
+    decoded image that was truncated or removed after `patches` was constructed.
     """
     if on_device:
         yield from _cut_on_device(patches, start, stop, device)
         return
-    batches: DataLoader[Any] = DataLoader(
+    source = _by_workers(patches, start, stop, workers) if workers else (patches[each] for each in range(start, stop))
+    with contextlib.closing(source):
+        for batch in source:
+            if isinstance(batch, DataError):
+                raise batch
+            lr, hr = (torch.from_numpy(part) for part in batch)
+            if device.type == "cuda":  # a copy from pinned memory does not wait for the steps before it
+                lr, hr = (part.pin_memory().to(device, non_blocking=True) for part in (lr, hr))
+            yield lr, hr
+
+
+def _by_workers(
+    patches: PatchBatches, start: int, stop: int, workers: int
+) -> Generator[tuple[NDArray[np.uint8], ...] | DataError, None, None]:
+    """The items start, ..., stop - 1 of `patches`, drawn by spawned workers.
+
+    Workers that hang are ended, and this process draws the rest itself: a training goes on, more slowly.
+    """
+    others = multiprocessing.active_children()
+    loading: DataLoader[Any] = DataLoader(
         patches,  # type: ignore[arg-type]  # the loader only indexes it
         batch_size=None,
         sampler=range(start, stop),
         num_workers=workers,
         collate_fn=_unchanged,
-        multiprocessing_context="spawn" if workers else None,
-        worker_init_fn=_leave_signals_to_the_parent,
+        multiprocessing_context="spawn",
+        worker_init_fn=_begin_worker,
+        timeout=_PATIENCE_S,
         generator=torch.Generator(),  # by default it would advance the global generator, on which the training depends
     )
-    for batch in batches:
-        if isinstance(batch, DataError):
-            raise batch
-        lr, hr = (torch.from_numpy(part) for part in batch)
-        if device.type == "cuda":  # a copy from pinned memory does not wait for the steps before it
-            lr, hr = (part.pin_memory().to(device, non_blocking=True) for part in (lr, hr))
-        yield lr, hr
+    batches: Any = iter(loading)
+    done = start
+    own = [child for child in multiprocessing.active_children() if child not in others]
+    try:
+        while done < stop:
+            try:
+                batch = next(batches)
+            except RuntimeError as error:
+                if "timed out" not in str(error):
+                    raise
+                break
+            yield batch
+            done += 1
+    finally:
+        batches._shutdown_workers()  # as when it is collected, which the frames of an exception would delay
+        for worker in own:  # one that hangs: they ignore SIGTERM, and this process would wait for it forever
+            if worker.is_alive():
+                worker.kill()
+                worker.join(_GONE_S)
+    if done < stop:
+        log.warning(
+            "batch %d: no worker has delivered it within %.0f s, so they are ended, and this process draws the batches "
+            "itself from now on; the result is the same",
+            done + 1,
+            _PATIENCE_S,
+        )
+    for index in range(done, stop):
+        yield patches[index]
 
 
 def _cut_on_device(patches: PatchBatches, start: int, stop: int, device: torch.device) -> Generator[Batch, None, None]:
@@ -158,11 +205,10 @@ def _unchanged(batch: Any) -> Any:
     return batch
 
 
-def _leave_signals_to_the_parent(_worker: int) -> None:
-    """Ctrl-C and Slurm signal the whole process group; a worker that died would interrupt the current step."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+def _begin_worker(_worker: int) -> None:
+    """A worker that died of a signal to the whole group would interrupt the current step."""
+    ignore_signals()
+    end_with_parent()
 
 
 def _turned(patch: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:

@@ -19,6 +19,7 @@ from torch import nn
 import models
 from benchmarks.measure.latency import evaluating, noise
 from benchmarks.measure.macs import CostError
+from foundation.signals import end_with_parent
 from models.spin import cpu
 
 
@@ -60,7 +61,8 @@ def _peak_memory(
     try:
         if device.type == "cuda":
             return Memory(_second_pass(build(), lr_size, device), lr_size, "PyTorch's allocator, second pass")
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, context, initializer=end_with_parent) as process:
             peak = process.submit(_first_pass, build, lr_size, device, torch.get_num_threads(), kernels).result()
         return Memory(peak, lr_size, "growth of a fresh process's resident memory")
     except RuntimeError as error:

@@ -25,8 +25,8 @@ from benchmarks.runs.plan import Job
 from benchmarks.runs.progress import Advance
 from benchmarks.runs.stages import BeginStage, RunError
 from benchmarks.training.loop import TrainingStopped
-from benchmarks.training.signals import noted_signals
 from foundation import SpinbenchError, one_line
+from foundation.signals import end_with_parent, noted_signals
 from results import Run
 
 _POLL_S = 0.2
@@ -51,8 +51,9 @@ def call_apart(
     """`work(jobs, begin, say)` in a process of its own: the same result, errors, progress and log messages.
 
     The jobs' device is that of the place. What the process writes, and its messages, go to run.log of the first job.
-    SIGINT and SIGTERM are passed on once, and the process is waited for: a training ends its step and saves. In other
-    threads than the main one, `stopping` has the signals that were received. Raises ProcessError if the process dies.
+    A signal to end is passed on once, and the process is waited for: a training ends its step and saves. So it does if
+    this process is killed. In other threads than the main one, `stopping` has the signals that were received. Raises
+    ProcessError if the process dies.
     """
     context = _context()
     receiver, sender = context.Pipe(duplex=False)
@@ -127,10 +128,12 @@ def _work(work: Work, jobs: Sequence[Job], place: Place, sender: Connection) -> 
     """The other process. Its group is its own, since Ctrl-C would reach it a second time, and a second one kills."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()
+    end_with_parent()
     log_file = write_to_log(jobs[0].run)
 
     def send(kind: str, content: Any) -> None:
-        sender.send((kind, content))
+        with contextlib.suppress(BrokenPipeError):  # the parent is gone, so that a training saves its state and stops
+            sender.send((kind, content))
 
     def begin(run: str, stage: str) -> Advance:
         _note(f"{run} {stage}")
@@ -154,8 +157,7 @@ def _work(work: Work, jobs: Sequence[Job], place: Place, sender: Connection) -> 
             _note(one_line(error))
         else:
             traceback.print_exc()
-        with contextlib.suppress(BrokenPipeError):  # the parent is gone
-            send("error", (_portable(error), traceback.format_exc()))
+        send("error", (_portable(error), traceback.format_exc()))
 
 
 def write_to_log(run: Run) -> Path:

@@ -24,8 +24,8 @@ from benchmarks.runs.progress import Advance, Progress
 from benchmarks.runs.stages import BeginStage, RefusedRun
 from benchmarks.training import ranks
 from benchmarks.training.loop import TrainingStopped
-from benchmarks.training.signals import noted_signals
 from foundation import SpinbenchError, one_line, write
+from foundation.signals import noted_signals
 from results import Run
 from results.missing import FAILURE
 
@@ -44,8 +44,8 @@ def execute_all(jobs: Sequence[Job], places: Sequence[Place], progress: Progress
     """Execute every run at a free place, the longest first; at a single place in the order given.
 
     A run waits for the one that it starts from. Runs that another process is executing are tried again in the end. A
-    failed run does not stop the others; after an error of a GPU it is tried once more on another one. SIGINT and
-    SIGTERM reach every process once, all are waited for, and KeyboardInterrupt is raised.
+    failed run does not stop the others; after an error of a GPU it is tried once more on another one. A signal
+    to end reaches every process once, all are waited for, and KeyboardInterrupt is raised.
     """
     if len(places) == 1:
         schedule = _Schedule(jobs, places, progress)

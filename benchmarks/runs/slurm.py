@@ -20,8 +20,8 @@ from types import FrameType
 from typing import Any
 
 from ablations import Cluster
-from benchmarks.training.signals import STOP
 from foundation import SpinbenchError, one_line
+from foundation.signals import STOP
 from results.queue import queue, this_job
 
 _MOST_RESTARTS = 1000  # of a job that never comes to its end

@@ -32,8 +32,8 @@ from benchmarks.measure.precision import algorithms, arithmetic
 from benchmarks.measure.provenance import Process
 from benchmarks.training import checkpoints, ranks
 from benchmarks.training.schedule import learning_rate
-from benchmarks.training.signals import noted_signals
 from foundation import SpinbenchError
+from foundation.signals import noted_signals
 from models.spin import cpu
 from models.weights import ENTRY, WeightsError, metadata, read_weights, tensors_digest
 from results import plain, processes
@@ -50,7 +50,7 @@ class TrainingError(SpinbenchError):
 
 
 class TrainingStopped(KeyboardInterrupt):
-    """SIGINT or SIGTERM stopped a training after a complete step, and its state was saved."""
+    """A signal to end stopped a training after a complete step, and its state was saved."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def train(
 
     Raises TrainingError for a loss or gradient that is not finite (the checkpoint of the last good state is kept) and
     for an output of the wrong shape, checkpoints.CheckpointError for a checkpoint that is damaged or does not match,
-    results.ResultsError if the run's folder is removed, and TrainingStopped after SIGINT or SIGTERM.
+    results.ResultsError if the run's folder is removed, and TrainingStopped after a signal to end.
     """
     process = process or Process(device)
     first = ranks.rank() == 0

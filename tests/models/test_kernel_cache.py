@@ -172,6 +172,27 @@ def test_the_compiler_is_known_without_compiling(kernels: Path, monkeypatch: pyt
     assert cpu.used() == cpu.compiler()
 
 
+def compiler(folder: Path, script: str) -> str:
+    path = folder / "compiler"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize("end", ["kill -INT $$", "kill -TERM $$", "exit 130"])
+def test_a_compilation_that_was_interrupted_interrupts_the_work(
+    end: str, kernels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C reaches the compiler too. A training that had only noted it went on without kernels, in other bits."""
+    script = f"[ $1 = --version ] && echo 1 && exit; {end}"
+    monkeypatch.setenv("CXX", compiler(kernels.parents[1], script))
+    with pytest.raises(KeyboardInterrupt, match="compilation of the kernels was interrupted"):
+        load()
+    assert cpu.used() is None and not list(kernels.iterdir())
+    monkeypatch.delenv("CXX")
+    assert answer() == 42
+
+
 @pytest.mark.parametrize("word", ["0", "false", "No", "OFF", " off "])
 def test_they_can_be_switched_off(word: str, kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPINBENCH_NATIVE", word)

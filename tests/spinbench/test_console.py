@@ -13,6 +13,7 @@ from spinbench.console import ConsoleProgress
 
 @pytest.fixture(autouse=True)
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(module, "console", Console(file=io.StringIO(), force_terminal=True, width=100))
 
 
@@ -43,3 +44,13 @@ def test_runs_at_the_same_time_have_a_bar_each() -> None:
         assert shown(progress)[0] == ("all runs", pytest.approx(1.45))
         progress.stage("b", "evaluate")
         assert [name for name, _ in shown(progress)] == ["all runs", "b evaluate"]
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On it bars would show nothing until the end."""
+    shown = io.StringIO()
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(module, "console", Console(file=shown, force_terminal=True, width=100))
+    with ConsoleProgress(1) as progress:
+        progress.stage("a", "train")(1, 4, "loss 3.00")
+    assert shown.getvalue().startswith("  a train 1/4 loss 3.00 (left: ")

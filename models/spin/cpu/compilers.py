@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from foundation import one_line
+from foundation.signals import STOP
 
 _COMPILE_S, _ASK_S = 300, 20
 
@@ -87,7 +88,8 @@ def _openmp_of_clang() -> bool:
 def _run(command: list[str], seconds: float) -> str:
     """What a command writes. Raises OSError and, in one line, SubprocessError if it fails or takes longer.
 
-    All that it has started has ended then.
+    All that it has started has ended then. Raises KeyboardInterrupt if a signal to end reached the command: a training
+    that has only noted the signal would go on without kernels, in other bits.
 
     In a session of its own: Ctrl-C in the terminal must not end the compiler of a training that notes the signal, and
     would then go on without kernels.
@@ -109,6 +111,8 @@ def _run(command: list[str], seconds: float) -> str:
             if isinstance(error, subprocess.TimeoutExpired):
                 raise subprocess.SubprocessError(f"no answer within {seconds:g} s") from None
             raise
+    if -process.returncode in STOP or process.returncode - 128 in STOP:  # the latter from a shell around the compiler
+        raise KeyboardInterrupt("the compilation of the kernels was interrupted; the same command goes on")
     if process.returncode:
         lines = err.splitlines()
         said = next((line for line in lines if "error" in line), lines[0] if lines else "")

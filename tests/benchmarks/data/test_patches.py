@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
+import multiprocessing
 import os
 import pickle
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.data import datasets, decoded, sources
+from benchmarks.data import datasets, decoded, patches, sources
 from benchmarks.data.images import DataError
 from benchmarks.data.pairs import SCALES
 from benchmarks.data.patches import PatchBatches, loader
@@ -132,6 +134,29 @@ def test_workers_and_resumption_change_nothing(photos: datasets.Dataset) -> None
         expected = sampler.batch(index)
         for batch in batches:
             assert all(torch.equal(a, b) for a, b in zip(batch, expected, strict=True))
+
+
+class Hanging(PatchBatches):
+    """Workers draw no batch from the second on, as if a disk did not answer."""
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...] | DataError:
+        while index and multiprocessing.parent_process():
+            time.sleep(60)
+        return super().__getitem__(index)
+
+
+def test_workers_that_hang_are_told_and_done_without(
+    photos: datasets.Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(patches, "_PATIENCE_S", 6.0)  # the first batch comes from a worker, which imports PyTorch
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
+    whole, children = PatchBatches(photos, 3, 5, 4, seed=5), multiprocessing.active_children()
+    batches = list(loader(Hanging(photos, 3, 5, 4, seed=5), 0, 3, workers=1))
+    for index, batch in enumerate(batches):
+        assert all(torch.equal(a, b) for a, b in zip(batch, whole.batch(index), strict=True))
+    assert len(batches) == 3 and multiprocessing.active_children() == children
+    (record,) = caplog.records
+    assert "no worker has delivered it within 6 s" in record.getMessage()
 
 
 def test_images_are_decoded_once(photos: datasets.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

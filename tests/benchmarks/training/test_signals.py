@@ -13,6 +13,7 @@ from torch import Tensor
 import results
 from benchmarks.training import checkpoints
 from benchmarks.training.loop import Step, TrainingError, TrainingStopped
+from foundation.signals import STOP
 from tests.benchmarks.training.small import (
     ITERATIONS,
     Faulty,
@@ -22,7 +23,7 @@ from tests.benchmarks.training.small import (
 )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+@pytest.mark.parametrize("number", STOP)
 @pytest.mark.parametrize("iteration", [1, 9, 10, ITERATIONS - 1])
 def test_a_signal_ends_the_training_after_a_whole_step(tmp_path: Path, number: int, iteration: int) -> None:
     whole = train(tmp_path / "whole", {})

@@ -1,0 +1,92 @@
+"""The end of a process: signals are noted until work can stop without loss, and children end with their parent."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+# Ctrl-C, the end of a process, a terminal that is closed, and what clusters send before the time of a job is over
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+STOP = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+_SAME_S = 1.0
+_noting: list[list[int]] = []  # what is collected in the main thread at present, the innermost context last
+
+
+@contextlib.contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Collect the signals of STOP, so that the current step is finished first.
+
+    A second signal acts immediately, unless it follows within a second: Slurm sends several, and to every process of a
+    job. In other threads than the main one this has no effect. Ignored signals remain ignored, such as SIGHUP under
+    nohup.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    first = 0.0
+    handlers = {number: signal.getsignal(number) for number in STOP}
+    handlers = {number: old for number, old in handlers.items() if old not in (None, signal.SIG_IGN)}
+
+    def restore() -> None:
+        for number, old in handlers.items():
+            signal.signal(number, old)
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        nonlocal first
+        received.append(number)
+        if len(received) == 1:
+            first = time.monotonic()
+        elif time.monotonic() - first > _SAME_S:
+            restore()
+            signal.raise_signal(number)
+
+    _noting.append(received)
+    try:
+        for number in handlers:
+            signal.signal(number, note)
+        yield received
+    finally:
+        _noting.pop()
+        restore()
+    if received:  # it arrived after the last step and is handled now
+        signal.raise_signal(received[0])
+
+
+def stop() -> None:
+    """Ask this process to end as Ctrl-C does, from any thread; where signals are noted, unless one was already."""
+    if not _noting:
+        signal.raise_signal(signal.SIGINT)
+    elif not _noting[-1]:
+        _noting[-1].append(signal.SIGINT)
+
+
+def ignore_signals() -> None:
+    """Ignore the signals of STOP: Ctrl-C and Slurm signal a whole group, of which the parent decides when it ends."""
+    for number in STOP:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def end_with_parent() -> None:
+    """Let this process, which `multiprocessing` has started, end when its parent has, even if that was killed.
+
+    It gets SIGTERM, upon which a training saves its state; if it ignores that, it ends at once. The system's own
+    PR_SET_PDEATHSIG would already act at the end of the thread that started it.
+    """
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        assert parent is not None
+        parent.join()
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
+            os._exit(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if parent is not None:
+        threading.Thread(target=wait, name="end with parent", daemon=True).start()

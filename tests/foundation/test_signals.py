@@ -1,0 +1,93 @@
+"""Requests to end reach what is in progress, and children end with their parent, however that ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from foundation.signals import STOP, noted_signals, stop
+
+CHECKOUT = Path(__file__).parents[2]
+PARENT = """
+import multiprocessing, os, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from foundation.signals import end_with_parent, ignore_signals
+
+def begin(ignore):
+    if ignore:
+        ignore_signals()
+    end_with_parent()
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    with ProcessPoolExecutor(1, context, initializer=begin, initargs=(bool(int(sys.argv[2])),)) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def usual_signals() -> Iterator[None]:
+    """A suite that runs in the background may have been started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def gone(pid: int, seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+@pytest.mark.parametrize("ignore", [0, 1], ids=["", "ignores signals"])
+@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+def test_children_end_when_their_parent_is_killed(start: str, ignore: int, tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    parent = subprocess.Popen(
+        [sys.executable, script, start, str(ignore)], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+    )  # fmt: skip
+    assert parent.stdout
+    child = int(parent.stdout.readline())
+    assert not gone(child, 0)
+    parent.kill()
+    parent.wait()
+    assert gone(child)
+
+
+def test_a_request_to_end_is_noted_once() -> None:
+    """Ctrl-C also ends the reader of a pipe; the closed pipe that follows is no second signal, which acts at once."""
+    with pytest.raises(KeyboardInterrupt), noted_signals() as received:
+        stop()
+        time.sleep(1.1)
+        stop()
+        assert received == [signal.SIGINT]
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+
+
+def test_what_asks_to_end_is_noted_unless_it_is_ignored() -> None:
+    assert {signal.SIGINT, signal.SIGTERM} <= set(STOP) and (os.name == "nt" or signal.SIGHUP in STOP)
+    before = {number: signal.getsignal(number) for number in STOP}
+    signal.signal(STOP[-1], signal.SIG_IGN)  # as nohup does with SIGHUP
+    try:
+        with noted_signals() as received:
+            signal.raise_signal(STOP[-1])
+            assert not received
+    finally:
+        signal.signal(STOP[-1], before[STOP[-1]])
+    assert {number: signal.getsignal(number) for number in STOP} == before
