@@ -148,7 +148,7 @@ class Hanging(PatchBatches):
 def test_workers_that_hang_are_told_and_done_without(
     photos: datasets.Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(patches, "_PATIENCE_S", 6.0)  # the first batch comes from a worker, which imports PyTorch
+    monkeypatch.setattr(patches, "_PATIENCE_S", 4.0)  # the first batch comes from a worker, which imports PyTorch
     monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
     whole, children = PatchBatches(photos, 3, 5, 4, seed=5), multiprocessing.active_children()
     batches = list(loader(Hanging(photos, 3, 5, 4, seed=5), 0, 3, workers=1))
@@ -156,7 +156,7 @@ def test_workers_that_hang_are_told_and_done_without(
         assert all(torch.equal(a, b) for a, b in zip(batch, whole.batch(index), strict=True))
     assert len(batches) == 3 and multiprocessing.active_children() == children
     (record,) = caplog.records
-    assert "no worker has delivered it within 6 s" in record.getMessage()
+    assert "no worker has delivered it within 4 s" in record.getMessage()
 
 
 def test_images_are_decoded_once(photos: datasets.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
