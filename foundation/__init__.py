@@ -70,7 +70,7 @@ def nearest(wrong: str, known: Iterable[str]) -> str:
     names = list(known)
     spellings = {spelled(one): one for one in reversed(names)}
     close = difflib.get_close_matches(spelled(wrong), spellings, n=1, cutoff=0.6)
-    return (f"did you mean {spellings[close[0]]!r}? " if close else "") + f"known: {', '.join(names)}"
+    return (f"did you mean {spellings[close[0]]!r}? " if close else "") + f"known: {', '.join(names) or 'none'}"
 
 
 def network_in_file(name: str) -> tuple[Path, str] | None:

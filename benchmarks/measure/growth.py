@@ -45,7 +45,8 @@ def timings(
     if min(lr_size) < least:
         raise ValueError(f"{name} needs an input of at least {least} pixels in height and width, not {_text(lr_size)}")
     model = models.build(name, scale)
-    sizes = [size for edge in EDGES if min(size := _scaled(lr_size, edge)) >= least]
+    scaled = dict.fromkeys(_scaled(lr_size, edge) for edge in EDGES)  # several are the same where these are small
+    sizes = [size for size in scaled if min(size) >= least]
     where = device_facts(device)
     rows = []
     for done, size in enumerate(sizes, start=1):

@@ -52,6 +52,13 @@ def test_sizes_too_small_for_a_network_are_left_out() -> None:
         growth.timings("bsrn", 4, (14, 30), CPU, 1)
 
 
+@pytest.mark.usefixtures("memory_is_known")
+def test_a_size_is_measured_once() -> None:
+    rows = growth.timings("espcn", 4, (1, 1), CPU, 1)
+    sizes = list(zip(rows["lr_height"], rows["lr_width"], strict=True))
+    assert len(set(sizes)) == len(sizes) and rows["memory_bytes"].notna().sum() == 1
+
+
 @pytest.mark.parametrize("power", [0.0, 1.0, 2.0, 1.37])
 def test_growth_of_a_power_law(power: float) -> None:
     rows = pd.DataFrame({"lr_height": [8, 16, 20, 40], "lr_width": [8, 10, 30, 30]})
