@@ -82,6 +82,8 @@ def load_gaps(protocols: Iterable[str], root: Path = results.ROOT, experiment: s
         table = compute_contrasts(study.frame, contrasts)
         if table.empty:
             continue
+        once = table[["n_seeds", "reference_seeds"]].min(axis=1) < 2
+        table.loc[once, ["low", "high"]] = math.nan  # an interval over images alone would say nothing of networks
         judged = table.reference.isin(plan.registered.judged)
         for rows_of, which in ((judged, True), (~judged, False)):
             low, high = statistics.joint_intervals(*(table[key].where(rows_of) for key in ("low", "high", "freedom")))

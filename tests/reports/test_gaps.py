@@ -12,6 +12,7 @@ import results
 from reports.gaps import _word, load_gaps
 from reports.render import render
 from results.quality import read_quality
+from tests.reports.conftest import Store
 from tests.reports.pages import Page
 
 
@@ -57,3 +58,16 @@ def test_a_page_of_trainings_leads_with_what_was_found(tmp_path: Path) -> None:
     assert ("h2", {"id": "found"}) in page.elements
     assert "750" in next(row for row in page.rows_of("Patch") if "open" in row[-1] or "direction" in row[-1])
     assert ("h2", {"id": "found"}) not in Page(render(["table1"], "published", tmp_path)).elements
+
+
+def test_one_training_has_no_interval_and_decides_nothing(store: Store, tmp_path: Path) -> None:
+    images = {"BSDS100": [f"img_{index:03d}" for index in range(8)]}
+    for variant, seeds, psnr in (("full", (0, 1, 2), 27.0), ("patch", (0, 1, 2), 26.0), ("svq", (0,), 25.0)):
+        for seed in seeds:
+            store(variant, "cpu-short", seed, psnr=psnr + seed / 100, datasets=images, images={"BSDS100": 8})
+    found = load_gaps(["cpu-short"], tmp_path)
+    assert found is not None
+    svq, patch = found.gaps
+    assert (svq.variant, svq.seeds, svq.word) == ("svq", 1, "open") and math.isnan(svq.low)
+    assert (patch.seeds, patch.word) == (3, "agrees in direction") and 0 < patch.low < 1 < patch.high
+    assert svq.difference == pytest.approx(27.01 - 25.0)
