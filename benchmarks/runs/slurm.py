@@ -175,9 +175,14 @@ def requeued_if_stopped(work: Callable[[], None]) -> None:
     except KeyboardInterrupt as stopped:
         if not told:
             told.append(signal.SIGINT)
-        print(f"{stopped or 'stopped'}", flush=True)
+        _tell(f"{stopped or 'stopped'}")
     _requeue()
     raise SystemExit(0)
+
+
+def _tell(text: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk must not keep a job from going back into the queue
+        print(text, flush=True)
 
 
 def _requeue() -> None:
@@ -194,7 +199,7 @@ def _requeue() -> None:
         if waiting is None:  # the controller does not answer
             continue
         if job not in waiting or waiting[job].state != "RUNNING":
-            print(f"job {job} was cancelled, or is back in the queue already", flush=True)
+            _tell(f"job {job} was cancelled, or is back in the queue already")
             return
         try:
             subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True, timeout=60)
@@ -203,6 +208,6 @@ def _requeue() -> None:
         except (OSError, subprocess.SubprocessError) as error:
             refusal = one_line(error)
         else:
-            print(f"job {job} goes back into the queue", flush=True)
+            _tell(f"job {job} goes back into the queue")
             return
     raise SlurmError(f"job {job}: {refusal}; the job is not put back, and the same command resumes its work")
