@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from types import FrameType
 
 # Ctrl-C, the end of a process, a terminal that is closed, and what clusters send before the time of a job is over
@@ -65,6 +66,31 @@ def stop() -> None:
         signal.raise_signal(signal.SIGINT)
     elif not _noting[-1]:
         _noting[-1].append(signal.SIGINT)
+
+
+@contextlib.contextmanager
+def withheld() -> Iterator[None]:
+    """A context in which processes are started that get none of these signals while they import what they need.
+
+    Until then they would end with a traceback. They call `ignore_signals` or `accept_signals` afterwards. Signals to
+    this process arrive at the end of the context.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # its start, with the first process, would let signals in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def accept_signals() -> None:
+    """Let signals end this process, which has nothing to save, at once and without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
 
 
 def ignore_signals() -> None:

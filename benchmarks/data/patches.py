@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from benchmarks.data.datasets import Dataset
 from benchmarks.data.decoded import Decoded, decoded
 from benchmarks.data.images import DataError
-from foundation.signals import end_with_parent, ignore_signals
+from foundation.signals import end_with_parent, ignore_signals, withheld
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 _CPU = torch.device("cpu")
@@ -154,8 +154,9 @@ def _by_workers(
         timeout=_PATIENCE_S,
         generator=torch.Generator(),  # by default it would advance the global generator, on which the training depends
     )
-    batches: Any = iter(loading)
     done = start
+    with withheld():
+        batches: Any = iter(loading)
     own = [child for child in multiprocessing.active_children() if child not in others]
     try:
         while done < stop:

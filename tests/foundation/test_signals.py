@@ -91,3 +91,38 @@ def test_what_asks_to_end_is_noted_unless_it_is_ignored() -> None:
     finally:
         signal.signal(STOP[-1], before[STOP[-1]])
     assert {number: signal.getsignal(number) for number in STOP} == before
+
+
+IMPORTING = """
+import multiprocessing, time
+from foundation.signals import withheld
+
+if __name__ == "__main__":
+    with withheld():
+        child = multiprocessing.get_context("spawn").Process(target=print, args=("imported",))
+        child.start()
+    try:
+        print("started", flush=True)
+        child.join(30)
+    except KeyboardInterrupt:
+        child.join(30)
+    print(child.exitcode)
+else:
+    time.sleep(1)  # in the child
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_child_that_imports_is_not_ended_by_ctrl_c(tmp_path: Path) -> None:
+    """A data worker that died so made the training fail, and the next run began."""
+    script = tmp_path / "parent.py"
+    script.write_text(IMPORTING)
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    pipe = subprocess.PIPE
+    parent = subprocess.Popen(
+        [sys.executable, script], stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True
+    )
+    assert parent.stdout and parent.stdout.readline() == "started\n"
+    time.sleep(0.5)
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.communicate() == ("imported\n0\n", "")
