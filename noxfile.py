@@ -180,6 +180,14 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Draw README's pictures from committed results, and write what README and docs/ list of networks and sets."""
+    prepare(session)
+    run(session, "python", "docs/pictures.py")
+    run(session, "python", "docs/facts.py")
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the test suite on all cores, but for what belongs to `slow`."""
     prepare(session)

@@ -6,3 +6,4 @@ spinbench new my-paper
 spinbench validate net.py:Net
 spinbench run my-paper.yaml --protocol my-paper-protocol.yaml
 spinbench report --protocol my-paper-protocol.yaml
+spinbench tradeoff my-paper.yaml --protocol my-paper-protocol.yaml --output fig.pdf

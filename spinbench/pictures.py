@@ -42,7 +42,10 @@ def compare(
     ] = None,
     networks: Annotated[
         list[str] | None,
-        typer.Option(help="Variants, networks, or NAME=WEIGHTS, separated by commas. Default: all with weights."),
+        typer.Option(
+            help="Variants, networks, or NAME=WEIGHTS, separated by commas; spin=pretrained has the suite's. "
+            "Default: all with weights."
+        ),
     ] = None,
     box: Annotated[
         str | None,

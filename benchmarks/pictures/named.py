@@ -30,8 +30,8 @@ def named_network(text: str, scale: int, experiment: str, protocol: str, root: P
 
     A trained variant has the weights of its run under the protocol (the first seed), or, if the protocol trains
     nothing, those of a run under another protocol, which the label then names. The name of a network denotes its
-    published weights. Raises PictureError for an unknown name or unavailable weights, and NetworkError for weights of
-    another network.
+    published weights. WEIGHTS are a file, the folder of a run, or "pretrained": those that come with the suite. Raises
+    PictureError for an unknown name or unavailable weights, and NetworkError for weights of another network.
     """
     name, given, file = text.partition("=")
     definition = definitions.experiment(experiment, protocol, root)
@@ -127,7 +127,10 @@ def _with_weights(name: str, file: Path, scale: int, experiment: Experiment) -> 
     if meant(name, experiment.variants):  # not variant_named: `spin` may have weights of any configuration
         name, variant = _variant(name, experiment)
         expected = _as_defined(variant)
-    found = networks.of_weights(file, scale=scale, **expected)
+    if str(file) == "pretrained":
+        found = networks.pretrained(str(expected["model"]), scale, expected.get("config"))
+    else:
+        found = networks.of_weights(file, scale=scale, **expected)
     label = experiment.variants[name].label if name in experiment.variants else found.label
     return replace(found, name=name, label=f"{label} ({file.name})")
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-DOCS = Path(__file__).parents[2] / "docs"
+from tests.docs.scripts import load
 
 
 @pytest.fixture(scope="module")
 def scale() -> Any:
-    spec = importlib.util.spec_from_file_location("docs_scale", DOCS / "scale.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("scale")
 
 
 def test_the_page_is_up_to_date(scale: Any) -> None:

@@ -1,20 +1,26 @@
-"""README.md and CONTRIBUTING.md are up to date: quoted lines, paths, commands with their options, experiments."""
+"""README.md, CONTRIBUTING.md and other documents are up to date: quoted lines, paths, links, commands, experiments."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import typer
+import yaml
 
 import ablations
+import models
 from spinbench.app import app
 
 CHECKOUT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+DOCUMENTS = (
+    "README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/commands.md", "docs/environment.md", "docs/layout.md",
+)  # fmt: skip
+LINK = re.compile(r"\]\(([^)#:]+)\)")  # to a file
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PATH = re.compile(r"(?<![\w/-])((?:ablations|benchmarks|docs|models|reports|results|spinbench|tests|\.ci)/[\w./-]*\w)")
 MADE = re.compile(r"results/(runs|report|pictures|speed)\b")  # by commands
@@ -72,6 +78,23 @@ def test_paths_exist(document: str) -> None:
     paths = {path for path in PATH.findall(text(document)) if not MADE.match(path)}
     assert paths
     assert [path for path in sorted(paths) if not (CHECKOUT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "docs/licences.md"])
+def test_links_lead_to_files(document: str) -> None:
+    folder = (CHECKOUT / document).parent
+    assert [link for link in LINK.findall(text(document)) if not (folder / link).exists()] == []
+
+
+def test_the_citation_is_that_of_the_suite_and_of_the_paper() -> None:
+    cited, project = yaml.safe_load(text("CITATION.cff")), tomllib.loads(text("pyproject.toml"))["project"]
+    assert {*cited} >= {"cff-version", "message", "title", "authors"}  # what the format requires
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    (paper,) = cited["references"]
+    info = models.describe("spin")
+    assert (paper["title"], paper["year"], paper["repository-code"]) == (info.paper, info.year, info.repository)
+    assert info.paper in text("README.md")
+    assert all(f"{one['family-names']}, {one['given-names']}" in text("README.md") for one in paper["authors"])
 
 
 @pytest.mark.parametrize("line", commands("spinbench"))

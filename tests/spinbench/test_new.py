@@ -11,26 +11,34 @@ import yaml
 import ablations
 from tests.spinbench.commands import spinbench
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "paper.sh"
+CHECKOUT = Path(__file__).parents[2]
+EXAMPLE = CHECKOUT / "examples" / "paper.sh"
 
 
 @pytest.mark.slow
-def test_the_four_commands_of_the_example_lead_to_a_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_five_commands_of_the_example_and_of_readme_lead_to_a_paper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As they stand in the example, but for a training of two steps."""
     commands = re.findall(r"^spinbench (.*)$", EXAMPLE.read_text(), re.MULTILINE)
-    assert [command.split()[0] for command in commands] == ["new", "validate", "run", "report"]
+    assert [command.split()[0] for command in commands] == ["new", "validate", "run", "report", "tradeoff"]
+    own = (CHECKOUT / "README.md").read_text("utf-8").partition("## Your network")[2].partition("\n## ")[0]
+    assert re.findall(r"^    spinbench (.*?)(?:\s+#.*)?$", own, re.MULTILINE) == commands
     monkeypatch.chdir(tmp_path)
     results = tmp_path / "results"
     for command in commands:
-        done = spinbench(*command.split(), *(["--results", results] if command.startswith("r") else []))
+        done = spinbench(
+            *command.split(), *(["--results", results] if command.startswith(("run", "report", "tradeoff")) else [])
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         if command.startswith("new"):
-            assert re.findall(r"^  spinbench (.*)$", done.stdout, re.MULTILINE) == commands[1:]
+            assert re.findall(r"^  spinbench (.*)$", done.stdout, re.MULTILINE) == commands[1:4]
             protocol = tmp_path / "my-paper-protocol.yaml"
             quicker = yaml.safe_load(protocol.read_text())
             quicker["training"] |= {"iterations": 2, "lr_patch": 32, "batch_size": 1}
             quicker["costing"] |= {"repeats": 1, "warmup": 0, "memory": False}
             protocol.write_text(yaml.safe_dump(quicker))
+    assert (tmp_path / "fig.pdf").read_bytes().startswith(b"%PDF")
     page = results / "report" / "my-paper-protocol"
     assert r"\textbf{Mine}" in (page / "my-paper.tex").read_text()
     assert "**Mine**" in (page / "my-paper.md").read_text()

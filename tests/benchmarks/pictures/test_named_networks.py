@@ -66,6 +66,16 @@ def test_named_weights_are_what_they_say(tmp_path: Path) -> None:
     assert common_scale(["imdn"], None) == 4
 
 
+def test_weights_of_the_suite(tmp_path: Path) -> None:
+    for name in ("spin", "full"):
+        one = named_network(f"{name}=pretrained", SCALE, "table1", "published", tmp_path)
+        assert (one.label, one.weights) == ("SPIN (pretrained)", Local(models.pretrained_file("spin", SCALE)))
+        assert "far from converged" in one.source
+    with pytest.raises(NetworkError, match="imdn"):
+        named_network("imdn=pretrained", SCALE, "table1", "published", tmp_path)
+    assert common_scale(["spin=pretrained"], None) == 4
+
+
 def test_a_run_of_another_definition_is_not_the_variant_s(tmp_path: Path) -> None:
     run_of(tmp_path / "runs" / "quick" / "full-x4-s0", "spin", SCALE, {"blocks": 1}, variant="full")
     told = r"no trained weights \(full-x4-s0: of another definition \(config.blocks: 1 -> 8\)\), expected"
