@@ -26,7 +26,7 @@ from spinbench.app import app
 
 SECTIONS: Mapping[str, tuple[str, list[type[BaseModel]]]] = {
     "Experiment": (
-        "What `spinbench run FILE` compares.",
+        "For `spinbench run FILE`.",
         [ablations.Experiment, ablations.Variant, ablations.TableDisplay, ablations.TradeOffFigure],
     ),
     "Claims": ("Entries of an experiment's `claims`; `check` chooses the kind.", list(get_args(ablations.Claim))),
@@ -112,7 +112,8 @@ def fields(schema: type[BaseModel]) -> list[tuple[str, str, str, str]]:
     for key, field in content["properties"].items():
         value = field.get("default")
         default = "required" if key in needed else f"`{_plain(value)}`" if value not in (None, [], {}) else ""
-        rows.append((f"`{key}`", _kind(field), default, _escaped(field.get("description", ""))))
+        meaning = field.get("description") or ("this kind of claim" if "const" in field else "")
+        rows.append((f"`{key}`", _kind(field), default, _escaped(meaning)))
     return rows
 
 
@@ -146,8 +147,7 @@ def columns() -> str:
     for title, names in tables().items():
         rows = [(f"`{name}`", _escaped(MEANING[name])) for name in names]
         parts.append(f"## {title}\n\n{_table(('column', 'meaning'), rows)}")
-    cost = [(f"`{key}`", kind) for key, kind, _, _ in fields_of_cost()]
-    parts.append(f"## cost.json\n\n{_table(('key', 'value'), cost)}")
+    parts.append(f"## cost.json\n\n{_table(('key', 'value'), fields_of_cost())}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -159,19 +159,19 @@ def tables() -> dict[str, list[str]]:
         "training.csv": list(TRAINING_COLUMNS),
         "spinbench.results": list(results.COLUMNS),
         "results/published/*.csv": list(results.published("table1.csv").columns),
-        "<experiment>.csv of a report": ["experiment", *(name for name in table.columns if name != "experiment")],
+        "NAME.csv of a report": ["experiment", *(name for name in table.columns if name != "experiment")],
     }
 
 
-def fields_of_cost() -> list[tuple[str, str, str, str]]:
-    """Keys of cost.json, those of mappings within it after a dot."""
+def fields_of_cost() -> list[tuple[str, str]]:
+    """Keys of cost.json, those of mappings within it after a dot, and their types."""
     content = _Cost.model_json_schema()
     rows = []
 
     def walk(properties: Mapping[str, Any], before: str) -> None:
         for key, field in properties.items():
             inner = re.search(r"#/\$defs/(\w+)", str(field))
-            rows.append((f"{before}{key}".strip("`"), "mapping" if inner else _kind(field), "", ""))
+            rows.append((f"`{before}{key}`", "mapping" if inner else _kind(field)))
             if inner:
                 walk(content["$defs"][inner[1]]["properties"], f"{before}{key}.")
 

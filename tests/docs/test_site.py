@@ -8,6 +8,8 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -38,6 +40,8 @@ def test_every_key_is_in_the_reference() -> None:
     page = generated.keys()
     fields = {key for schema in (Experiment, Protocol, Cluster) for key in schema.model_fields}
     assert [key for key in sorted(fields) if f"| `{key}` |" not in page] == []
+    rows = [row for _, schemas in generated.SECTIONS.values() for one in schemas for row in generated.fields(one)]
+    assert [key for key, kind, _, meaning in rows if not kind or not meaning] == []
     for heading in ("Training", "Schedule", "TableDisplay", "Better", "Unmeasured"):
         assert f"### {heading}\n" in page
 
@@ -54,6 +58,27 @@ def test_python_is_described_without_places_of_this_machine() -> None:
     page = generated.python()
     assert "### spinbench.imresize" in page and "#### Network.upscale" in page and "### models.build" in page
     assert str(CHECKOUT) not in page and " at 0x" not in page
+
+
+@needs_mkdocs
+def test_findings_are_in_the_navigation_as_soon_as_they_are_written(tmp_path: Path) -> None:
+    from docs import hooks
+
+    config: Any = SimpleNamespace(nav=[{"Start": "index.md"}], docs_dir=str(tmp_path))
+    assert hooks.on_config(config).nav == [{"Start": "index.md"}]
+    (tmp_path / "findings.md").touch()
+    for _ in range(2):  # a server builds again and again
+        assert hooks.on_config(config).nav == [{"Start": "index.md"}, {"Findings": "findings.md"}]
+
+
+@needs_mkdocs
+def test_files_outside_of_the_site_are_named_instead_of_linked() -> None:
+    from docs import hooks
+
+    page: Any = SimpleNamespace(file=SimpleNamespace(src_uri="findings.md"))
+    text = "[runs](../results/measured/README.md), [scale](scale.md#storage), [paper](https://example.org/a.md)"
+    named = "runs (`results/measured/README.md`), [scale](scale.md#storage), [paper](https://example.org/a.md)"
+    assert hooks.on_page_markdown(text, page) == named
 
 
 class _Links(HTMLParser):
