@@ -16,6 +16,7 @@ import ablations
 import models
 import results
 import spinbench
+from ablations.fields import SCALES
 from ablations.schema import Costing, Evaluation, Outcome, Schedule, Training, Validation
 from benchmarks.training.loop import COLUMNS as TRAINING_COLUMNS
 from docs.columns import MEANING
@@ -205,8 +206,8 @@ def catalogue() -> str:
     networks = []
     for name in models.names():
         info = models.describe(name)
-        counts = ", ".join(f"x{scale}: {count:,}" for scale, count in sorted(info.counted_parameters.items()))
-        networks.append((f"`{name}`", info.title, str(info.year), counts))
+        counts = [f"{info.counted_parameters[scale]:,}" if scale in info.counted_parameters else "" for scale in SCALES]
+        networks.append((f"`{name}`", info.title, str(info.year), *counts))
     experiments = [
         (f"`{name}`", _escaped(ablations.load_experiment(name).title), _escaped(ablations.load_experiment(name).source))
         for name in ablations.experiment_names()
@@ -220,7 +221,7 @@ def catalogue() -> str:
             [
                 "# Networks, experiments, protocols",
                 "## Networks",
-                _table(("name", "title", "year", "parameters counted"), networks),
+                _table(("name", "title", "year", *(f"parameters, x{scale}" for scale in SCALES)), networks),
                 "## Experiments",
                 _table(("name", "title", "source"), experiments),
                 "## Protocols",

@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,19 +31,27 @@ SLOW = [name for name, found in PAGES.items() if any("slow" in block.marks for b
 NEED_MIRROR = re.compile(r"--published|Set5|Set14|\bpublished\b")
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of the reader's, with what the pages say is there: photographs, LR images, a checkpoint."""
-    pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
-    Image.fromarray(pixels[:48, :48]).save(tmp_path / "photo.png")
-    for folder, name, image in (
+@pytest.fixture(scope="module")
+def belongings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the pages say that a reader has: photographs, LR images, a checkpoint."""
+    folder = tmp_path_factory.mktemp("reader")
+    pixels = np.random.default_rng(0).integers(0, 256, (104, 104, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "photo.png")
+    for place, name, image in (
         ("photos", "one.png", pixels),
         ("HR", "one.png", pixels),
-        ("LR", "onex4.png", pixels[:24, :24]),
+        ("LR", "onex4.png", pixels[:26, :26]),
     ):
-        (tmp_path / folder).mkdir()
-        Image.fromarray(image).save(tmp_path / folder / name)
-    torch.save(models.build("espcn", 2).state_dict(), tmp_path / "checkpoint.pth")
+        (folder / place).mkdir()
+        Image.fromarray(image).save(folder / place / name)
+    torch.save(models.build("espcn", 2).state_dict(), folder / "checkpoint.pth")
+    return folder
+
+
+@pytest.fixture
+def place(belongings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a reader's, at the beginning of a page."""
+    shutil.copytree(belongings, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -129,7 +138,10 @@ def everywhere() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("where", "command"), [pytest.param(*one, id=f"{one[0]}-{one[1]}") for one in everywhere()])
-def test_a_command_takes_its_options(where: str, command: str, place: Path) -> None:
+def test_a_command_takes_its_options(
+    where: str, command: str, belongings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(belongings)
     if session := re.search(r"nox -s ([\w-]+)", command):
         source = (CHECKOUT / "noxfile.py").read_text(encoding="utf-8")
         assert re.search(rf'name="{session[1]}"|^def {session[1]}\(', source, re.MULTILINE), where

@@ -92,3 +92,15 @@ def test_a_checkpoint_that_is_not_at_hand(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("SPINBENCH_MIRROR", str(tmp_path))
     with pytest.raises(PictureError, match="imdn x4: its checkpoint is not in the mirror"):
         named_network("imdn", SCALE, "table1", "published", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["full", "spin"])
+def test_the_weights_that_come_with_the_suite(tmp_path: Path, name: str) -> None:
+    found = named_network(f"{name}=pretrained", 4, "table2", "quick", tmp_path)
+    assert found.weights == Local(models.pretrained_file("spin", 4))
+    assert "(pretrained)" in found.label and "far from converged" in found.source
+
+
+def test_variants_that_they_do_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match=r"blocks"):
+        named_network("patch=pretrained", 4, "table2", "quick", tmp_path)
