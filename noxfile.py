@@ -63,7 +63,7 @@ def create(session: nox.Session, found: list[str]) -> None:
     if found and found[0] != str(HERE) and HERE not in place.parents:
         session.error(f"{ENVIRONMENT} leads to {place}, which belongs to another checkout; remove the link")
     session.run(sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT))
-    install(session, "dev,onnx,notebook,tensorboard,slurm")
+    install(session, "dev,docs,onnx,notebook,tensorboard,slurm")
 
 
 def require_python(session: nox.Session) -> None:
@@ -246,6 +246,13 @@ def page(session: nox.Session) -> None:
     """Test the report in Chromium and compile its LaTeX; reports and screenshots are kept in .nox/page."""
     prepare(session, "page")
     run(session, "python", "-m", "pytest", "tests/page", "--basetemp", str(HERE / ".nox" / "page"))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into site/; fails for a link that leads nowhere, and for a column without a meaning."""
+    prepare(session)
+    run(session, "python", "-m", "mkdocs", "build", "--strict", "--quiet")
 
 
 @nox.session(name="regression-check")

@@ -12,24 +12,24 @@ from ablations.fields import Named, Positive, Scales, Sets, Strict, once
 class Sentence(Strict):
     """A sentence of the paper."""
 
-    text: str
+    text: str = Field(description="the sentence")
     source: str = Field(description="section, table or figure")
 
 
 class Statement(Sentence):
     """A statement of the paper. Unless restricted, it must hold on each set, at each scale and in each metric."""
 
-    scales: Scales | None = Field(default=None, min_length=1)
-    datasets: Sets | None = Field(default=None, min_length=1)
+    scales: Scales | None = Field(default=None, min_length=1, description="none: all of the experiment")
+    datasets: Sets | None = Field(default=None, min_length=1, description="none: all")
     metrics: Annotated[list[Literal["psnr", "ssim"]], AfterValidator(once)] = Field(
-        default=["psnr", "ssim"], min_length=1
+        default=["psnr", "ssim"], min_length=1, description="in which it must hold"
     )
 
 
 class Contest(Statement):
     """A statement about some variants and some others."""
 
-    variants: Named = Field(min_length=1)
+    variants: Named = Field(min_length=1, description="of which it speaks")
     others: Named | None = Field(default=None, min_length=1, description="none: all others of the paper's table")
 
 
@@ -44,21 +44,21 @@ class Smaller(Contest):
     """Each of the variants has less of something than each of the others."""
 
     check: Literal["smaller"]
-    cost: Literal["parameters", "macs", "memory"]
+    cost: Literal["parameters", "macs", "memory"] = Field(description="of what they have less")
 
 
 class Undominated(Contest):
     """Each of the variants is better or smaller than each of the others: on the front of quality over size."""
 
     check: Literal["undominated"]
-    cost: Literal["parameters", "macs"]
+    cost: Literal["parameters", "macs"] = Field(description="the other axis")
 
 
 class Peak(Statement):
     """Along a curve, quality rises from variant to variant up to one, and falls after it."""
 
     check: Literal["peak"]
-    at: str
+    at: str = Field(description="the variant at the peak")
 
 
 class AtLeast(Contest):
@@ -80,14 +80,14 @@ class Printed(Statement):
     """What the paper prints beside its numbers is right: its parameters if counted, its marks if ranked."""
 
     check: Literal["printed"]
-    of: Literal["parameters", "marks"]
+    of: Literal["parameters", "marks"] = Field(description="what is printed")
 
 
 class Part(Sentence):
     """The modules of a name have parameters in each of the variants, which are counted."""
 
     check: Literal["part"]
-    variants: Named = Field(min_length=1)
+    variants: Named = Field(min_length=1, description="in which they are counted")
     module: str = Field(description="the end of their dotted names")
 
 
@@ -95,8 +95,8 @@ class Images(Sentence):
     """What stored pictures show of it. They are described, and decide nothing: each shows one training."""
 
     check: Literal["images"]
-    picture: Literal["comparison", "superpixels", "attribution"]
-    variants: Named = Field(min_length=1)
+    picture: Literal["comparison", "superpixels", "attribution"] = Field(description="the kind of picture")
+    variants: Named = Field(min_length=1, description="whose pictures")
     images: list[str] = Field(default=[], description="as SET/NAME; none: all")
 
 

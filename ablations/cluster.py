@@ -55,9 +55,9 @@ Memory = Annotated[str, Field(pattern=r"^[1-9]\d*[KMGT]B?$")]
 class Cluster(Strict):
     """What a job of Slurm asks for. A job executes one run, or measures the costs, or renders the report."""
 
-    partition: Word | None = None
-    account: Word | None = None
-    qos: Word | None = None
+    partition: Word | None = Field(default=None, description="as of sbatch; none: the cluster's own")
+    account: Word | None = Field(default=None, description="who is charged")
+    qos: Word | None = Field(default=None, description="quality of service, as of sbatch")
     gres: Word | None = Field(default=None, description="for a run and for the costs, such as gpu:1; none: on CPUs")
     time: Time = Field(description='the longest time of a job, in quotes: "04:00:00", "2-12"; a training resumes')
     cpus: Positive = Field(default=1, description="cores of a run, and its threads")

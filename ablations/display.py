@@ -25,7 +25,9 @@ class TableDisplay(Strict):
         description="difference: measured minus published",
     )
     datasets: Annotated[Sets, Listed] | None = Field(default=None, description="these test sets only, in this order")
-    metrics: Annotated[list[QualityName], Once, Listed] = Field(default=["psnr", "ssim"], min_length=1)
+    metrics: Annotated[list[QualityName], Once, Listed] = Field(
+        default=["psnr", "ssim"], min_length=1, description="columns of each set"
+    )
     costs: Annotated[list[Literal["params", "macs", "latency"]], Once, Listed] | None = Field(
         default=None, description="columns of cost; default: all, and latency where the protocol trains"
     )
@@ -68,5 +70,5 @@ class TradeOffFigure(Strict):
     dataset: str | None = Field(default=None, description="default: the first test set with results")
     scale: Scale | None = Field(default=None, description="default: the experiment's largest")
     x: CostName = Field(default="params", description="the cost on the horizontal axis")
-    y: QualityName = "psnr"
+    y: QualityName = Field(default="psnr", description="the quality on the vertical axis")
     source: str | None = Field(default=None, description="the figure of the paper that it reproduces")

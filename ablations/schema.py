@@ -29,9 +29,9 @@ class Variant(Strict):
     Its id in an experiment names its runs, so the same id means the same network in every experiment.
     """
 
-    label: str
+    label: str = Field(description="its name in tables and figures")
     model: str | None = Field(default=None, description="none: the row has published numbers only")
-    config: dict[str, Any] = Field(default={})
+    config: dict[str, Any] = Field(default={}, description="what differs from the network's own configuration")
     weights: str = Field(
         default="trained",
         description="trained here; published; pretrained, which come with the suite; or a checkpoint such as net.pth",
@@ -74,22 +74,24 @@ class Variant(Strict):
 class Experiment(Strict):
     """What to compare, and how the comparison is laid out."""
 
-    title: str
+    title: str = Field(description="heading of its part of the report")
     source: str = Field(description="where the paper has it")
-    kind: Literal["table", "curve"]
+    kind: Literal["table", "curve"] = Field(description="curve: quality over a number of the configuration")
     x: str | None = Field(default=None, description="for a curve: the configuration key on the horizontal axis")
     published: str | None = Field(default=None, description="file name under results/published")
-    caption: str
+    caption: str = Field(description="of the table or figure, in LaTeX too")
     label: Label = Field(description="for LaTeX, kept as it is; of several scales each adds its own, such as -x4")
-    scales: Scales = Field(min_length=1)
+    scales: Scales = Field(min_length=1, description="upscaling factors; a run for each variant, scale and seed")
     datasets: Named = Field(min_length=1, description="the paper's test sets, in its order")
-    reference: str
+    reference: str = Field(description="the variant with which the others are compared")
     ours: Named = Field(default=[], description="variants whose rows and points stand out")
     table: TableDisplay = Field(default_factory=TableDisplay, description="for a table: its rows, columns and style")
     tradeoff: TradeOffFigure = Field(default_factory=TradeOffFigure, description="for a table: its figure")
     breakdown: Named = Field(default=[], description="variants whose MACs the report draws part by part")
-    variants: dict[Id, Variant] = Field(min_length=1)
-    claims: dict[Id, Annotated[Claim, Field(discriminator="check")]] = Field(default={})
+    variants: dict[Id, Variant] = Field(min_length=1, description="what is compared, by id")
+    claims: dict[Id, Annotated[Claim, Field(discriminator="check")]] = Field(
+        default={}, description="what is expected of them, by id"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -183,9 +185,11 @@ class Experiment(Strict):
 class Schedule(Strict):
     """Learning rate over the iterations; `learning_rate` of the training is its peak."""
 
-    kind: Literal["constant", "milestones", "one-cycle"]
-    milestones: list[Positive] = Field(default=[])
-    factor: float = Field(default=0.5, gt=0, le=1)
+    kind: Literal["constant", "milestones", "one-cycle"] = Field(
+        description="one-cycle: rises, then falls to almost zero"
+    )
+    milestones: list[Positive] = Field(default=[], description="iterations at which the rate falls")
+    factor: float = Field(default=0.5, gt=0, le=1, description="milestones: by what it is multiplied")
     warmup: float = Field(default=0.3, gt=0, lt=1, description="one-cycle: share of the iterations that rise")
 
     @model_validator(mode="after")
@@ -200,8 +204,8 @@ class Schedule(Strict):
 class Validation(Strict):
     """Periodic measurement of quality during training, without influence on its outcome."""
 
-    data: Images
-    every: Positive
+    data: Images = Field(description="a set, or a folder of images")
+    every: Positive = Field(description="iterations between two measurements")
     images: Positive | None = Field(default=None, description="how many images of the set are used, from the first on")
 
 
@@ -216,22 +220,22 @@ _AS_BEFORE = [
 class Training(Strict):
     """Budget, optimiser and data of a training."""
 
-    data: Images
-    lr_patch: Annotated[int, Field(gt=0, le=MOST_PIXELS)]
-    batch_size: Annotated[int, Field(gt=0, le=MOST_PIXELS)]
-    iterations: Annotated[int, Field(gt=0, le=10**9)]
-    learning_rate: float = Field(gt=0)
-    schedule: Schedule
-    loss: Literal["l1"] = "l1"
-    optimiser: Literal["adam"] = "adam"
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False)
-    augment: bool = True
+    data: Images = Field(description="a set, or a folder of images")
+    lr_patch: Annotated[int, Field(gt=0, le=MOST_PIXELS)] = Field(description="edge of a patch, in LR pixels")
+    batch_size: Annotated[int, Field(gt=0, le=MOST_PIXELS)] = Field(description="patches of a step")
+    iterations: Annotated[int, Field(gt=0, le=10**9)] = Field(description="steps")
+    learning_rate: float = Field(gt=0, description="the peak of the schedule")
+    schedule: Schedule = Field(description="the rate over the iterations")
+    loss: Literal["l1"] = Field(default="l1", description="mean absolute error")
+    optimiser: Literal["adam"] = Field(default="adam", description="Adam, without weight decay")
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False, description="of Adam")
+    augment: bool = Field(default=True, description="patches are flipped and rotated at random")
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = Field(
         default="float32", description="float32 is exact on a GPU too; tf32 rounds factors to 10 bits where a GPU can"
     )
     gradient_clip: float | None = Field(default=None, gt=0, description="largest global norm of the gradient")
     ema: float | None = Field(default=None, gt=0, lt=1, description="decay of the averaged weights that are kept")
-    compile: bool = False
+    compile: bool = Field(default=False, description="torch.compile the training step")
     cudnn_benchmark: bool = Field(
         default=False,
         description="cuDNN tries its algorithms and takes the fastest: not the same bits in every process",
@@ -245,12 +249,12 @@ class Training(Strict):
         default=None,
         description="begin from the same variant's run at this scale, or from what fits of a checkpoint, net.pth",
     )
-    workers: int = Field(default=0, ge=0, le=1024)
+    workers: int = Field(default=0, ge=0, le=1024, description="processes that prepare batches; 0: none")
     data_on_device: bool = Field(
         default=False, description="decoded images lie in the memory of the GPU, from which patches are cut there"
     )
-    checkpoint_every: Positive
-    validation: Validation | None = None
+    checkpoint_every: Positive = Field(description="iterations between two checkpoints")
+    validation: Validation | None = Field(default=None, description="measured during training, for its curve")
 
     @field_validator("warm_start")
     @classmethod
@@ -285,8 +289,10 @@ class Training(Strict):
 class Evaluation(Strict):
     """Test sets, and the conventions of PSNR and SSIM under which each image is measured."""
 
-    datasets: Sets = Field(min_length=1)
-    conventions: Annotated[list[str], AfterValidator(once)] = Field(default=["rcan"], min_length=1)
+    datasets: Sets = Field(min_length=1, description="sets by name, or folders of images")
+    conventions: Annotated[list[str], AfterValidator(once)] = Field(
+        default=["rcan"], min_length=1, description="rcan, float, y8, rgb, full-range, no-border"
+    )
 
 
 class Costing(Strict):
@@ -299,7 +305,7 @@ class Costing(Strict):
     warmup: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         default=None, description="seconds of passes before the first round; without it 0.5 on a CPU, 1 on a GPU"
     )
-    memory: bool = True
+    memory: bool = Field(default=True, description="measure the peak memory too")
 
 
 class Outcome(Strict):
@@ -312,16 +318,16 @@ class Outcome(Strict):
 class Protocol(Strict):
     """How to train and evaluate."""
 
-    title: str
+    title: str = Field(description="its name in the report")
     summary: str = Field(description="what its numbers may be used for; printed with every number")
     cost: str = Field(description="what a run of Table 2 costs")
     expect: str = Field(description="what to expect of the result")
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], AfterValidator(once)] = Field(
-        default=[0], min_length=1
+        default=[0], min_length=1, description="a training of every variant for each"
     )
     training: Training | None = Field(default=None, description="without it only published weights are measured")
-    evaluation: Evaluation
-    costing: Costing = Field(default_factory=Costing)
+    evaluation: Evaluation = Field(description="what is measured of quality")
+    costing: Costing = Field(default_factory=Costing, description="how costs are measured")
     registered: Outcome | None = Field(default=None, description="the primary outcome, where one was registered")
 
 

@@ -26,7 +26,8 @@ class PictureError(SpinbenchError):
 
 
 def named_network(text: str, scale: int, experiment: str, protocol: str, root: Path = ROOT) -> Network:
-    """A network as a user names it: a variant of the experiment, a network's name, or either as NAME=WEIGHTS.
+    """A network as a user names it: a variant of the experiment, a network's name, or either as NAME=WEIGHTS, a file or
+    `pretrained`.
 
     A trained variant has the weights of its run under the protocol (the first seed), or, if the protocol trains
     nothing, those of a run under another protocol, which the label then names. The name of a network denotes its
@@ -127,7 +128,7 @@ def _with_weights(name: str, file: Path, scale: int, experiment: Experiment) -> 
     if meant(name, experiment.variants):  # not variant_named: `spin` may have weights of any configuration
         name, variant = _variant(name, experiment)
         expected = _as_defined(variant)
-    if str(file) == "pretrained":
+    if str(file) == "pretrained":  # those that come with the suite, as wherever weights are named
         found = networks.pretrained(str(expected["model"]), scale, expected.get("config"))
     else:
         found = networks.of_weights(file, scale=scale, **expected)

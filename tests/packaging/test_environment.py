@@ -52,7 +52,7 @@ print("ready", flush=True)
 if sys.argv[2] == "hold":
     sys.stdin.read()
 """
-ALL = "installs .[dev,onnx,notebook,tensorboard,slurm]"
+ALL = "installs .[dev,docs,onnx,notebook,tensorboard,slurm]"
 
 
 @pytest.fixture

@@ -102,3 +102,8 @@ def test_a_checkpoint_that_is_not_at_hand(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("SPINBENCH_MIRROR", str(tmp_path))
     with pytest.raises(PictureError, match="imdn x4: its checkpoint is not in the mirror"):
         named_network("imdn", SCALE, "table1", "published", tmp_path)
+
+
+def test_variants_that_they_do_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match=r"blocks"):
+        named_network("patch=pretrained", 4, "table2", "quick", tmp_path)

@@ -1,0 +1,48 @@
+"""What each column of a stored table means; the reference is not built while one of them is missing here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+MEANING: Mapping[str, str] = {
+    "comparable": "over the same images and LR as the others of its column; only these are ranked",
+    "convention": "how PSNR and SSIM were taken: rcan, float, y8, rgb, full-range or no-border",
+    "dataset": "the set of images",
+    "difference": "measured minus published",
+    "ensemble": "whether SR is the mean over the eight symmetries of the square",
+    "experiment": "the experiment whose definition the run was compared with",
+    "explanation": "what is known about the difference",
+    "image": "the image's name, without its ending",
+    "iteration": "steps of the training so far",
+    "label": "the variant's name in tables",
+    "learning_rate": "of the last step",
+    "loss": "mean absolute error on the scale 0 to 255, averaged since the previous row",
+    "lr_origin": "where the LR images come from: stored with the set or made here, with the border; or given by you",
+    "macs": "counted for an output of 1280x720",
+    "measured": "mean over the images and seeds",
+    "measured_mark": "best or second best of the measured values",
+    "method": "the network's name in the paper",
+    "note": "what qualifies the number; of a row without numbers, why they are unknown here",
+    "metric": "psnr or ssim",
+    "n_images": "images that were measured",
+    "n_infinite": "values left out of the mean because PSNR is infinite",
+    "n_seeds": "trainings",
+    "of_images": "images of the whole set",
+    "parameters": "counted",
+    "params": "parameters as printed, in thousands",
+    "protocol": "the protocol of the run",
+    "published": "as printed in the paper",
+    "published_mark": "best or second best of the published values, computed",
+    "published_note": "of a value that is unknown here, or from elsewhere",
+    "psnr": "in dB; of training.csv, on the validation images",
+    "psnr_mark": "how the paper marks the value: best or second best",
+    "sd": "standard deviation over the seeds",
+    "status": "why nothing was measured",
+    "scale": "2, 3 or 4",
+    "seconds": "spent on training so far",
+    "seed": "of the training",
+    "source": "a run, published weights, or the baseline",
+    "ssim": "between -1 and 1",
+    "ssim_mark": "how the paper marks the value: best or second best",
+    "variant": "the variant's id in the experiment",
+}
