@@ -55,7 +55,8 @@ def prepare(session: nox.Session, *more: str) -> None:
 
 def made() -> list[str]:
     """Checkout, fingerprint and additional extras of the environment; nothing if it is missing or not finished."""
-    return STAMP.read_text().splitlines() if STAMP.is_file() and (BIN / "python").exists() else []
+    python = BIN / ("python.exe" if os.name == "nt" else "python")
+    return STAMP.read_text().splitlines() if STAMP.is_file() and python.exists() else []
 
 
 def create(session: nox.Session, found: list[str]) -> None:
@@ -78,8 +79,12 @@ def hold(session: nox.Session, alone: bool) -> None:
     if fcntl is None:
         return
     if not _lock:
-        ENVIRONMENT.parent.mkdir(exist_ok=True)
-        _lock.append((HERE / ".nox" / "lock").open("w"))
+        try:
+            ENVIRONMENT.parent.mkdir(exist_ok=True)
+            _lock.append((HERE / ".nox" / "lock").open("w"))
+        except OSError as error:  # a checkout that only others may change
+            session.warn(f"{error}: start one nox at a time")
+            return
     how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
     try:
         fcntl.flock(_lock[0], how | fcntl.LOCK_NB)

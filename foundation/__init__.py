@@ -93,16 +93,14 @@ def cache_folder() -> Path:
         raise SpinbenchError(f"SPINBENCH_DATA={given}: there is no home directory, expected a whole path") from None
 
 
-def own_folder() -> Path:
-    """The folder for what this machine can make again: the cache folder, or another of the user's if it is read-only.
-
-    Raises what `cache_folder` raises.
+def own_folder(part: str = "") -> Path:
+    """The folder for a part, or all, of what this machine can make again: in the cache folder, or elsewhere if this
+    user cannot write there. Raises what `cache_folder` raises.
     """
-    cache = cache_folder()
-    if _can_be_written(cache):
-        return cache
-    own = _users_cache()
-    return own if _can_be_written(own) else _temporary_folder()
+    for folder in (cache_folder() / part, _users_cache() / part):
+        if _can_be_written(folder):
+            return folder
+    return _temporary_folder() / part
 
 
 def _users_cache() -> Path:

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from types import FrameType
 
@@ -16,7 +17,22 @@ from types import FrameType
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 STOP = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 _SAME_S = 1.0
-_noting: list[list[int]] = []  # what is collected in the main thread at present, the innermost context last
+
+
+@dataclass
+class _Noted:
+    """The signals of a context, and when the first arrived."""
+
+    received: list[int] = field(default_factory=list)
+    first: float = 0.0
+
+    def add(self, number: int) -> None:
+        if not self.received:
+            self.first = time.monotonic()
+        self.received.append(number)
+
+
+_noting: list[_Noted] = []  # what is collected in the main thread at present, the innermost context last
 
 
 @contextlib.contextmanager
@@ -27,11 +43,10 @@ def noted_signals() -> Iterator[list[int]]:
     job. In other threads than the main one this has no effect. Ignored signals remain ignored, such as SIGHUP under
     nohup.
     """
-    received: list[int] = []
+    noted = _Noted()
     if threading.current_thread() is not threading.main_thread():
-        yield received
+        yield noted.received
         return
-    first = 0.0
     handlers = {number: signal.getsignal(number) for number in STOP}
     handlers = {number: old for number, old in handlers.items() if old not in (None, signal.SIG_IGN)}
 
@@ -40,32 +55,30 @@ def noted_signals() -> Iterator[list[int]]:
             signal.signal(number, old)
 
     def note(number: int, _frame: FrameType | None) -> None:
-        nonlocal first
-        received.append(number)
-        if len(received) == 1:
-            first = time.monotonic()
-        elif time.monotonic() - first > _SAME_S:
+        noted.add(number)
+        if time.monotonic() - noted.first > _SAME_S:
             restore()
             signal.raise_signal(number)
 
-    _noting.append(received)
+    _noting.append(noted)
     try:
         for number in handlers:
             signal.signal(number, note)
-        yield received
+        yield noted.received
     finally:
         _noting.pop()
         restore()
-    if received:  # it arrived after the last step and is handled now
-        signal.raise_signal(received[0])
+    if noted.received:  # it arrived after the last step and is handled now
+        signal.raise_signal(noted.received[0])
 
 
 def stop() -> None:
     """Ask this process to end as Ctrl-C does, from any thread; where signals are noted, unless one was already."""
-    if not _noting:
+    noted = next(iter(_noting[-1:]), None)
+    if noted is None:
         signal.raise_signal(signal.SIGINT)
-    elif not _noting[-1]:
-        _noting[-1].append(signal.SIGINT)
+    elif not noted.received:
+        noted.add(signal.SIGINT)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """By how much the reference of an ablation leads its variants, after one budget of training or several.
 
 The gap is the reference's mean PSNR minus the variant's on the set that the protocols registered as the outcome. Its
-interval is that of `reports.contrasts` over images and trainings, widened to hold for all judged variants of a budget
-at once. A gap agrees with the paper in direction where this interval excludes zero on the side of the printed gap.
+interval is that of `reports.contrasts` over images and trainings, widened to hold at once for all variants that were to
+be judged, whether they are at hand or not. A gap agrees with the paper in direction where this interval excludes zero
+on the side of the printed gap.
 """
 
 from __future__ import annotations
@@ -86,7 +87,9 @@ def load_gaps(protocols: Iterable[str], root: Path = results.ROOT, experiment: s
         table.loc[once, ["low", "high"]] = math.nan  # an interval over images alone would say nothing of networks
         judged = table.reference.isin(plan.registered.judged)
         for rows_of, which in ((judged, True), (~judged, False)):
-            low, high = statistics.joint_intervals(*(table[key].where(rows_of) for key in ("low", "high", "freedom")))
+            family = len(plan.registered.judged) if which else 1
+            lows, highs, freedom = (table[key].where(rows_of) for key in ("low", "high", "freedom"))
+            low, high = statistics.joint_intervals(lows, highs, freedom, family)
             for row, lower, upper in zip(table.itertuples(), low, high, strict=True):
                 if not rows_of[row.Index]:
                     continue

@@ -100,10 +100,15 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return corrected
 
 
-def joint_intervals(low: ArrayLike, high: ArrayLike, freedom: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals that hold all at once with CONFIDENCE (Bonferroni), from 95% intervals by Student's t."""
+def joint_intervals(
+    low: ArrayLike, high: ArrayLike, freedom: ArrayLike, family: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals that hold all at once with CONFIDENCE (Bonferroni), from 95% intervals by Student's t.
+
+    `family` is how many there are to be, of which some may not be at hand yet.
+    """
     lows, highs, df = (np.asarray(part, dtype=float) for part in (low, high, freedom))
-    count = max(1, int(np.isfinite(lows).sum()))
+    count = max(1, family, int(np.isfinite(lows).sum()))
     wider = stats.t.ppf(1 - (1 - CONFIDENCE) / (2 * count), df) / stats.t.ppf((1 + CONFIDENCE) / 2, df)
     centre, half = (lows + highs) / 2, (highs - lows) / 2
     return centre - wider * half, centre + wider * half

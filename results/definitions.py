@@ -113,11 +113,14 @@ def left_out(protocol: str, root: Path = ROOT) -> dict[tuple[str, int], str]:
     """Why test sets, by name and scale, could not be had when runs were last made; it is only told, so a damaged file
     says nothing."""
     try:
-        content = yaml.safe_load(_left_out(protocol, root).read_text(encoding="utf-8"))
+        content = yaml.load(_left_out(protocol, root).read_text(encoding="utf-8"), PlainLoader)
         return {
-            (str(name), int(scale)): str(reason) for scale, sets in content.items() for name, reason in sets.items()
+            (str(name), int(scale)): reason
+            for scale, sets in content.items()
+            for name, reason in sets.items()
+            if isinstance(reason, str)
         }
-    except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, ValueError):
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, ValueError, RecursionError):
         return {}
 
 

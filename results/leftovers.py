@@ -42,7 +42,11 @@ class Leftover:
 def leftovers(root: Path, caches: bool = True) -> list[Leftover]:
     """Everything that can go below `root` (of results) and in the cache folder, by kind; `caches` unless in use."""
     found: list[Leftover] = []
-    for kind, folder, paths in _candidates(root, dict.fromkeys((cache_folder(), own_folder())), caches):
+    for kind, folder, paths in _candidates(
+        root,
+        dict.fromkeys((cache_folder(), own_folder(), *(own_folder(part).parent for part in ("decoded", "kernels")))),
+        caches,
+    ):
         found += [Leftover(kind, path, size(path)) for path in sorted(paths) if _inside(path, folder)]
     return found
 

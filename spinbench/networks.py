@@ -194,7 +194,7 @@ def upscale(
 
     images = [file for image in images for file in (images_in(image) if image.is_dir() else [image])]
     where = compute_device(device, threads)
-    if model is None and weights is None:
+    if model is None and weights is None and not (published or untrained):
         weights = Path("pretrained")
     network = network_of(model, scale, config, weights, published, untrained, self_ensemble)
     manner, targets = tile_of(tile, network), _targets(images, output)

@@ -79,7 +79,7 @@ def decoded(dataset: Dataset, scale: int) -> list[tuple[Decoded, Decoded]]:
 def _folder() -> Path:
     scratch = os.environ.get(SCRATCH)
     owner = os.getuid() if hasattr(os, "getuid") else "all"
-    return Path(scratch) / f"spin-bench-decoded-{owner}" if scratch else own_folder() / "decoded"
+    return Path(scratch) / f"spin-bench-decoded-{owner}" if scratch else own_folder("decoded")
 
 
 def _place(name: str) -> Path:

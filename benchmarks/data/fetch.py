@@ -9,6 +9,7 @@ and no message holds the password of a URL.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -31,6 +32,7 @@ ORIGIN = "https://raw.githubusercontent.com/"
 _PAUSES_S = (1.0, 4.0)  # before the second and the third try, unless the server asks for others
 _LONGEST_S = 120.0  # a server that asks for more is not waited for
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # answers that another try may change
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)  # a cache that others keep
 _TEMPORARY = f"tmp{'[a-z0-9_]' * 8}"  # of pooch
 
 
@@ -91,7 +93,8 @@ def download(url: str, known_hash: str | None, file: Path, size: int = 0, progre
                 sweep(file.parent, _TEMPORARY)
             _retrieve(url, known_hash, file, size, progress)
     except OSError as error:
-        raise DataError(f"{file}: cannot be stored ({error.strerror or error})") from None
+        kind = Unavailable if error.errno in _READ_ONLY else DataError
+        raise kind(f"{file}: cannot be stored ({error.strerror or error})") from None
     return file
 
 
@@ -142,7 +145,7 @@ def _seconds(retry_after: str) -> float | None:
         return float(retry_after)
     try:
         until = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 

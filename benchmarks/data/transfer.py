@@ -25,16 +25,20 @@ Downloader = Callable[[str, str, Any], None]
 def bounded(size: int, progress: bool = False) -> Downloader:
     """A downloader of pooch for a file of so many bytes (0: unknown).
 
-    It raises DataError for a transfer that is larger, or that takes longer than at `SLOWEST` bytes per second, and
-    OSError, as `requests` does, for one that fails.
+    It raises DataError for a transfer that is larger, or that takes longer than at `SLOWEST` bytes per second (of an
+    unknown size, that is slower at any time after `PATIENCE_S`), and OSError, as `requests` does, for one that fails.
     """
-    most, seconds = size or LARGEST, PATIENCE_S + size / SLOWEST if size else LARGEST / SLOWEST
+    most = size or LARGEST
 
     def download(url: str, path: str, _: Any) -> None:
-        done = 0
+        done, began = 0, time.monotonic()
+
+        def until() -> float:
+            return began + PATIENCE_S + (size or done) / SLOWEST
+
         bar = tqdm(total=size or None, ncols=79, unit="B", unit_scale=True, disable=not progress)
         with bar, Path(path).open("wb") as file:
-            for part in _parts(url, time.monotonic() + seconds):
+            for part in _parts(url, until):
                 done += len(part)
                 if done > most:
                     raise DataError(f"{url}: sends more than the {most} bytes that are expected, not kept")
@@ -44,8 +48,8 @@ def bounded(size: int, progress: bool = False) -> Downloader:
     return download
 
 
-def _parts(url: str, until: float) -> Iterator[bytes]:
-    """The content behind a URL, until a time of the monotonic clock.
+def _parts(url: str, until: Callable[[], float]) -> Iterator[bytes]:
+    """The content behind a URL, until a time of the monotonic clock, which may move.
 
     It is read in a thread, since a server that sends a byte now and then, be it of a header, keeps every reader for as
     long as it likes. Such a thread ends with the process, or when what it reads does.
@@ -70,13 +74,13 @@ def _parts(url: str, until: float) -> Iterator[bytes]:
     threading.Thread(target=read, daemon=True, name="transfer").start()
     try:
         while True:
-            part = parts.get(timeout=max(until - time.monotonic(), 0.01))
+            part = parts.get(timeout=max(until() - time.monotonic(), 0.01))
             if part is None:
                 return
             if isinstance(part, Exception):
                 raise part
             yield part
-            if time.monotonic() > until:
+            if time.monotonic() > until():
                 raise queue.Empty
     except queue.Empty:
         raise DataError(f"{url}: takes too long, given up; try again, or set SPINBENCH_MIRROR to a folder") from None

@@ -7,11 +7,10 @@ from contextlib import suppress
 from statistics import median
 from typing import Any
 
-import yaml
-
 from benchmarks.runs.plan import Job
-from results import Run, digest
+from results import ResultsError, Run, digest
 from results.activity import last_row
+from results.run import read_description, runs_folder
 from results.state import state
 
 
@@ -44,12 +43,12 @@ def training_seconds(jobs: Sequence[Job], rerun: bool = False) -> dict[Run, floa
 
 def _seconds_per_pixel(job: Job) -> Iterator[float]:
     wanted = _network(job.stages["train"])
-    for folder in (job.run.root / "runs").glob(f"*/{job.run.variant}-x{job.run.scale}-s*/"):
+    for folder in runs_folder(job.run.root).glob(f"*/{job.run.variant}-x{job.run.scale}-s*/"):
         row = last_row(folder / "training.csv")
         if not row or not row["seconds"]:
             continue
-        with suppress(OSError, ValueError, KeyError, TypeError, yaml.YAMLError):  # damaged ones are reported elsewhere
-            stage = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))["stages"]["train"]
+        with suppress(OSError, ValueError, KeyError, TypeError, ResultsError):  # damaged ones are reported elsewhere
+            stage = (read_description(folder / "run.yaml") or {})["stages"]["train"]
             if _network(stage) == wanted:
                 yield row["seconds"] / row["iteration"] / _pixels(stage["training"])
 

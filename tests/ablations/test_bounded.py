@@ -30,6 +30,13 @@ def test_aliases_are_bounded_in_definitions_and_stored_runs(text: str, reason: s
         yaml.load(text, PlainLoader)
 
 
+@pytest.mark.parametrize("opened", ["[", "{a: ", "- "])
+def test_a_file_that_would_overflow_the_stack_is_refused(opened: str) -> None:
+    with pytest.raises(yaml.YAMLError, match="deeper than 100 levels"):
+        yaml.load(opened * 100_000, PlainLoader)
+    assert yaml.load("[" * 90 + "]" * 90 + " " * 20_000, PlainLoader)
+
+
 def test_usual_aliases_stay() -> None:
     text = "a: &a {x: 1}\nb: {z: *a, y: [*a, *a]}"
     assert ablations.parsed(text) == yaml.load(text, PlainLoader) == yaml.safe_load(text)

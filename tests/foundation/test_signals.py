@@ -80,6 +80,13 @@ def test_a_request_to_end_is_noted_once() -> None:
         stop()
 
 
+def test_a_signal_right_after_such_a_request_is_the_same_one() -> None:
+    with pytest.raises(KeyboardInterrupt), noted_signals() as received:
+        stop()
+        signal.raise_signal(signal.SIGTERM)  # of the group to which reader and writer belong
+        assert received == [signal.SIGINT, signal.SIGTERM]
+
+
 def test_what_asks_to_end_is_noted_unless_it_is_ignored() -> None:
     assert {signal.SIGINT, signal.SIGTERM} <= set(STOP) and (os.name == "nt" or signal.SIGHUP in STOP)
     before = {number: signal.getsignal(number) for number in STOP}

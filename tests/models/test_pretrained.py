@@ -55,6 +55,11 @@ def test_messages_say_that_they_are_far_from_converged(tmp_path: Path, monkeypat
         assert sr.size == (112, 96)
 
 
+def test_another_choice_of_weights_without_a_network_is_refused_in_its_own_words(tmp_path: Path) -> None:
+    done = spinbench("upscale", tmp_path / "photo.png", "--untrained")
+    assert done.returncode != 0 and "--weights and" not in done.stderr and "no --model" in done.stderr
+
+
 def test_the_card_tells_what_the_files_give() -> None:
     card = CARD.read_text(encoding="utf-8")
     rows = re.findall(r"\| (\w+) \| (\d+)[^|]* \| ([\d.]+), ([\d.]+) \| ([\d.]+), ([\d.]+) \| ([\d.]+), ([\d.]+)", card)

@@ -7,13 +7,18 @@ import statistics
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 import results
+from reports.contrasts import Contrast, compute_contrasts
 from reports.gaps import _word, load_gaps
 from reports.render import render
+from reports.study import load_study
 from results.quality import read_quality
 from tests.reports.conftest import Store
 from tests.reports.pages import Page
+
+CONTRAST = Contrast(4, "BSDS100", "full", "patch", "psnr")
 
 
 def mean_psnr(variant: str, seed: int) -> float:
@@ -58,6 +63,27 @@ def test_a_page_of_trainings_leads_with_what_was_found(tmp_path: Path) -> None:
     assert ("h2", {"id": "found"}) in page.elements
     assert "750" in next(row for row in page.rows_of("Patch") if "open" in row[-1] or "direction" in row[-1])
     assert ("h2", {"id": "found"}) not in Page(render(["table1"], "published", tmp_path)).elements
+
+
+def test_intervals_hold_for_all_that_were_to_be_judged_also_before_they_are_there(store: Store, tmp_path: Path) -> None:
+    images = {"BSDS100": [f"img_{index:03d}" for index in range(8)]}
+
+    def width(*variants: str) -> float:
+        for variant in variants:
+            for seed in range(3):
+                psnr = 27.0 + 0.05 * seed * (-1) ** len(variant)
+                store(variant, "cpu-short", seed, psnr=psnr, datasets=images, images={"BSDS100": 8})
+        found = load_gaps(["cpu-short"], tmp_path)
+        assert found is not None
+        patch = next(gap for gap in found.gaps if gap.variant == "patch")
+        study = compute_contrasts(load_study("table2", "cpu-short", tmp_path).frame, [CONTRAST])
+        own = float(study.high.iloc[0] - study.low.iloc[0])
+        wider = stats.t.ppf(1 - 0.05 / 6, study.freedom.iloc[0]) / stats.t.ppf(0.975, study.freedom.iloc[0])
+        assert patch.high - patch.low == pytest.approx(own * wider)
+        return own
+
+    width("full", "patch")
+    width("svq", "only-spca", "only-ispa")  # with the last of them, which is shown, not judged
 
 
 def test_one_training_has_no_interval_and_decides_nothing(store: Store, tmp_path: Path) -> None:

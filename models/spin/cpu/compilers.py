@@ -82,7 +82,10 @@ def _asked(command: tuple[str, ...]) -> Compiler:
 
 def _openmp_of_clang() -> bool:
     """Whether this process has the functions that clang calls for OpenMP; gcc's are in both libraries."""
-    return hasattr(ctypes.CDLL(None), "__kmpc_fork_call")
+    try:
+        return hasattr(ctypes.CDLL(None), "__kmpc_fork_call")
+    except (OSError, TypeError):  # Windows has no library of the process
+        return False
 
 
 def _run(command: list[str], seconds: float) -> str:

@@ -114,6 +114,9 @@ def here(recorded: str) -> str:
     """
     parts = recorded.split("; ")
     unserved = [part for part in parts if part.startswith("none for ")]
+    about = [one.about for one in compilers.candidates() if one.refused is None]
+    if not _switched_off() and not any(_asked.values()) and parts[0] in about:
+        return recorded  # it may be that compiler, since the first one may fail
     return "; ".join(unserved if unserved == parts else [compiler(), *unserved])
 
 
@@ -153,7 +156,7 @@ def _library(compiler: Compiler, widths: Widths) -> ctypes.CDLL:
     texts = [source.read_text("utf-8") for source in [*sources, *sorted(_HERE.glob("*.h"))]]
     flags = [*_FLAGS, *widths.definitions()]
     about = "\0".join([compiler.version, *flags, _cpu(), *texts])
-    folder = own_folder() / "kernels"
+    folder = own_folder("kernels")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = _own(folder) / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.so"
     if path.exists():

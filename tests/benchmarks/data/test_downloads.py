@@ -102,7 +102,12 @@ def test_a_server_says_when(server: Server, slept: list[float]) -> None:
     assert slept[0] == 7.0 and 50 < slept[1] <= 60
 
 
-@pytest.mark.parametrize(("asks", "pause"), [("soon", 1.0), ("-3", 1.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0)])
+FAR = "Mon, 01 Jan 9999999999999 00:00:00 GMT"  # a year that no calendar here has
+
+
+@pytest.mark.parametrize(
+    ("asks", "pause"), [("soon", 1.0), ("-3", 1.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), (FAR, 1.0)]
+)
 def test_a_server_that_asks_for_no_time(asks: str, pause: float, server: Server, slept: list[float]) -> None:
     server.answers = [(503, {"Retry-After": asks})]
     assert fetch(PATH, SHA256) and slept == [pause]

@@ -59,3 +59,14 @@ def test_what_is_noted_is_forgotten_once_the_set_is_had(tmp_path: Path) -> None:
     assert definitions.left_out("quick", tmp_path) == {("Set14", 2): "refused"}
     (definitions.folder("quick", tmp_path) / "left-out.yaml").write_text("- 1: [")
     assert definitions.left_out("quick", tmp_path) == {}
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "x4: [1", "4: {Set5: 3}", "4: {Set5: [a]}", "- 1"])
+def test_notes_that_are_damaged_say_nothing(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "runs" / "quick" / "left-out.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    assert definitions.left_out("quick", tmp_path) == {}
+    file.unlink()
+    file.mkdir()
+    assert definitions.left_out("quick", tmp_path) == {}
