@@ -25,7 +25,7 @@ GapWord = Literal["agrees in direction", "disagrees in direction", "open", "not 
 class Gap(NamedTuple):
     """The reference minus a variant in dB, after a budget, and what the paper prints (NaN if nothing).
 
-    `low` and `high` are of the interval, NaN with one training of each; `seeds` are trainings of the two that differ
+    `low` and `high` are of the interval, NaN with too few images; `seeds` are trainings of the two that differ
     least in number.
     """
 
@@ -69,7 +69,7 @@ class Gaps(NamedTuple):
         """What the intervals of the figure are, in a sentence."""
         known = [gap for gap in self.gaps if not math.isnan(gap.low)]
         if not known:
-            return "One training of each network on few images gives no interval."
+            return "There are too few images for an interval."
         if max(gap.seeds for gap in known) == 1:
             return "Bars are 95% intervals over images; one training of each network says nothing of other trainings."
         which = "all judged variants" if self.judged else "all variants"

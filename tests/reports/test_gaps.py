@@ -32,6 +32,7 @@ def test_a_gap_is_the_difference_of_the_means_of_all_seeds() -> None:
     assert patch.difference == pytest.approx(statistics.mean(differences))
     assert patch.published == pytest.approx(27.70 - 27.64)
     assert patch.low < patch.difference < patch.high
+    assert "over images and trainings that hold for all judged variants" in found.bars
 
 
 def test_without_a_registered_outcome_there_are_no_gaps(tmp_path: Path) -> None:
@@ -63,6 +64,7 @@ def test_without_a_registered_outcome_the_gaps_have_no_verdict(store: Store, tmp
     assert [(gap.variant, round(gap.difference, 9)) for gap in found.gaps] == [("svq", 1.0), ("patch", -0.5)]
     assert all(math.isnan(gap.published) for gap in found.gaps)  # the paper has no values for this set
     assert "Nothing is compared with the paper on this set." in gaps_sentence(found)
+    assert found.bars == "There are too few images for an interval."  # whatever the number of trainings
 
 
 @pytest.mark.drawn
