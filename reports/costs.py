@@ -29,8 +29,8 @@ _COUNTED = [
     "counted", "zeros",
 ]  # fmt: skip
 _MEASURED = [
-    "variant", "scale", "passes", "implementation", "lr_size", "parameters", "macs", "convolutions", "products",
-    "latency_s", "low_s", "high_s", "back_to_back_s", "graph_s", "images_per_s", "latency_conditions",
+    "variant", "scale", "passes", "implementation", "place", "lr_size", "parameters", "macs", "convolutions",
+    "products", "latency_s", "low_s", "high_s", "back_to_back_s", "graph_s", "images_per_s", "latency_conditions",
     "memory_bytes", "memory_conditions",
 ]  # fmt: skip
 
@@ -64,8 +64,8 @@ def counted_costs(runs: Iterable[Run]) -> pd.DataFrame:
 def measured_costs(runs: Iterable[Run]) -> pd.DataFrame:
     """A row per variant, scale and implementation: everything for an image of the same size, `lr_size`, on a machine.
 
-    Numbers are in SI units, of all `passes`, and NaN where they were not measured; the columns `..._conditions`
-    describe how they were measured.
+    `place` is the implementation, the machine and its threads in words. Numbers are in SI units, of all `passes`, and
+    NaN where they were not measured; the columns `..._conditions` describe how they were measured.
     """
     rows = []
     for run, passes, content in _contents(runs):
@@ -79,6 +79,7 @@ def measured_costs(runs: Iterable[Run]) -> pd.DataFrame:
                     "scale": run.scale,
                     "passes": passes,
                     "implementation": entry["implementation"],
+                    "place": ", ".join(str(part) for part in _where(entry, machine) if part),
                     "lr_size": size(entry["lr_size"]),
                     "parameters": _number(content, "parameters"),
                     "macs": passes * entry["macs"],
@@ -113,6 +114,7 @@ def on_cards(experiment: Experiment, counted: pd.DataFrame, cards: Iterable[Card
                     "variant": variant,
                     "scale": scale,
                     "implementation": f"{PYTORCH} on {card.name}",
+                    "place": f"{PYTORCH}, {card.name}",
                     **{name: costs[name] for name in ("passes", "lr_size", "parameters", "macs", *_WRITTEN)},
                     "latency_s": passes * one.median_s,
                     **{

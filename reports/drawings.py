@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -30,6 +30,7 @@ class Drawing(NamedTuple):
     description: str
     picture: TradeOff | None = None
     note: str = ""
+    files: tuple[str, ...] = ()  # beside the page
 
     def _repr_html_(self) -> str:
         return str(self.svg)
@@ -47,8 +48,9 @@ class Plan(NamedTuple):
     picture: TradeOff | None = None
     note: str = ""
 
-    def drawn(self, svg: bytes, name: str) -> Drawing:
-        return Drawing(figures.inline(svg, name, self.description), self.description, self.picture, self.note)
+    def drawn(self, svg: bytes, name: str, files: Iterable[str] = ()) -> Drawing:
+        picture = figures.inline(svg, name, self.description)
+        return Drawing(picture, self.description, self.picture, self.note, tuple(files))
 
 
 def drawings(
@@ -69,6 +71,7 @@ def drawings(
     drawn = {}
     planned = chain(_planned(studies, runs, labels, root), _differences(studies, compared))
     for name, plan in planned:
+        files: dict[str, bytes] = {}
         if plan.place == "page":
             svg = figures.save(plan.draw(figures.PAGE), "svg")
         else:
@@ -76,7 +79,7 @@ def drawings(
             svg = files[f"{name}.svg"]
             for file, content in files.items():
                 results.write(folder / file, content)
-        drawn[name] = plan.drawn(svg, name)
+        drawn[name] = plan.drawn(svg, name, files)
     return drawn
 
 
@@ -97,7 +100,7 @@ def _planned(
         if one.experiment.kind == "table":
             yield from _trade_offs(one)
         for curve in one.curves if one.experiment.kind == "curve" else ():
-            if len(curve.measured) or len(curve.published):
+            if curve.measured.x.nunique() > 1:  # a single point is told in words
                 draw = partial(figures.depth, curve, str(one.experiment.x))
                 yield curve.name, Plan(draw, one.experiment.caption, "paper")
     if curves := _training_curves(runs, labels):

@@ -21,8 +21,14 @@ from reports.tradeoff import QUANTITIES
 from results import BASELINE
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("style.css", "pictures.css", "superpixels.css")
-SCRIPTS = ("script.js", "slider.js")
+STYLES = ("style.css", "first.css", "print.css", "pictures.css", "superpixels.css")
+SCRIPTS = ("script.js", "take.js", "tabs.js", "slider.js")
+# three superpixels, as a data URI: the page asks for nothing, and a browser then asks for no favicon.ico
+_ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="#0072B2" d="M0 0h9l-2 7-7 2z"/>'
+    '<path fill="#E69F00" d="M9 0h7v10l-9-3z"/><path fill="#009E73" d="M0 9l7-2 9 3v6H0z"/></svg>'
+)
+ICON = f"data:image/svg+xml;base64,{base64.b64encode(_ICON.encode()).decode()}"
 _STYLE_ELEMENT = re.compile(r"<style[^<>]*>(.*?)</style>", re.DOTALL)
 _STYLE_ATTRIBUTE = re.compile(r"""<[a-zA-Z][^<>]*?\sstyle="([^"]*)\"""")
 
@@ -66,6 +72,7 @@ def _environment() -> jinja2.Environment:
         "distances": distances,
         "quantities": QUANTITIES,
         "baseline": BASELINE,
+        "icon": ICON,
         "style": _joined(STYLES),
         "script": _joined(SCRIPTS),
     }

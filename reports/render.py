@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 import ablations
 import results
-from reports import figures, markdown, pictures, study, tabular
+from reports import markdown, pictures, study, tabular
 from reports.agreement import agreement
 from reports.claims import judge_studies
 from reports.costs import conditions, counted_costs, operators
-from reports.drawings import Drawing, drawings
-from reports.gaps import Gaps, load_gaps
+from reports.drawings import drawings
+from reports.lead import find_lead, origin
 from reports.page import TEMPLATES, html_page
 from reports.provenance import full_sets, provenance, remarks
 from reports.significance import significances
@@ -24,6 +23,18 @@ from reports.study import Study
 from reports.tables import CONVENTION, METRICS, RUN, departures
 from results import definitions
 from results.gpu import load_cards
+
+
+class Taken(NamedTuple):
+    """What a reader can take away of an experiment: files beside the page, and texts that are in the page as well.
+
+    `latex` is the tabular of each scale.
+    """
+
+    files: list[str]
+    csv: str
+    latex: dict[int, str]
+
 
 TABLE_FORMATS = {"tex": tabular, "md": markdown}
 
@@ -40,7 +51,7 @@ def render(
 
     Reads the runs below `root` and writes to <protocol> in the folder `into`, by default `root`/report: index.html; for
     every experiment <name>.csv and, if it is a table, <name>.tex, <name>-tabular.tex (of several scales
-    <name>-x4-tabular.tex and so on) and <name>.md; the figures of `drawings`; and the comparisons of
+    <name>-x4-tabular.tex and so on) and <name>.md; the figures of `drawings` and of `find_lead`; and the comparisons of
     `pictures.write_figures`. `left_out` are lines of what else is not shown, and why; `display` changes entries of
     the table of an experiment, by its name. Any subset of the runs will do, even none. The same results give the
     same bytes.
@@ -89,39 +100,34 @@ def render(
         "attribution": [one for one in stored if one.kind == "attribution"],
     }
 
-    for one in studies:
-        first = ["experiment", "protocol"]
-        table = one.table.assign(experiment=one.name)
-        table = table[[*first, *(name for name in table.columns if name not in first)]]
-        results.write(folder / f"{one.name}.csv", results.as_csv(table))
-        if one.experiment.kind == "table":
-            for form, module in TABLE_FORMATS.items():
-                text = module.environment(TEMPLATES).get_template(f"table.{form}").render(content, study=one)
-                results.write(folder / f"{one.name}.{form}", text)
-            for layout in one.layouts:
-                name = f"{one.name}-x{layout.scale}" if len(one.layouts) > 1 else one.name
-                text = (
-                    tabular.environment(TEMPLATES).get_template("tabular.tex").render(content, study=one, layout=layout)
-                )
-                results.write(folder / f"{name}-tabular.tex", text)
+    taken = {one.name: _write_study(one, content, folder) for one in studies}
     pictures.write_figures(comparisons, folder)
-    papers = any(one.experiment.published for one in studies)
-    content["found"] = replication() if plan.training and papers else None
+    content["taken"] = taken
+    content["lead"] = find_lead(studies, plan, root, folder)
+    content["origin"] = origin(everywhere)
     content["drawings"] = drawings(studies, compared, runs, labels, root, folder)
     index = folder / "index.html"
     results.write(index, html_page(content))
     return index
 
 
-@cache
-def replication() -> tuple[Gaps, Drawing] | None:
-    """The gaps of the runs that are part of the suite, and their figure."""
-    found = load_gaps(results.protocols(results.MEASURED), results.MEASURED)
-    if found is None:
-        return None
-    description = f"Gaps between {found.reference} and its variants on {found.dataset}"
-    svg = figures.save(figures.gaps(found, figures.PAGE), "svg")
-    return found, Drawing(figures.inline(svg, "gaps", description), description)
+def _write_study(one: Study, content: Mapping[str, Any], folder: Path) -> Taken:
+    """Write the numbers of an experiment and, if it is a table, the table in each format."""
+    first = ["experiment", "protocol"]
+    table = one.table.assign(experiment=one.name)
+    table = table[[*first, *(name for name in table.columns if name not in first)]]
+    files, latex = {f"{one.name}.csv": results.as_csv(table)}, {}
+    if one.experiment.kind == "table":
+        for form, module in TABLE_FORMATS.items():
+            template = module.environment(TEMPLATES).get_template(f"table.{form}")
+            files[f"{one.name}.{form}"] = template.render(content, study=one)
+        template = tabular.environment(TEMPLATES).get_template("tabular.tex")
+        for layout in one.layouts:
+            name = f"{one.name}-x{layout.scale}" if len(one.layouts) > 1 else one.name
+            latex[layout.scale] = files[f"{name}-tabular.tex"] = template.render(content, study=one, layout=layout)
+    for name, text in files.items():
+        results.write(folder / name, text)
+    return Taken(list(files), files[f"{one.name}.csv"], latex)
 
 
 def _timed(studies: Sequence[Study]) -> pd.DataFrame:

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from reports.breakdown import ORDER
 from reports.figures.style import COLOURS, GREY, PAGE, FigureSize, legend, literal
 
-HATCHES = ("", "///", "...", "\\\\\\", "xxx", "+++", "ooo", "---")
+# of straight lines: an SVG holds every curve of a hatch of dots or circles, hundreds of kilobytes
+HATCHES = ("", "///", "\\\\\\", "xxx", "+++", "---", "|||", "//")
 GIGA = 1e9
 
 

@@ -67,6 +67,7 @@ def _printed(figure: Mapping[str, Any], letters: Mapping[str, Any]) -> FigureSiz
 
 
 PAGE = FigureSize(7, {"font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8.5})
+PHONE = PAGE._replace(width=3.7)
 COLUMN = _printed(figsizes.cvpr2024_half(), fontsizes.cvpr2024())  # of two: CVPR, ICCV
 LINE = _printed(figsizes.eccv2024(), fontsizes.eccv2024())  # of one: ECCV (llncs)
 BOTH = _printed(figsizes.cvpr2024_full(), fontsizes.cvpr2024())  # both columns

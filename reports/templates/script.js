@@ -112,6 +112,14 @@
   }
 }
 
+// Headings of a table stick to the window, unless it is wider than its frame: then they stick to the frame, which scrolls.
+{
+  const watch = new ResizeObserver((changes) => {
+    for (const { target: frame } of changes) frame.classList.toggle("fits", frame.firstElementChild.offsetWidth <= frame.clientWidth);
+  });
+  document.querySelectorAll(".scroll:has(> table)").forEach((frame) => watch.observe(frame));
+}
+
 // Large tables can be filtered by words, all of which a row must hold.
 {
   const LARGE = 8;

@@ -23,11 +23,11 @@ Store = Callable[..., Run]
 
 @pytest.fixture(autouse=True)
 def figures_only_where_looked_at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes most of the time of a page; tests with the mark `drawn` have its figures, the others none, and not
-    the suite's own findings either, which lead every page."""
+    """Drawing takes most of the time of a page; tests with the mark `drawn` have its figures, the others none, and
+    not that which leads the page either."""
     if "drawn" not in request.keywords:
         monkeypatch.setattr("reports.render.drawings", lambda *_: {})
-        monkeypatch.setattr("reports.render.replication", lambda: None)
+        monkeypatch.setattr("reports.render.find_lead", lambda *_: None)
 
 
 @pytest.fixture

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
+import ablations
 import results
 from reports.contrasts import Contrast, compute_contrasts
-from reports.gaps import _word, load_gaps
+from reports.gaps import _word, load_gaps, study_gaps
+from reports.lead import gaps_sentence
 from reports.render import render
 from reports.study import load_study
 from results.quality import read_quality
@@ -34,6 +36,7 @@ def test_a_gap_is_the_difference_of_the_means_of_all_seeds() -> None:
     assert patch.difference == pytest.approx(statistics.mean(differences))
     assert patch.published == pytest.approx(27.70 - 27.64)
     assert patch.low < patch.difference < patch.high
+    assert "over images and trainings that hold for all judged variants" in found.bars
 
 
 def test_without_a_registered_outcome_there_are_no_gaps(tmp_path: Path) -> None:
@@ -57,12 +60,34 @@ def test_the_word_follows_from_the_interval(published: float, low: float, high: 
     assert _word(published, low, high) == word
 
 
+def test_without_a_registered_outcome_the_gaps_have_no_verdict(store: Store, tmp_path: Path) -> None:
+    for variant, psnr in (("full", 26.0), ("svq", 25.0), ("patch", 26.5)):
+        store(variant, psnr=psnr)
+    found = study_gaps(load_study("table2", "quick", tmp_path), ablations.load_protocol("quick"))
+    assert found is not None and not found.judged
+    assert [(gap.variant, round(gap.difference, 9)) for gap in found.gaps] == [("svq", 1.0), ("patch", -0.5)]
+    assert all(math.isnan(gap.published) for gap in found.gaps)  # the paper has no values for this set
+    assert "Nothing is compared with the paper on this set." in gaps_sentence(found)
+    assert found.bars == "There are too few images for an interval."  # whatever the number of trainings
+
+
 @pytest.mark.drawn
-def test_a_page_of_trainings_leads_with_what_was_found(tmp_path: Path) -> None:
+def test_a_page_of_trainings_leads_with_its_own_gaps_or_those_of_the_suite(store: Store, tmp_path: Path) -> None:
     page = Page(render(["table2"], "quick", tmp_path))
-    assert ("h2", {"id": "found"}) in page.elements
     assert "750" in next(row for row in page.rows_of("Patch") if "open" in row[-1] or "direction" in row[-1])
-    assert ("h2", {"id": "found"}) not in Page(render(["table1"], "published", tmp_path)).elements
+    assert "these are the suite's own runs" in page.text
+    for variant in ("full", "svq"):
+        store(variant)
+    page = Page(render(["table2"], "quick", tmp_path))
+    assert "these are the suite's own runs" not in page.text
+    assert (tmp_path / "report" / "quick" / "gaps-table2.pdf").is_file()
+    assert "Synthetic CPU" in page.text
+    store(results.BASELINE, psnr=25.5)  # better than both
+    assert (
+        "below bicubic interpolation; these are the suite's own runs"
+        in Page(render(["table2"], "quick", tmp_path)).text
+    )
+    assert "suite's own runs" not in Page(render(["table1"], "published", tmp_path)).text
 
 
 def test_intervals_hold_for_all_that_were_to_be_judged_also_before_they_are_there(store: Store, tmp_path: Path) -> None:

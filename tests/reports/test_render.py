@@ -19,6 +19,7 @@ import pytest
 
 import ablations
 import results
+from reports.page import ICON
 from reports.render import render
 from tests.reports.conftest import replace
 from tests.reports.pages import Page
@@ -53,7 +54,7 @@ def test_quick_says_what_it_is_and_compares_nothing(store: Store, tmp_path: Path
     )
     assert page.row("float")[1:] == ["×4", "embedded-test", "+0.0040", "+0.0040 to +0.0040", "6"]
     assert all(row.question in page.text and row.here in page.text for row in ablations.ledger())
-    assert "the paper's value for 8 blocks is for the complete set set5" in page.text.lower()
+    assert "a curve needs two measured networks, and 1 of 7 is measured" in page.text
     assert {"2.13.0", "f" * 64, "2025-01-01T00:00:00+00:00"} <= set(page.text.split())
 
 
@@ -102,7 +103,8 @@ def test_nothing_measured_yet(tmp_path: Path) -> None:
     assert page.text.count("Nothing is measured yet under protocol paper.") == 2 * len(EXPERIMENTS)
     assert "32.48" in page.row("Full")[5 - 4]
     assert "No run is stored under protocol paper." in page.text
-    assert (tmp_path / "report" / "paper" / "fig7.pdf").is_file()
+    assert "and none of 7 is measured" in page.text
+    assert not (tmp_path / "report" / "paper" / "fig7.pdf").exists()  # of axes without a curve
 
 
 @pytest.mark.drawn
@@ -151,14 +153,16 @@ def store_hostile(store: Store, folder: Path) -> list[str]:
     common = f"title: {text}\nsource: {text}\ncaption: {text}\nlabel: tab:x\nscales: [4]\nreference: full\n"
     claim = f"{{text: {text}, source: {text}, check: better, variants: [full], others: [imdn]}}"
     full = f"full: {{label: {text}, note: {text}, published: SPIN, model: spin, config: {{blocks: 8}}}}"
+    four = f"depth-4: {{label: {label}, model: spin, config: {{blocks: 4}}}}"
     imdn = f"imdn: {{label: {label}, published: IMDN, model: imdn, weights: published}}"
     (folder / "table1.yaml").write_text(
         f"{common}kind: table\ndatasets: [Set5, {text}]\npublished: table1.csv\nvariants: {{{full}, {imdn}}}\n"
         f"tradeoff: {{dataset: Set5, scale: 4, source: {text}}}\nbreakdown: [full]\n"
         f"claims: {{one: {claim}}}\n"
     )
-    (folder / "curve.yaml").write_text(f"{common}kind: curve\nx: blocks\ndatasets: [{text}]\nvariants: {{{full}}}\n")
-    for variant, weights in (("full", False), ("imdn", True)):
+    sets = f"datasets: [{text}]\nvariants: {{{full}, {four}}}\n"
+    (folder / "curve.yaml").write_text(f"{common}kind: curve\nx: blocks\n{sets}")
+    for variant, weights in (("full", False), ("depth-4", False), ("imdn", True)):
         images = {"Set5": ["a", "b"], HOSTILE: [HOSTILE]}
         store(variant, psnr=32.4, weights=weights, datasets=images, conventions={"rcan": 0.0, HOSTILE: 0.1})
     run = results.Run("quick", "full", 4, 0, folder)
@@ -179,7 +183,8 @@ def test_text_from_data_stays_text(store: Store, tmp_path: Path) -> None:
 
     page = Page(index)
     tags = [tag for tag, _ in page.elements]
-    assert not set(tags) & {"img", "iframe", "object", "link"}
+    assert not set(tags) & {"img", "iframe", "object"}
+    assert [(tag, one["href"]) for tag, one in page.elements if tag == "link"] == [("link", ICON)]
     assert tags.count("script") == 1  # the page's own
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
     assert " ".join(HOSTILE.split()) in " ".join(page.text.split())
@@ -212,13 +217,18 @@ def test_text_from_data_stays_text(store: Store, tmp_path: Path) -> None:
 @pytest.mark.drawn
 def test_the_page_needs_nothing_else(store: Store, tmp_path: Path) -> None:
     store_table2(store)
-    page = Page(render(EXPERIMENTS, "quick", tmp_path))
+    index = render(EXPERIMENTS, "quick", tmp_path)
+    page = Page(index)
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     for _, attributes in page.elements:
         for name in ("src", "href", "xlink:href"):
             target = attributes.get(name)
-            assert target is None or (target.startswith("#") and target[1:] in ids)
+            own = target in (None, ICON) or (target or "").removeprefix("#") in ids
+            assert own or (index.parent / (target or "")).is_file()  # what can be taken away lies beside the page
+    linked = {attributes.get("href") for _, attributes in page.elements}
+    written = {path.name for path in index.parent.iterdir()} - {"index.html"}
+    assert written <= linked
     assert "@import" not in page.source
     assert set(re.findall(r"url\((.)", page.source)) <= {"#"}
     (policy,) = [values["content"] or "" for _, values in page.elements if "http-equiv" in values]
@@ -254,7 +264,7 @@ def test_two_renders_are_equal_to_the_byte(store: Store, tmp_path: Path) -> None
         {path.name: path.read_bytes() for path in render(EXPERIMENTS, "quick", tmp_path).parent.iterdir()} for _ in "12"
     )
     assert first == second
-    names = ("fig7", "training", "differences-table2", "tradeoff-table2")
+    names = ("fig7", "training", "gaps-table2", "differences-table2", "tradeoff-table2")
     figures = [
         "fig7-wide.pdf",
         "tradeoff-table2-wide.pdf",

@@ -26,6 +26,7 @@ TABLE1 = ablations.load_experiment("table1")
 PUBLISHED = results.published("table1.csv").set_index(["method", "scale", "dataset"])
 SET5 = {"Set5": ["a", "b"]}
 X4 = 2  # of the tables with a row of that name: those of x2, x3 and x4 come first
+ALONE = 0  # a scale that was measured alone: the others are folded below it
 Store = Callable[..., results.Run]
 
 
@@ -58,12 +59,12 @@ def test_difference_and_rank_stand_in_columns_of_their_own(weights: Store, tmp_p
     assert heading[:4] == ["×4", "Training", "Cost", "Set5"]
     columns = page.rows[page.rows.index(heading) + 1]
     assert columns[:6] == ["Params", "Counted", "GMACs", "publ.", "meas.", "diff."]
-    row = page.rows_of("IMDN")[X4]
+    row = page.rows_of("IMDN")[ALONE]
     assert row[1:5] == ["DIV2K", "715K", "715,176", "41.25"]
     assert row[5:8] == ["32.21 0.8948", "32.21  (second best) 0.8951  (best)", "+0.002 +0.0003"]
-    assert page.rows_of("BSRN")[X4][1] == "DF2K"
-    assert page.rows_of("BSRN")[X4][5:8] == ["–", "32.30  (best) 0.7000  (second best)", ""]
-    assert page.rows_of("SPIN")[X4][5] == "32.48  (best) 0.8983  (best)"
+    assert page.rows_of("BSRN")[ALONE][1] == "DF2K"
+    assert page.rows_of("BSRN")[ALONE][5:8] == ["–", "32.30  (best) 0.7000  (second best)", ""]
+    assert page.rows_of("SPIN")[ALONE][5] == "32.48  (best) 0.8983  (best)"
     assert "1 of 1 PSNR values with published weights are within 0.01 dB of the paper." in page.text
 
 
@@ -80,8 +81,8 @@ def test_every_value_that_was_not_measured_says_why(weights: Store, tmp_path: Pa
         marks = [item.split()[0] for item in page.items if item.endswith(f"Not measured: {reason}.")]
         assert len(marks) == 1, reason  # one footnote for all that share a reason
     (mark,) = [item.split()[0] for item in page.items if "no published checkpoint" in item]
-    assert page.rows_of("CARN")[X4][6] == page.rows_of("DRSAN")[X4][6] == f"– {mark}"
-    assert page.rows_of("CARN")[X4][3:5] == ["123,456", "41.25"]  # costed all the same
+    assert page.rows_of("CARN")[ALONE][6] == page.rows_of("DRSAN")[ALONE][6] == f"– {mark}"
+    assert page.rows_of("CARN")[ALONE][3:5] == ["123,456", "41.25"]  # costed all the same
     stored = table(tmp_path)
     assert stored.status["madnet", "published", 4, "Set5"] == TABLE1.variants["madnet"].status
     assert stored.status["imdn", "published", 4, "Set5"].endswith("(IMDN_x4.pth)")
@@ -118,8 +119,8 @@ def test_a_part_of_a_set_is_counted_and_not_compared(weights: Store, tmp_path: P
         weights(variant, psnr=30.0, datasets=part, images={"Set5": 2, "Urban100": 100})
     page = Page(render(["table1"], "published", tmp_path))
     assert "Urban100: † 20 of 100 images, LR imresize-symmetric." in page.text
-    row = page.rows_of("IMDN")[X4]
-    columns = next(row for row in reversed(page.rows) if row[:3] == ["Params", "Counted", "GMACs"])
+    row = page.rows_of("IMDN")[ALONE]
+    columns = next(row for row in page.rows if row[:3] == ["Params", "Counted", "GMACs"])
     assert columns[3:] == ["publ.", "meas.", "diff.", "publ.", "publ.", "publ.", "meas.", "publ."]
     assert row[11].startswith("30.00  (best) †")
     stored = table(tmp_path)
@@ -176,11 +177,11 @@ def test_spin_stands_under_the_names_of_its_protocols_and_is_not_ranked(
     assert row[2:5] == ["", "", ""]  # what it costs stands in the row above
     assert (row[5], row[6]) == ("", "40.50 ± 0.71 0.7000 ± 0.0000")  # the highest value bears no mark
     assert row[7].startswith("+8.020 ")
-    assert page.rows_of("IMDN")[X4][6].startswith("32.21  (best)")
+    assert page.rows_of("IMDN")[ALONE][6].startswith("32.21  (best)")
     assert page.rows_of("SPIN (protocol quick)")[0][-1] == "25.10 0.7000"
     assert page.rows_of("SPIN (protocol mine)")[0][6].startswith("29.00 †")
     assert "Set5: † 2 of 5 images, LR imresize-symmetric (SPIN (protocol mine))." in page.text
-    own = page.rows_of("SPIN")[X4]
+    own = page.rows_of("SPIN")[ALONE]
     assert own[3:5] == ["555,035", "41.25"]
     assert own[6].startswith("– ")
     summary = " ".join(ablations.load_protocol("quick").summary.split())
@@ -260,15 +261,15 @@ def test_training_sets_are_those_of_the_networks_descriptions() -> None:
 def test_a_published_value_that_is_unknown_here_has_a_sign_of_its_own(weights: Store, tmp_path: Path) -> None:
     weights("imdn", psnr=printed("IMDN"))
     page = Page(render(["table1"], "published", tmp_path))
-    for position in (0, 1):  # x2, x3
+    for position in (1, 2):  # x2, x3, which are folded below x4
         spin = page.rows_of("SPIN")[position]
         sign, mark = spin[-1].split()
         assert sign == "?"
         note = next(item for item in page.items if item.startswith(f"{mark} Unknown here"))
         assert note.endswith("lost in the transcription; no ranks in this column.")
         assert not any("best" in row[-1] for row in (page.rows_of("SwinIR-light")[position], spin))
-    assert page.rows_of("MADNet")[0][-1] == "–"  # the paper prints a dash
-    assert page.rows_of("SPIN")[X4][-1].startswith("30.98  (best) ")
+    assert page.rows_of("MADNet")[1][-1] == "–"  # the paper prints a dash
+    assert page.rows_of("SPIN")[ALONE][-1].startswith("30.98  (best) ")
     assert any(item.endswith(" Published from Table 2 (Full).") for item in page.items)
     text = (tmp_path / "report" / "published" / "table1.md").read_text(encoding="utf-8")
     assert "?<sup>" in text
