@@ -158,5 +158,5 @@ _words = {
 _counted = {
     "agrees in direction": "agree in direction with the paper",
     "disagrees in direction": "disagree in direction",
-    "open": "are open (the interval contains zero)",
+    "open": "are open (no interval excludes zero)",
 }
