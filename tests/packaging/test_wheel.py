@@ -98,7 +98,7 @@ def test_it_works_where_there_is_no_checkout(environment: Path, tmp_path: Path) 
         environment, "spinbench", "cost", "espcn", "--no-memory", "--repeats", "1", place=tmp_path
     )
     run(environment, "spinbench", "report", place=tmp_path)
-    assert (tmp_path / "results" / "report" / "quick" / "index.html").stat().st_size > 10_000
+    assert (tmp_path / "results" / "report" / "measured" / "cpu-short" / "index.html").stat().st_size > 10_000
     assert before == sorted(path for path in environment.rglob("*") if "__pycache__" not in path.parts)
 
 
