@@ -29,7 +29,9 @@ def test_a_read_only_cache_is_completed_in_a_folder_of_the_users(
     decoded(datasets.get(str(images)), 2)
     access, before = os.access, files(shared)
     monkeypatch.setattr(
-        os, "access", lambda path, mode: access(path, mode) and not (mode & os.W_OK and Path(path).is_relative_to(shared))
+        os,
+        "access",
+        lambda path, mode: access(path, mode) and not (mode & os.W_OK and Path(path).is_relative_to(shared)),
     )
     (in_place,) = decoded(datasets.get(str(images)), 2)
     assert not own.exists() and all(one.file.is_relative_to(shared) for one in in_place)
