@@ -79,6 +79,8 @@ def evaluate(
     PSNR against float32. A folder of HR images has the LR images of
     --lr, or those that lie beside them (HR/ and LR_bicubic/X4/, or
     a_SRF_4_HR.png and a_SRF_4_LR.png), or else MATLAB's bicubic ones.
+    Files are PNG, JPEG (.jpg, .jpeg, .jpe, .jfif), BMP, TIFF, WebP, PPM
+    and PGM with 8 bit.
 
     Example: spinbench evaluate imdn --published --data Set5 --save images
     """
