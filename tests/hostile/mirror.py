@@ -96,7 +96,7 @@ def _decoded(place: Place) -> Sequence[object]:
     folder.mkdir(parents=True)
     for number in range(2):
         np.save(folder / f"{number:064x}.npy", np.array([payload(place)], dtype=object), allow_pickle=True)
-    return ["clean", "--results", "results"]
+    return ["clean", "--results", "results", "--yes"]
 
 
 def attempts(addresses: dict[str, str]) -> Iterator[Attempt]:
