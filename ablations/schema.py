@@ -66,6 +66,11 @@ class Variant(Strict):
         return self.weights == "trained"
 
     @property
+    def given(self) -> bool:
+        """Whether its weights are the user's, or come with the suite: neither trained by the protocol nor published."""
+        return self.weights not in ("trained", "published")
+
+    @property
     def checkpoint(self) -> Path | None:
         """The user's file of weights."""
         return None if self.weights in _WEIGHTS else Path(self.weights)

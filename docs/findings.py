@@ -7,14 +7,14 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
-import pandas as pd
-
 import ablations
 import results
+from benchmarks.data.datasets import SETS
 from reports.claims import judge_study
 from reports.gaps import Gaps, load_gaps
 from reports.study import Study, load_study
 from reports.tables import CONVENTION
+from results.quality import read_quality
 
 PAGE = Path(__file__).with_name("findings.md")
 PROTOCOLS = ("cpu-short", "cpu")
@@ -26,7 +26,8 @@ def page() -> str:
     studies = {name: load_study("table2", name, results.MEASURED) for name in PROTOCOLS}
     studies = {name: study for name, study in studies.items() if study.measured}
     gaps = load_gaps(PROTOCOLS, results.MEASURED)
-    assert gaps and studies
+    own, papers = (ablations.load_protocol(name).training for name in (PROTOCOLS[0], "paper"))
+    assert gaps and studies and own and papers
     parts = [
         "# What we found so far\n",
         _filled(
@@ -37,11 +38,12 @@ def page() -> str:
         ),
         "## Design\n",
         _filled(
-            "Each variant of Table 2 is trained on 72 photographs of Sun-Hays80, with LR patches of 64×64 in "
-            f"batches of 4, for {_budgets()} steps with an annealed learning rate (one cycle): the paper's training "
-            "is a million steps on DIV2K. The outcome was registered before any number was seen: PSNR on "
-            f"{gaps.dataset} ({gaps.images} images), of Full against {_listed(_judged())}; the other variants are "
-            "shown, not judged. Parameters of the same name start from the same values in every variant, so that "
+            f"Each variant of Table 2 is trained on {SETS[own.data].images} photographs ({own.data}), with LR patches "
+            f"of {own.lr_patch}×{own.lr_patch} in batches of {own.batch_size}, for {_budgets()} steps with an "
+            f"annealed learning rate (one cycle): the paper's training is {papers.iterations:,} steps on "
+            f"{papers.data}. The outcome was registered before any number was seen: PSNR on {gaps.dataset} "
+            f"({gaps.images} images), of Full against {_listed(_judged())}; the other variants are shown, not judged. "
+            "Parameters of the same name start from the same values in every variant, so that "
             "variants share what they can."
         ),
         _rates(),
@@ -84,16 +86,19 @@ def _rates() -> str:
         means[rate] = sum(values) / 2
         lines.append(f"| {rate} | {values[0]:.3f} | {values[1]:.3f} | {means[rate]:.3f} |")
     best = max(means, key=means.__getitem__)
+    training = ablations.load_protocol(PROTOCOLS[0]).training
+    assert training and training.validation
+    held_out = SETS[training.validation.data].images
     text = _filled(
-        "The learning rate is one for all variants, chosen on eight held-out photographs by the highest mean of "
-        f"Full and Patch (one seed, 750 steps, PSNR in dB): {best}. The choice favours Patch, which does not bear "
-        "larger rates."
+        f"The learning rate is one for all variants, chosen on {held_out} held-out photographs by the highest mean of "
+        f"Full and Patch (one seed, {training.iterations:,} steps, PSNR in dB): {best}. The choice favours Patch, "
+        "which does not bear larger rates."
     )
     return text + "\n" + "\n".join(lines) + "\n"
 
 
 def _psnr(protocol: str, run: str) -> float:
-    frame = pd.read_csv(results.MEASURED / protocol / run / "quality.csv")
+    frame = read_quality(results.MEASURED / protocol / run / "quality.csv")
     return float(frame[frame.convention == CONVENTION].psnr.mean())
 
 
@@ -167,9 +172,9 @@ def _conclusions(gaps: Gaps, studies: dict[str, Study]) -> Iterable[str]:
             text += " No interval of a judged variant excludes zero: nothing is decided."
         found.append(text)
     found.append(
-        "Differences at such a budget mix how fast a network learns with how good it becomes. That Patch, which has "
-        "no superpixels, is level with Full or ahead early on would not contradict the paper; the sign over the "
-        "budget is what the longer protocol asks."
+        "Differences at such a budget mix how fast a network learns with how good it becomes. A variant that is level "
+        "with Full or ahead early on does not contradict the paper; the sign over the budget is what the longer "
+        "protocol asks."
     )
     return [textwrap.fill(f"- {line}", 120, subsequent_indent="  ") for line in found] + [""]
 

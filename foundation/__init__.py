@@ -93,8 +93,8 @@ def cache_folder() -> Path:
         raise SpinbenchError(f"SPINBENCH_DATA={given}: there is no home directory, expected a whole path") from None
 
 
-def own_folder(part: str = "") -> Path:
-    """The folder for a part, or all, of what this machine can make again: in the cache folder, or elsewhere if this
+def own_folder(part: str) -> Path:
+    """The folder for a part of what this machine can make again: in the cache folder, or elsewhere if this
     user cannot write there. Raises what `cache_folder` raises.
     """
     for folder in (cache_folder() / part, _users_cache() / part):

@@ -69,10 +69,10 @@ class Gaps(NamedTuple):
     def bars(self) -> str:
         """What the intervals of the figure are, in a sentence."""
         known = [gap for gap in self.gaps if not math.isnan(gap.low)]
+        if not known and max(gap.seeds for gap in self.gaps) == 1:
+            return "One training of each network has no interval."
         if not known:
             return "There are too few images for an interval."
-        if max(gap.seeds for gap in known) == 1:
-            return "Bars are 95% intervals over images; one training of each network says nothing of other trainings."
         which = "all judged variants" if self.judged else "all variants"
         return f"Bars are 95% intervals over images and trainings that hold for {which} of a budget at once."
 

@@ -42,11 +42,8 @@ class Leftover:
 def leftovers(root: Path, caches: bool = True) -> list[Leftover]:
     """Everything that can go below `root` (of results) and in the cache folder, by kind; `caches` unless in use."""
     found: list[Leftover] = []
-    for kind, folder, paths in _candidates(
-        root,
-        dict.fromkeys((cache_folder(), own_folder(), *(own_folder(part).parent for part in ("decoded", "kernels")))),
-        caches,
-    ):
+    caches_of_user = dict.fromkeys([cache_folder(), *(own_folder(part).parent for part in ("decoded", "kernels"))])
+    for kind, folder, paths in _candidates(root, caches_of_user, caches):
         found += [Leftover(kind, path, size(path)) for path in sorted(paths) if _inside(path, folder)]
     return found
 

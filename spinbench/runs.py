@@ -128,7 +128,7 @@ def run(
     say(f"{definition.title}: {len(jobs)} runs under protocol {ablations.name_of(protocol)} on {where}")
     say(f"{training.summary} Expect: {training.expect}.")
     for job in jobs:
-        if job.status and (job.variant.checkpoint or job.variant.weights == "pretrained"):
+        if job.status and job.variant.given:
             say(f"{job.run.name}: only its cost is measured: {job.status}")
     definitions.remember(protocol, experiment, folder)
     definitions.ask(protocol, (job.run for job in jobs), folder)

@@ -55,7 +55,7 @@ class Job:
             "ensemble": self.variant.ensemble,
             "status": self.status,
         }
-        if self.variant.checkpoint or self.variant.weights == "pretrained":
+        if self.variant.given:
             header["weights_file"] = self.variant.weights
         if network_in_file(str(self.variant.model)):
             header["network_file"] = self.variant.model
@@ -112,7 +112,7 @@ def plan(
     for variant_name, variant in chosen.items():
         if variant.model is None:
             continue
-        if variant.checkpoint or variant.weights == "pretrained":
+        if variant.given:
             jobs += [planner.given(variant_name, variant, scale) for scale in scales or experiment.scales]
         elif variant.weights == "published":
             jobs += [planner.published(variant_name, variant, scale) for scale in scales or experiment.scales]

@@ -109,7 +109,7 @@ def start(
         if strike is not None:
             strikes.install(strike, folder, marks)
         sys.argv = ["spinbench", *map(str, arguments)]
-        code = _exit_code(_entry_point())
+        code = exit_code(_entry_point())
         if modules is not None:
             modules.write_text("\n".join(sys.modules))
     finally:
@@ -130,7 +130,8 @@ def _entry_point() -> Callable[[], None]:
     return main
 
 
-def _exit_code(main: Callable[[], None]) -> int:
+def exit_code(main: Callable[[], object]) -> int:
+    """The code with which a process that is nothing but this call would end."""
     try:
         main()
     except SystemExit as end:

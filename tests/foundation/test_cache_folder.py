@@ -39,7 +39,7 @@ def read_only(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
 
 def test_without_a_home_the_cache_is_a_private_temporary_folder(nobody: Path) -> None:
     folder = cache_folder()
-    assert folder == own_folder() == nobody / f"spin-bench-{os.geteuid()}"
+    assert folder == own_folder("kernels").parent == nobody / f"spin-bench-{os.geteuid()}"
     assert folder.stat().st_mode & 0o777 == 0o700 and folder.stat().st_uid == os.geteuid()
 
 
@@ -69,15 +69,15 @@ def test_what_is_made_lies_beside_a_read_only_cache(tmp_path: Path, monkeypatch:
     shared.mkdir()
     monkeypatch.setenv("SPINBENCH_DATA", str(shared))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    assert cache_folder() == own_folder() == shared
+    assert cache_folder() == own_folder("kernels").parent == shared
     read_only(monkeypatch, shared)
-    assert cache_folder() == shared and own_folder() == tmp_path / "home" / "spin-bench"
+    assert cache_folder() == shared and own_folder("kernels").parent == tmp_path / "home" / "spin-bench"
     read_only(monkeypatch, tmp_path / "home", tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
-    assert own_folder().parent == tmp_path / "temporary"
+    assert own_folder("kernels").parent.parent == tmp_path / "temporary"
 
 
 def test_a_cache_in_a_folder_that_does_not_exist_yet_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPINBENCH_DATA", str(tmp_path / "a" / "b"))
-    assert own_folder() == tmp_path / "a" / "b"
+    assert own_folder("kernels").parent == tmp_path / "a" / "b"

@@ -14,10 +14,11 @@ import resource
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.faults.launcher import exit_code
 
 LIMIT_S = 40.0  # of the clock
 PATIENCE_S = 5.0  # of a download
@@ -75,7 +76,7 @@ def carry_out(work: Callable[[], object], place: Place, environment: Mapping[str
         code = 70
         try:
             _confine(place, output, environment or {})
-            code = _exit_code(work)
+            code = exit_code(work)
         finally:
             with contextlib.suppress(Exception):
                 sys.stdout.flush()
@@ -125,17 +126,6 @@ def _confine(place: Place, output: Path, environment: Mapping[str, str]) -> None
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     for limit, most in ((resource.RLIMIT_AS, held + MEMORY), (resource.RLIMIT_FSIZE, LARGEST_FILE)):
         resource.setrlimit(limit, (most, most))
-
-
-def _exit_code(work: Callable[[], object]) -> int:
-    try:
-        work()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    return 0
 
 
 def error_lines(text: str) -> list[str]:

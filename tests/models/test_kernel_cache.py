@@ -16,8 +16,9 @@ from torch import nn
 import models
 from foundation import is_sealed
 from models.spin import cpu
-from models.spin.cpu import library, signatures
+from models.spin.cpu import library
 from models.spin.cpu.compilers import Compiler
+from tests.models.one_kernel import use_one_function
 
 
 @pytest.fixture
@@ -25,13 +26,7 @@ def kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the kernels, where nothing is compiled yet; kernels are one function, which is compiled at once."""
     if cpu.kernels() is None:
         pytest.skip("needs the kernels (a C++ compiler, and SPINBENCH_NATIVE not 0)")
-    (tmp_path / "sources").mkdir()
-    (tmp_path / "sources" / "answer.cpp").write_text('extern "C" int answer() { return 42; }\n')
-    monkeypatch.setattr(library, "_HERE", tmp_path / "sources")
-    monkeypatch.setattr(library, "_asked", {})
-    monkeypatch.setattr(signatures, "PARAMETERS", {})
-    monkeypatch.setenv("SPINBENCH_DATA", str(tmp_path / "data"))
-    return tmp_path / "data" / "kernels"
+    return use_one_function(tmp_path, monkeypatch) / "kernels"
 
 
 def load() -> ctypes.CDLL | None:

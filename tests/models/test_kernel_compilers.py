@@ -17,6 +17,7 @@ import models
 from models.spin import cpu
 from models.spin.cpu import compilers, library, signatures
 from models.spin.cpu.compilers import Compiler
+from tests.models.one_kernel import use_one_function
 
 pytestmark = pytest.mark.skipif(
     cpu.kernels() is None or not shutil.which("g++"), reason="needs g++, and SPINBENCH_NATIVE not off"
@@ -29,14 +30,8 @@ OUTPUT = "while [ $1 != -o ]; do shift; done;"
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache folder, where nothing is compiled yet; kernels are one function."""
-    (tmp_path / "sources").mkdir()
-    (tmp_path / "sources" / "answer.cpp").write_text('extern "C" int answer() { return 42; }\n')
-    monkeypatch.setattr(library, "_HERE", tmp_path / "sources")
-    monkeypatch.setattr(library, "_asked", {})
-    monkeypatch.setattr(signatures, "PARAMETERS", {})
-    monkeypatch.setenv("SPINBENCH_DATA", str(tmp_path / "data"))
     compilers._asked.cache_clear()
-    return tmp_path / "data"
+    return use_one_function(tmp_path, monkeypatch)
 
 
 def only(monkeypatch: pytest.MonkeyPatch, folder: Path, **scripts: str) -> None:

@@ -16,16 +16,15 @@ from reports.gaps import _word, load_gaps, study_gaps
 from reports.lead import gaps_sentence
 from reports.render import render
 from reports.study import load_study
-from results.quality import read_quality
 from tests.reports.conftest import Store
 from tests.reports.pages import Page
+from tests.results.test_measured import mean_psnr as mean_of
 
 CONTRAST = Contrast(4, "BSDS100", "full", "patch", "psnr")
 
 
 def mean_psnr(variant: str, seed: int) -> float:
-    rows = read_quality(results.MEASURED / "cpu-short" / f"{variant}-x4-s{seed}" / "quality.csv")
-    return float(rows[(rows.dataset == "BSDS100") & (rows.convention == "rcan")].psnr.mean())
+    return mean_of(results.MEASURED / "cpu-short" / f"{variant}-x4-s{seed}", "BSDS100")
 
 
 def test_a_gap_is_the_difference_of_the_means_of_all_seeds() -> None:
@@ -68,7 +67,11 @@ def test_without_a_registered_outcome_the_gaps_have_no_verdict(store: Store, tmp
     assert [(gap.variant, round(gap.difference, 9)) for gap in found.gaps] == [("svq", 1.0), ("patch", -0.5)]
     assert all(math.isnan(gap.published) for gap in found.gaps)  # the paper has no values for this set
     assert "Nothing is compared with the paper on this set." in gaps_sentence(found)
-    assert found.bars == "There are too few images for an interval."  # whatever the number of trainings
+    assert found.bars == "One training of each network has no interval."
+    for variant, psnr in (("full", 26.0), ("svq", 25.0), ("patch", 26.5)):
+        store(variant, seed=1, psnr=psnr)
+    found = study_gaps(load_study("table2", "quick", tmp_path), ablations.load_protocol("quick"))
+    assert found is not None and found.bars == "There are too few images for an interval."
 
 
 @pytest.mark.drawn
@@ -93,7 +96,7 @@ def test_a_page_of_trainings_leads_with_its_own_gaps_or_those_of_the_suite(store
 def test_intervals_hold_for_all_that_were_to_be_judged_also_before_they_are_there(store: Store, tmp_path: Path) -> None:
     images = {"BSDS100": [f"img_{index:03d}" for index in range(8)]}
 
-    def width(*variants: str) -> float:
+    def check_width(*variants: str) -> None:
         for variant in variants:
             for seed in range(3):
                 psnr = 27.0 + 0.05 * seed * (-1) ** len(variant)
@@ -105,10 +108,9 @@ def test_intervals_hold_for_all_that_were_to_be_judged_also_before_they_are_ther
         own = float(study.high.iloc[0] - study.low.iloc[0])
         wider = stats.t.ppf(1 - 0.05 / 6, study.freedom.iloc[0]) / stats.t.ppf(0.975, study.freedom.iloc[0])
         assert patch.high - patch.low == pytest.approx(own * wider)
-        return own
 
-    width("full", "patch")
-    width("svq", "only-spca", "only-ispa")  # with the last of them, which is shown, not judged
+    check_width("full", "patch")
+    check_width("svq", "only-spca", "only-ispa")  # with the last of them, which is shown, not judged
 
 
 def test_one_training_has_no_interval_and_decides_nothing(store: Store, tmp_path: Path) -> None:

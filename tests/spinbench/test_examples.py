@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 import typer
-from PIL import Image
 from typer.testing import CliRunner
 
-import models
 from spinbench.app import app
 from tests.spinbench.tiny import TINY, Finished
+from tests.spinbench.user_folder import furnish
 
 # What is not the same here as for a user: the protocol and its run, which the tests have already, and a smaller set.
 INSTEAD = {"quick": str(TINY), "results/runs/quick/full-x4-s0": "results/runs/tiny/full-x4-s0"}
@@ -58,14 +53,7 @@ def example(path: tuple[str, ...]) -> list[str]:
 @pytest.fixture
 def place(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror_folder: Path) -> Path:
     """The folder of a user, with what the examples name."""
-    shutil.copytree(finished[0] / "runs", tmp_path / "results" / "runs")
-    shutil.copytree(finished[0] / "runs", tmp_path / "other" / "results" / "runs")
-    (tmp_path / "net.py").write_text((resources.files("spinbench") / "starter" / "net.py").read_text())
-    pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
-    (tmp_path / "photos").mkdir()
-    Image.fromarray(pixels).save(tmp_path / "photos" / "one.png")
-    Image.fromarray(pixels[:48, :48]).save(tmp_path / "photo.png")
-    torch.save(models.build("espcn", 2).state_dict(), tmp_path / "checkpoint.pth")
+    furnish(tmp_path, finished[0] / "runs")
     monkeypatch.setattr("spinbench.runs.render", lambda protocol, folder: None)  # takes most of the time of a run
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
 
-import models
 from tests.spinbench.commands import spinbench
 from tests.spinbench.test_examples import ALL, INSTEAD, SMALLER, example
 from tests.spinbench.tiny import Finished
+from tests.spinbench.user_folder import furnish
 
 # The first of each is tried always, the others by the slow tests.
 WRONG: dict[type, tuple[str, ...]] = {
@@ -71,14 +66,7 @@ def with_value(path: tuple[str, ...], parameter: Any, value: str) -> list[str]:
 def place(finished: Finished, tmp_path_factory: pytest.TempPathFactory, mirror_folder: Path) -> Path:
     """The folder of a user, with what the examples name. Nothing is written there."""
     folder = tmp_path_factory.mktemp("place")
-    for results in (folder / "results", folder / "other" / "results"):
-        shutil.copytree(finished[0] / "runs", results / "runs")
-    (folder / "net.py").write_text((resources.files("spinbench") / "starter" / "net.py").read_text())
-    pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
-    (folder / "photos").mkdir()
-    Image.fromarray(pixels).save(folder / "photos" / "one.png")
-    Image.fromarray(pixels[:48, :48]).save(folder / "photo.png")
-    torch.save(models.build("espcn", 2).state_dict(), folder / "checkpoint.pth")
+    furnish(folder, finished[0] / "runs")
     return folder
 
 
