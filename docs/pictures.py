@@ -24,7 +24,6 @@ from matplotlib import font_manager
 from PIL import Image, ImageChops, ImageDraw, ImageFont, PngImagePlugin
 
 import results
-from benchmarks.data import datasets
 from reports import figures
 from reports.figures.style import INK
 from reports.pictures import PageComparison, load_page_pictures, page_comparisons
@@ -101,15 +100,12 @@ def draw_comparison(one: PageComparison) -> Image.Image:
 
 
 def _panels(one: PageComparison) -> Iterator[tuple[Image.Image, str, str]]:
-    facts, box = one.facts, one.facts.box
+    facts = one.facts
     overview = _image(one, facts.overview)
     overview.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    dataset, _, name = facts.image.partition("/")
-    yield overview, name, "of scikit-image"
+    yield overview, facts.image.rpartition("/")[2], "of scikit-image"
     yield _crop(_image(one, facts.crop)), "HR", "PSNR / SSIM"
-    lr = Image.fromarray(datasets.get(dataset).pair(name, facts.scale).lr)
-    edges = box.x, box.y, box.x + box.width, box.y + box.height
-    yield _crop(lr.crop(tuple(round(edge / facts.scale) for edge in edges))), f"LR, ×{facts.scale}", ""
+    yield _crop(_image(one, facts.lr_crop)), f"LR, ×{facts.scale}", ""
     for panel in one.panels:
         psnr, ssim = panel.whole
         yield _crop(_image(one, panel.crop)), panel.label, f"{psnr.value} dB / {ssim.value}"

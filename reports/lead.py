@@ -28,14 +28,15 @@ from reports.study import Study
 class Lead(NamedTuple):
     """A figure, the same for a phone, and what it shows in a sentence or two.
 
-    `own`: of the results of this page, with files beside it.
+    `instead` says why the suite's own runs are shown instead of results of this page, and is "" for those. Only these
+    have files beside the page.
     """
 
     drawing: Drawing
     narrow: Markup
     agreement: str
     gaps: Gaps | None
-    own: bool
+    instead: str = ""
 
 
 class Origin(NamedTuple):
@@ -56,11 +57,15 @@ def find_lead(studies: Sequence[Study], plan: ablations.Protocol, root: Path, fo
     for one in studies:
         if deviations := load_deviations(one):
             return _shown(f"deviations-{one.name}", deviations, folder)
+    instead = "No gap is measured on this page yet"
     for one in studies:
-        if (gaps := study_gaps(one, plan)) and not _below_bicubic(one, gaps):
-            return _shown(f"gaps-{one.name}", gaps, folder)
+        if gaps := study_gaps(one, plan):
+            if not _below_bicubic(one, gaps):
+                return _shown(f"gaps-{one.name}", gaps, folder)
+            instead = "The networks that were trained for this page are below bicubic interpolation"
     papers = any(one.experiment.published for one in studies)
-    return _suite_gaps() if plan.training and papers else None
+    lead = _suite_gaps() if plan.training and papers else None
+    return lead._replace(instead=instead) if lead else None
 
 
 def _below_bicubic(study: Study, found: Gaps) -> bool:
@@ -113,7 +118,7 @@ def _shown(name: str, found: Gaps | Deviations, folder: Path | None) -> Lead:
     narrow = figures.inline(figures.save(draw(figures.PHONE), "svg"), f"{name}-narrow", description)
     gaps = found if isinstance(found, Gaps) else None
     sentence = gaps_sentence(found) if isinstance(found, Gaps) else found.sentence
-    return Lead(drawing, narrow, sentence, gaps, folder is not None)
+    return Lead(drawing, narrow, sentence, gaps)
 
 
 def gaps_sentence(found: Gaps) -> str:

@@ -56,10 +56,11 @@ class PagePicture:
 
 
 class MarkedPanel(NamedTuple):
-    """A network in a comparison: files of its crop and errors; PSNR and SSIM of the whole image and of the box."""
+    """A network in a comparison: files of its view, crop and errors; PSNR and SSIM of the image and of the box."""
 
     label: str
     source: str
+    view: str
     crop: str
     error: str
     whole: list[MarkedNumber]
@@ -78,7 +79,7 @@ class PageComparison:
         wholes = _marked([panel.whole for panel in self.facts.panels])
         parts = _marked([panel.part for panel in self.facts.panels])
         return [
-            MarkedPanel(panel.label, panel.source, panel.crop, panel.error, whole, part)
+            MarkedPanel(panel.label, panel.source, panel.view, panel.crop, panel.error, whole, part)
             for panel, whole, part in zip(self.facts.panels, wholes, parts, strict=True)
         ]
 

@@ -35,7 +35,8 @@ class Quality(Strict):
 
 
 class ComparisonPanel(Strict):
-    """The result of one network. `crop` and `error` are files: the box, and its |SR - HR| on Y in colours.
+    """The result of one network. `view`, `crop` and `error` are files: the part of the image that is shown beside the
+    box, the box, and its |SR - HR| on Y in colours.
 
     `whole` is measured by the protocol on the whole image, `part` on the box alone, which has no border to cut.
     """
@@ -43,6 +44,7 @@ class ComparisonPanel(Strict):
     name: str
     label: str
     source: str = Field(description="where its weights come from")
+    view: str
     crop: str
     error: str
     whole: Quality
@@ -50,10 +52,12 @@ class ComparisonPanel(Strict):
 
 
 class Comparison(Facts):
-    """Files: `overview` (the HR image, reduced, with the box drawn in), `crop` (the box of HR), `legend` (errors).
+    """Files: `overview` (the HR image, reduced, with the box drawn in), `view` (the part of HR that `shown` names),
+    `crop` (the box of HR), `lr_crop` (the box of LR, each pixel as a square), `legend` (errors).
 
-    `image_rule` and `box_rule` say in words how image and box were chosen. `largest_error` is where the colours of
-    the errors end, in levels of Y (0 to 255).
+    `shown` is the whole image, or a part around the box if the image is large. `image_rule` and `box_rule` say in
+    words how image and box were chosen. `largest_error` is where the colours of the errors end, in levels of Y (0 to
+    255).
     """
 
     image: str
@@ -63,20 +67,29 @@ class Comparison(Facts):
     size: Size = Field(description="width and height of HR")
     box: Box
     box_rule: str
+    shown: Box
     overview: str
+    view: str
     crop: str
+    lr_crop: str
     legend: str
     largest_error: Positive
     panels: list[ComparisonPanel] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.box.x + self.box.width > self.size[0] or self.box.y + self.box.height > self.size[1]:
-            raise ValueError(f"box {self.box} reaches outside of {self.size[0]}x{self.size[1]}")
+        for box in (self.box, self.shown):
+            if box.x + box.width > self.size[0] or box.y + box.height > self.size[1]:
+                raise ValueError(f"box {box} reaches outside of {self.size[0]}x{self.size[1]}")
         return self
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the views show the whole image."""
+        return (self.shown.width, self.shown.height) == tuple(self.size)
 
     @property
     def files(self) -> list[str]:
         """All its images."""
-        shown = (file for panel in self.panels for file in (panel.crop, panel.error))
-        return [self.overview, self.crop, self.legend, *shown]
+        shown = (file for panel in self.panels for file in (panel.view, panel.crop, panel.error))
+        return [self.overview, self.view, self.crop, self.lr_crop, self.legend, *shown]

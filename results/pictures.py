@@ -69,7 +69,8 @@ class Facts(Strict):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "facts"
-            raise ResultsError(f"{path}: {place}: {first['msg']}") from error
+            hint = "; if another version made it, make it again or remove its folder"
+            raise ResultsError(f"{path}: {place}: {first['msg']}{hint}") from error
         for file in facts.files:
             if file not in picture.images:
                 raise ResultsError(f"{path}: its image {file!r} is not listed")

@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from benchmarks.runs.progress import Advance
 from benchmarks.runs.stages import RunError
 from foundation import cache_folder, nearest, write
 from results import Run, activity, definitions
-from results.queue import SLURM, queue, this_job
+from results.queue import SLURM, Queued, queue, this_job
 from results.state import state
 from spinbench.console import say
 from spinbench.report import render
@@ -110,7 +110,10 @@ def submit(selection: Selection, cluster: Cluster, rerun: bool) -> None:
     """Submit what is pending and not in the queue yet, and print the jobs. Data are fetched and decoded before."""
     jobs = _prepared(selection, cluster, say)
     say(f"{len(jobs)} runs under protocol {ablations.name_of(selection.protocol)} in Slurm")
-    plan = _sorted(jobs, rerun)
+    in_slurm = queue()
+    if in_slurm is None and shutil.which("squeue"):
+        raise slurm.SlurmError("squeue does not answer: what is in the queue already is not known; try again later")
+    plan = _sorted(jobs, rerun, in_slurm)
     for line in plan.refused:
         say(line)
     if plan.there:
@@ -150,7 +153,7 @@ def script(selection: Selection, cluster: Cluster, cluster_file: Path, rerun: bo
     """A script for sbatch that executes the pending runs which can be executed now, as its comments say."""
     notes: list[str] = []
     jobs = _prepared(selection, cluster, notes.append)
-    plan = _sorted(jobs, rerun)
+    plan = _sorted(jobs, rerun, queue())
     folder = selection.folder / SLURM
     folder.mkdir(parents=True, exist_ok=True)
     notes += plan.refused
@@ -197,14 +200,12 @@ class _Sorted(NamedTuple):
     refused: list[str]
 
 
-def _sorted(jobs: Sequence[Job], rerun: bool) -> _Sorted:
-    found, jobs_in_slurm = _Sorted([], [], [], [], []), queue()
-    if jobs_in_slurm is None and shutil.which("squeue"):
-        raise slurm.SlurmError("squeue does not answer: what is in the queue already is not known; try again later")
+def _sorted(jobs: Sequence[Job], rerun: bool, in_slurm: Mapping[str, Queued] | None) -> _Sorted:
+    found = _Sorted([], [], [], [], [])
     for job in jobs:
         alone = without_stages(job, _ALONE)
         refused = state(job.run, alone.stages).refused
-        if at_work := activity.standing(job.run, jobs_in_slurm).activity:
+        if at_work := activity.standing(job.run, in_slurm).activity:
             found.there.append((job.run, at_work.job))
         elif refused and not rerun:
             found.refused.append(f"refused: {job.run.name}: {refused}; --rerun trains it again")

@@ -90,7 +90,8 @@ def run(
     of its own, which writes run.log in the run's folder.
 
     On a Slurm cluster, --executor slurm submits a job for each run, then
-    one for the costs and one for the report; the README describes the file.
+    one for the costs and one for the report; examples/cluster.yaml is such
+    a file.
 
     Example: spinbench run table2 --protocol quick --only full
     """

@@ -25,6 +25,7 @@ EDGE = 64  # HR pixels, of an automatically chosen box
 LEAST = 2 * RADIUS + 1  # the window of SSIM
 COLOURS = matplotlib.colormaps["magma"]  # its lightness is monotonic, so that it is readable in grey
 OVERVIEW = 400  # pixels, the longer side
+VIEW = 512  # HR pixels on each side, of the part that is shown beside the box: a page has every network's
 CONVENTION = "rcan"  # that of benchmarks.measure.quality.psnr and ssim
 
 Pixels = NDArray[np.uint8]  # (h, w, 3) RGB
@@ -104,20 +105,32 @@ def check_crop(box: Box, pair: Pair, upscaled: Sequence[UpscaledImage]) -> None:
 def draw_comparison(
     image: str, image_rule: str, pair: Pair, scale: int, upscaled: Sequence[UpscaledImage], box: Box, box_rule: str
 ) -> tuple[Comparison, dict[str, Pixels]]:
-    """The facts of a comparison, and its images by file name: crops at their resolution, error maps, the overview."""
-    hr = pair.hr[box.place]
+    """The facts of a comparison, and its images by file name: views and crops at their resolution, error maps, the
+    overview."""
+    hr, shown = pair.hr[box.place], _around(box, pair, upscaled)
     errors = [np.abs(_luma(one.sr[box.place]) - _luma(hr)) for one in upscaled]
     largest = max(1, math.ceil(np.percentile(errors, 99)))  # with the maximum, a few pixels would darken all others
-    images = {"overview.png": _overview(pair.hr, box), "hr.png": hr, "legend.png": _coloured(np.ones((8, 1)) * _RAMP)}
+    images = {
+        "overview.png": _overview(pair.hr, box),
+        "hr-view.png": pair.hr[shown.place],
+        "hr.png": hr,
+        "lr.png": pair.lr.repeat(scale, axis=0).repeat(scale, axis=1)[box.place],
+        "legend.png": _coloured(np.ones((8, 1)) * _RAMP),
+    }
     panels = []
     for number, (one, error) in enumerate(zip(upscaled, errors, strict=True), start=1):
         stem = picture_name(f"{number:02}", one.network.name)
-        images |= {f"{stem}.png": one.sr[box.place], f"{stem}-error.png": _coloured(error / largest)}
+        images |= {
+            f"{stem}-view.png": one.sr[shown.place],
+            f"{stem}.png": one.sr[box.place],
+            f"{stem}-error.png": _coloured(error / largest),
+        }
         panels.append(
             ComparisonPanel(
                 name=one.network.name,
                 label=one.network.label,
                 source=one.network.source,
+                view=f"{stem}-view.png",
                 crop=f"{stem}.png",
                 error=f"{stem}-error.png",
                 whole=_quality(one.sr, pair.hr[: one.sr.shape[0], : one.sr.shape[1]], scale),
@@ -132,8 +145,11 @@ def draw_comparison(
         size=(pair.hr.shape[1], pair.hr.shape[0]),
         box=box,
         box_rule=box_rule,
+        shown=shown,
         overview="overview.png",
+        view="hr-view.png",
         crop="hr.png",
+        lr_crop="lr.png",
         legend="legend.png",
         largest_error=largest,
         panels=panels,
@@ -153,6 +169,21 @@ def _common(pair: Pair, upscaled: Sequence[UpscaledImage]) -> tuple[int, int]:
     """Height and width that all SR images cover."""
     height, width = zip(pair.hr.shape[:2], *(one.sr.shape[:2] for one in upscaled), strict=True)
     return min(height), min(width)
+
+
+def _around(box: Box, pair: Pair, upscaled: Sequence[UpscaledImage]) -> Box:
+    """The whole image, or as much as is shown of a large one, with the box in its middle as far as possible."""
+    height, width = _common(pair, upscaled)
+    x, right = _stretch(box.x, box.width, width)
+    y, bottom = _stretch(box.y, box.height, height)
+    return Box(x=x, y=y, width=right - x, height=bottom - y)
+
+
+def _stretch(start: int, length: int, side: int) -> tuple[int, int]:
+    """A stretch of a side of the image, with that of the box in its middle as far as possible."""
+    shown = min(side, max(VIEW, length))
+    first = min(max(0, start + length // 2 - shown // 2), side - shown)
+    return first, first + shown
 
 
 def _luma(pixels: Pixels) -> NDArray[np.float64]:

@@ -1,19 +1,19 @@
-// Two crops of a comparison over each other and a divider between them. Without this script they stand side by side.
+// Two results of a comparison over each other and a divider between them. Without this script only the crops are seen.
 for (const slider of document.querySelectorAll(".slider")) {
-  const crops = [...slider.closest(".comparison").querySelectorAll("img[data-label]")];
+  const views = [...slider.querySelectorAll("img[data-view]")];
   const stage = slider.querySelector(".stage");
   const range = slider.querySelector("input[type=range]");
   const selects = [...slider.querySelectorAll("select")];
 
   const divide = () => {
-    const names = selects.map((select) => crops[select.selectedIndex].dataset.label);
+    const names = selects.map((select) => views[select.selectedIndex].alt);
     range.setAttribute("aria-valuetext", `${range.value}% ${names[0]}, ${100 - range.value}% ${names[1]}`);
     stage.style.setProperty("--divide", `${range.value}%`);
   };
   const show = () => {
-    const images = selects.map((select) => crops[select.selectedIndex].cloneNode());
-    images.forEach((image) => image.removeAttribute("data-label"));
-    stage.replaceChildren(...images);
+    stage.replaceChildren(...selects.map((select) => views[select.selectedIndex].cloneNode()));
+    const most = `${2 * views[0].getAttribute("width")}px`; // two screen pixels for each
+    for (const element of [stage, range]) element.style.setProperty("max-width", most);
     divide();
   };
   const drag = (event) => {

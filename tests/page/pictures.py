@@ -24,12 +24,13 @@ def comparison() -> dict[str, Any]:
     panels = []
     for name, label, psnr in (("bicubic", "Bicubic", 28.4), ("imdn", "IMDN", 32.2), ("full", "SPIN", 32.5)):
         quality = {"psnr": psnr, "ssim": psnr / 40}
-        files = {"crop": f"{name}.png", "error": f"{name}-error.png"}
+        files = {"view": f"{name}-view.png", "crop": f"{name}.png", "error": f"{name}-error.png"}
         panels.append({"name": name, "label": label, "source": "synthetic", **files, "whole": quality, "part": quality})
     return {
         "image": "Set5/butterfly", "image_rule": "named", "scale": 4, "lr_origin": "stored", "size": [256, 256],
-        "box": BOX, "box_rule": "named", "overview": "overview.png", "crop": "hr.png", "legend": "legend.png",
-        "largest_error": 40, "panels": panels,
+        "box": BOX, "box_rule": "named", "shown": {"x": 0, "y": 0, "width": 256, "height": 256},
+        "overview": "overview.png", "view": "hr-view.png", "crop": "hr.png", "lr_crop": "lr.png",
+        "legend": "legend.png", "largest_error": 40, "panels": panels,
     }  # fmt: skip
 
 

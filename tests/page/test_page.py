@@ -137,17 +137,17 @@ def test_a_network_of_fig_1_is_named_to_pointer_and_keyboard(visit: Visit) -> No
     expect(tip).to_be_hidden()
 
 
-def test_the_slider_divides_two_crops_by_pointer_and_keyboard(visit: Visit) -> None:
+def test_the_slider_divides_two_images_by_pointer_and_keyboard(visit: Visit) -> None:
     page = visit()
-    slider = page.get_by_role("group", name="Compare two crops")
-    crops, divider = slider.locator(".stage img"), slider.get_by_role("slider", name="Divider")
-    expect(crops).to_have_count(2)
+    slider = page.get_by_role("group", name="Compare two results: the whole image")
+    images, divider = slider.locator(".stage img"), slider.get_by_role("slider", name="Divider")
+    expect(images).to_have_count(2)
     left, right = slider.get_by_role("combobox").all()
     right.select_option("SPIN")
     left.select_option("HR")
-    shown = page.locator("#pictures ~ .comparison img[data-label='HR']").get_attribute("src")
-    assert crops.nth(0).get_attribute("src") == shown
-    assert crops.nth(1).get_attribute("src") != shown
+    shown = slider.locator("img[data-view][alt='HR']").last.get_attribute("src")
+    assert images.nth(0).get_attribute("src") == shown
+    assert images.nth(1).get_attribute("src") != shown
     expect(divider).to_have_attribute("aria-valuetext", "50% HR, 50% SPIN")
     divider.focus()
     page.keyboard.press("ArrowLeft")
@@ -158,7 +158,7 @@ def test_the_slider_divides_two_crops_by_pointer_and_keyboard(visit: Visit) -> N
     assert box is not None
     stage.click(position={"x": box["width"] / 4, "y": box["height"] / 2})
     expect(divider).to_have_value("25")
-    assert crops.nth(1).evaluate("image => getComputedStyle(image).clipPath") == "inset(0px 0px 0px 25%)"
+    assert images.nth(1).evaluate("image => getComputedStyle(image).clipPath") == "inset(0px 0px 0px 25%)"
 
 
 def test_claims_are_told_at_the_top_and_one_click_away(visit: Visit) -> None:

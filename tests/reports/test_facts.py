@@ -79,7 +79,8 @@ def comparison(image: str, **psnr: float) -> Comparison:
     """Panels of which the crop has that PSNR, and the whole image 1 dB more."""
     panels: list[Any] = [
         {
-            "name": name, "label": name.upper(), "source": "published weights", "crop": "x.png", "error": "x.png",
+            "name": name, "label": name.upper(), "source": "published weights", "view": "x.png", "crop": "x.png",
+            "error": "x.png",
             "part": {"psnr": value, "ssim": 0.7}, "whole": {"psnr": value + 1, "ssim": 0.8},
         }
         for name, value in psnr.items()
@@ -88,8 +89,8 @@ def comparison(image: str, **psnr: float) -> Comparison:
     return Comparison.model_validate(
         {
             "image": image, "image_rule": "", "scale": 4, "lr_origin": "stored", "size": [32, 32], "box": box,
-            "box_rule": "", "overview": "x.png", "crop": "x.png", "legend": "x.png", "largest_error": 1,
-            "panels": panels,
+            "box_rule": "", "shown": box, "overview": "x.png", "view": "x.png", "crop": "x.png", "lr_crop": "x.png",
+            "legend": "x.png", "largest_error": 1, "panels": panels,
         }
     )  # fmt: skip
 

@@ -38,7 +38,7 @@ def panel(
 ) -> dict[str, Any]:
     quality = {"psnr": psnr, "ssim": ssim}
     part = {"psnr": None if psnr is None else psnr - 1, "ssim": ssim / 2}
-    files = {"crop": f"{number}.png", "error": f"{number}-error.png"}
+    files = {"view": f"{number}-view.png", "crop": f"{number}.png", "error": f"{number}-error.png"}
     return {"name": str(number), "label": label, "source": source, **files, "whole": quality, "part": part}
 
 
@@ -52,10 +52,11 @@ def compare(tmp_path: Path) -> Store:
         facts = {
             "image": image, "image_rule": rule, "scale": 4, "lr_origin": "stored-replicate", "size": [60, 40],
             "box": {"x": 3, "y": 5, "width": 16, "height": 12}, "box_rule": rule,
-            "overview": "overview.png", "crop": "hr.png", "legend": "legend.png", "largest_error": 23,
-            "panels": panels,
+            "shown": {"x": 0, "y": 0, "width": 60, "height": 40}, "overview": "overview.png", "view": "hr-view.png",
+            "crop": "hr.png", "lr_crop": "lr.png", "legend": "legend.png", "largest_error": 23, "panels": panels,
         }  # fmt: skip
-        files = ["overview.png", "hr.png", "legend.png", *(each[key] for each in panels for key in ("crop", "error"))]
+        files = ["overview.png", "hr-view.png", "hr.png", "lr.png", "legend.png"]
+        files += [each[key] for each in panels for key in ("view", "crop", "error")]
         images = {file: pixels(number) for number, file in enumerate(files)}
         stored.store_picture(name, "comparison", facts, images, tmp_path)
         found = pictures.page_comparisons(pictures.load_page_pictures(tmp_path))
@@ -112,7 +113,7 @@ def test_the_page_says_what_was_measured_and_how_it_was_chosen(compare: Store) -
     assert "IMDN published weights Image 30.00 (best) / 0.9000 (best) Crop 29.00" in words
     assert "≥ 23" in words
     images = re.findall(r"<img [^>]*>", html)
-    assert len(images) == 3 + 2 * 2
+    assert len(images) == 5 + 3 * 2
     for image in images:
         assert re.search(r' src="data:image/png;base64,[A-Za-z0-9+/=]+" width="16" height="12" alt="[^"]+"', image)
 
@@ -124,7 +125,8 @@ def test_the_slider_compares_any_two_and_needs_the_script_to_be_seen(compare: St
         (options,) = re.findall(rf"{side} <select>(.*?)</select></label>", html, re.DOTALL)
         assert re.findall(r"<option[^>]*>(.*?)</option>", options) == ["HR", "Bicubic", "IMDN", "CARN"]
         assert re.findall(r"<option selected>(.*?)</option>", options) == [chosen]
-    assert re.findall(r'data-label="([^"]*)"', html) == ["HR", "Bicubic", "IMDN", "CARN"]  # in the options' order
+    assert re.findall(r'alt="([^"]*)" data-view', html) == ["HR", "Bicubic", "IMDN", "CARN"]  # in the options' order
+    assert "<legend>Compare two results: the whole image</legend>" in html
     assert re.search(r'<label class="divider">Divider <input type="range" min="0" max="100" value="50">', html)
     alone = page(compare([panel(1, "Bicubic", 25.5, 0.8)], name="two"))
     assert re.findall(r"<option selected>(.*?)</option>", alone) == ["Bicubic", "HR"]

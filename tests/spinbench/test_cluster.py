@@ -86,10 +86,12 @@ def test_what_starts_from_weights_comes_after_them(tmp_path: Path, file: Path, m
     assert site.submitted[4][2] == ["1_0", "1_1", "1_2"], "also after those that were submitted before"
 
 
+@pytest.mark.parametrize("answer", [{}, None])
 def test_the_script_names_whole_paths_and_keeps_to_comments(
-    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Queued] | None
 ) -> None:
-    monkeypatch.setattr(on_cluster, "queue", dict)
+    monkeypatch.setattr(on_cluster, "queue", lambda: answer)
+    monkeypatch.setattr("shutil.which", lambda name: name)  # a login node of a controller that does not answer
     done = spinbench(
         "run", "table2", "--protocol", os.path.relpath(TINY), "--only", "patch",
         "--results", os.path.relpath(tmp_path / "my results"), "--cluster", file, "--print-sbatch",

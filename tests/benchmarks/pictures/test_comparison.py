@@ -20,7 +20,7 @@ from benchmarks.measure import evaluation
 from benchmarks.measure.quality import eight_bit, psnr, ssim
 from benchmarks.networks import Network
 from benchmarks.pictures import comparison
-from benchmarks.pictures.comparison import COLOURS, EDGE, LEAST, differing_box, differing_image, draw_comparison
+from benchmarks.pictures.comparison import COLOURS, EDGE, LEAST, VIEW, differing_box, differing_image, draw_comparison
 from benchmarks.pictures.named import PictureError, image_pair, picture_name
 from results import pictures
 from results.comparison import Box
@@ -122,6 +122,32 @@ def test_values_are_those_of_the_benchmark() -> None:
     assert np.array_equal(images[facts.panels[1].crop], narrow[part])
     assert set(facts.files) == set(images)
     assert facts.size == (96, 80)
+
+
+@given(st.integers(4, 160), st.integers(4, 160), st.data())
+def test_the_view_is_the_whole_image_or_a_part_around_the_box(height: int, width: int, data: st.DataObject) -> None:
+    height, width = 4 * height, 4 * width
+    box_height, box_width = (data.draw(st.integers(min(16, side), side)) for side in (height, width))
+    y, x = data.draw(st.integers(0, height - box_height)), data.draw(st.integers(0, width - box_width))
+    box = Box(x=x, y=y, width=box_width, height=box_height)
+    hr = np.zeros((height, width, 3), np.uint8)
+    shown_part = comparison._around(box, pair_of(hr), [shown("imdn", hr)])
+    for start, length, around, shown_length, side in (
+        (x, box_width, shown_part.x, shown_part.width, width), (y, box_height, shown_part.y, shown_part.height, height)
+    ):  # fmt: skip
+        assert 0 <= around <= start and start + length <= around + shown_length <= side
+        assert shown_length == min(side, max(length, VIEW))
+
+
+def test_views_and_the_crop_of_lr() -> None:
+    hr, sr = noise(0, 80, 640), noise(1, 80, 640)
+    box = Box(x=303, y=22, width=31, height=17)
+    facts, images = draw_comparison("x", "", pair_of(hr), SCALE, [shown("imdn", sr)], box, "")
+    assert str(facts.shown) == "62,0,512,80" and not facts.is_whole
+    assert np.array_equal(images[facts.view], hr[:, 62:574])
+    assert np.array_equal(images[facts.panels[0].view], sr[:, 62:574])
+    rows, columns = np.arange(22, 39) // SCALE, np.arange(303, 334) // SCALE
+    assert np.array_equal(images[facts.lr_crop], pair_of(hr).lr[np.ix_(rows, columns)])
 
 
 def test_errors_share_their_scale() -> None:
