@@ -129,8 +129,11 @@ def gaps_sentence(found: Gaps) -> str:
         return f"{_gap(found, judged[0], place)}; {_words[judged[0].word]}."
     if judged:
         counts = {word: sum(gap.word == word for gap in judged) for word in _words}
-        told = ", ".join(f"{count} {_counted[word]}" for word, count in counts.items() if count)
-        return f"Of {len(judged)} gaps between {found.reference} and its variants {place}, {told}."
+        told = {word: count for word, count in counts.items() if count}
+        gaps = f"{len(judged)} gaps between {found.reference} and its variants {place}"
+        if len(told) == 1:
+            return f"All {gaps} {_counted[judged[0].word]}."
+        return f"Of {gaps}, {', '.join(f'{count} {_counted[word]}' for word, count in told.items())}."
     if len(found.gaps) == 1:
         return f"{_gap(found, found.gaps[0], place)}."
     known = [gap for gap in found.gaps if gap.low == gap.low]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,6 +18,7 @@ from reports.figures.style import COLOURS, INK, PAGE, FigureSize, legend, litera
 from reports.numbers import shown, signed
 from reports.tables import METRICS
 
+APART = 150  # images that have a mark each; more are an area through as many of them
 _MEAN: dict[str, Any] = {"color": COLOURS[1], "linestyle": "--", "linewidth": 1.1}
 _BAND: dict[str, Any] = {"color": COLOURS[1], "alpha": 0.3, "linewidth": 0}
 
@@ -55,9 +57,15 @@ def _draw(ax: Axes, panel: VariantDifferences, size: FigureSize) -> None:
         ax.axhspan(*panel.interval, **_BAND)
     ax.axhline(sum(values) / len(values), **_MEAN)
     ax.axhline(0, color=INK, linewidth=0.8)
-    stems = min(2.0, 90 * size.width / PAGE.width / len(values)) * size.marks
-    ax.vlines(positions, 0, values, color=COLOURS[0], linewidth=stems, alpha=0.6)
-    ax.plot(positions, values, "o", color=COLOURS[0], markersize=min(4.0, 1.5 + 20 / len(values)) * size.marks)
+    if len(values) > APART:
+        some = np.linspace(0, len(values) - 1, APART).round().astype(int)
+        heights = [values[index] for index in some]
+        ax.fill_between(some + 1, 0, heights, color=COLOURS[0], alpha=0.6, linewidth=0)
+        ax.plot(some + 1, heights, color=COLOURS[0], linewidth=1.2 * size.marks)
+    else:
+        stems = min(2.0, 90 * size.width / PAGE.width / len(values)) * size.marks
+        ax.vlines(positions, 0, values, color=COLOURS[0], linewidth=stems, alpha=0.6)
+        ax.plot(positions, values, "o", color=COLOURS[0], markersize=min(4.0, 1.5 + 20 / len(values)) * size.marks)
     ax.yaxis.set_major_locator(MaxNLocator(5))
     ax.set_xlim(0.2, len(values) + 0.8)
     ax.set_xticks([1, len(values)] if len(values) > 1 else [1])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from reports.figures.style import PAGE, FigureSize, legend, line, literal
+
+POINTS = 60  # of a line at most: a long training has tens of thousands of rows, which nobody sees and a page carries
 
 
 def validated(curves: Mapping[str, list[pd.DataFrame]]) -> bool:
@@ -29,7 +32,7 @@ def training(curves: Mapping[str, list[pd.DataFrame]], size: FigureSize = PAGE) 
                 style = line(index) | {"linewidth": 1.3 * size.marks, "markersize": 4.5 * size.marks}
                 name = literal(label) if position == 0 else "_"
                 # marks at different positions, since lines may coincide
-                axes[0].plot(curve.iteration, curve.loss, label=name, markevery=(index % 8 / 80, 0.1), **style)
+                axes[0].plot(*_loss(curve), label=name, markevery=(index % 8 / 80, 0.1), **style)
                 if with_validation and "psnr" in curve:
                     known = curve.dropna(subset="psnr")
                     axes[1].plot(known.iteration, known.psnr, **style)
@@ -46,3 +49,11 @@ def training(curves: Mapping[str, list[pd.DataFrame]], size: FigureSize = PAGE) 
             ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
         legend(figure, size, *axes[0].get_legend_handles_labels())
         return figure
+
+
+def _loss(curve: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Iterations, and the mean of the loss since the previous of them."""
+    steps = curve.iteration.diff().fillna(curve.iteration)
+    stretch = np.arange(len(curve)) * min(POINTS, len(curve)) // len(curve)
+    means = (curve.loss * steps).groupby(stretch).sum() / steps.groupby(stretch).sum()
+    return curve.iteration.groupby(stretch).last(), means
