@@ -20,6 +20,7 @@ from reports.study import Study
 from reports.tables import METRICS
 from reports.tradeoff import QUANTITIES, CostName, TradeOff
 
+ENDS = ("low", "high")  # of an interval
 COSTS: tuple[CostName, ...] = ("params", "macs", "latency")  # of figures for the page alone
 
 
@@ -148,10 +149,17 @@ def _differences(studies: Sequence[Study], compared: Sequence[Significance]) -> 
         rows = rows[(rows.reference == study.experiment.reference) & (rows.scale == max(study.experiment.scales))]
         rows = rows[rows.n_images == rows.n_images.max()]
         rows = rows[rows.dataset == rows.dataset.iloc[0]] if len(rows) else rows
+        trained = study.table.variant[study.table.source == "run"]
+        # an interval over images alone would be read as one that also holds for another training
+        rows = rows.assign(
+            **{end: rows[end].mask((rows.n_trainings == 1) & rows.variant.isin(trained)) for end in ENDS}
+        )
         if len(rows) and (found := image_differences(study.frame, rows)):
             description = f"PSNR of each image of {found.dataset}, ×{found.scale}, minus that of {found.reference}"
             banded = any(panel.interval for panel in found.panels.values())
             note = "The dashed line is the mean" + (", and the band its 95% interval." if banded else ".")
+            if single.any():
+                note += " Without several trainings of both networks there is no band."
             yield f"differences-{one.name}", Plan(partial(figures.differences, found), description, note=note)
 
 

@@ -69,8 +69,9 @@ class TradeOff(NamedTuple):
     """Quality over cost on a set.
 
     Networks that were trained here and lie `below` all others are not drawn, since the others would become
-    indistinguishable. `conditions` describe how the cost was measured ("" for parameters); `apart` are the labels of
-    networks measured under other conditions, which have no point. Labels in `ours` stand out.
+    indistinguishable. Where nothing but published values is above them, several such networks are drawn instead of
+    these, which lie `above`. `conditions` describe how the cost was measured ("" for parameters); `apart` are the
+    labels of networks measured under other conditions, which have no point. Labels in `ours` stand out.
     """
 
     dataset: str
@@ -82,6 +83,7 @@ class TradeOff(NamedTuple):
     conditions: str = ""
     apart: tuple[str, ...] = ()
     ours: tuple[str, ...] = ()
+    above: tuple[Point, ...] = ()
 
     def named(self, kind: PointKind) -> str:
         """What the points of a kind are."""
@@ -122,7 +124,7 @@ class TradeOff(NamedTuple):
         """
         low, high, quality = self._shown(point)
         found = []
-        for other in (*self.points, *self.below):
+        for other in (*self.points, *self.below, *self.above):
             its = self._shown(other)
             if other.kind == point.kind and its[1] <= low and its[2] >= quality and its != (low, high, quality):
                 found.append(other)
@@ -204,11 +206,14 @@ def quality_over_cost(
             own = kernels.loc[row.variant]
             points.append(_point(f"{row.label} ({own.implementation})", "kernels", own, x, row.measured))
     points = [point for point in points if math.isfinite(point.x) and math.isfinite(point.y)]
-    others = [point.y for point in points if point.kind in ("published", "counted", "measured")]
-    floor = min(others, default=-math.inf)
-    above = [point for point in points if point.y >= floor]
+    others = [point for point in points if point.kind in ("published", "counted", "measured")]
+    floor = min((point.y for point in others), default=-math.inf)
     below = [point for point in points if point.y < floor]
-    return TradeOff(dataset, scale, x, y, above, below, conditions, tuple(apart))
+    drawn = TradeOff(dataset, scale, x, y, [], [], conditions, tuple(apart))
+    printed_only = all(point.kind != "measured" for point in others) and len(others) + len(below) == len(points)
+    if printed_only and len({point.label for point in below}) > 1:
+        return drawn._replace(points=below, above=tuple(others))
+    return drawn._replace(points=[point for point in points if point.y >= floor], below=below)
 
 
 def _point(label: str, kind: PointKind, cost: pd.Series, x: CostName, y: float) -> Point:

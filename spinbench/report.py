@@ -156,7 +156,9 @@ def tradeoff(
     )
     for column in table.columns[2:4]:
         column.justify = "right"
-    for point in sorted([*picture.points, *picture.below], key=lambda point: (point.kind, point.x, -point.y)):
+    for point in sorted(
+        [*picture.points, *picture.below, *picture.above], key=lambda point: (point.kind, point.x, -point.y)
+    ):
         better = [other.label for other in picture.dominated_by(point) if not picture.dominated_by(other)]
         verdict = f"dominated by {', '.join(dict.fromkeys(better))}" if better else "yes"
         cost, quality = shown(point.x / quantity.si, quantity.decimals), shown(point.y, metric.decimals)

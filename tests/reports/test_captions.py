@@ -12,12 +12,18 @@ from tests.reports.pages import Page
 
 
 @pytest.mark.drawn
-@pytest.mark.parametrize(("images", "banded"), [("ab", False), ("abcdefgh", True)])
-def test_with_few_images_there_is_no_interval(images: str, banded: bool, store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("images", "seeds", "banded"), [("ab", 2, False), ("abcdefgh", 1, False), ("abcdefgh", 2, True)]
+)
+def test_with_few_images_or_one_training_there_is_no_interval(
+    images: str, seeds: int, banded: bool, store: Store, tmp_path: Path
+) -> None:
     for index, variant in enumerate(["bicubic", "full", "patch"]):
-        store(variant, datasets={"embedded-test": images}, psnr=30 + index)
+        for seed in range(seeds if variant != "bicubic" else 1):
+            store(variant, seed=seed, datasets={"embedded-test": images}, psnr=30 + index + seed / 10)
     text = Page(render(["table2"], "quick", tmp_path)).text
     assert ("and the band its 95% interval." in text) is banded
+    assert ("Without several trainings of both networks there is no band." in text) is (seeds == 1)
     assert ("The dashed line is the mean." in text) is not banded
 
 

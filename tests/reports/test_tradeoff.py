@@ -215,6 +215,18 @@ def test_what_was_trained_here_lies_below(weights: Store, store: Store, tmp_path
     assert [point.label for point in found.dominated_by(below)] == ["SPIN (protocol paper)"]
 
 
+def test_trainings_are_drawn_where_only_published_values_are_above_them(store: Store, tmp_path: Path) -> None:
+    def picture() -> TradeOff:
+        return study.load_study("table2", "cpu", tmp_path).trade_off("Set5", 4)
+
+    store("full", "cpu", psnr=29.5, datasets=SET5, images={"Set5": 2})
+    assert [point.kind for point in picture().points] == ["counted"] and len(picture().below) == 1  # says nothing
+    store("patch", "cpu", psnr=29.4, parameters=558171, datasets=SET5, images={"Set5": 2})
+    found = picture()
+    assert [(point.label, point.kind) for point in found.points] == [("Patch", "trained"), ("Full", "trained")]
+    assert {point.kind for point in found.above} == {"counted"} and not found.below
+
+
 def measured(*rows: tuple[str, str, float, float, float, str], scale: int = 4) -> pd.DataFrame:
     columns = ["variant", "implementation", "latency_s", "macs", "parameters", "latency_conditions"]
     return pd.DataFrame(rows, columns=columns).assign(scale=scale)
