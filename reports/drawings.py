@@ -149,11 +149,9 @@ def _differences(studies: Sequence[Study], compared: Sequence[Significance]) -> 
         rows = rows[(rows.reference == study.experiment.reference) & (rows.scale == max(study.experiment.scales))]
         rows = rows[rows.n_images == rows.n_images.max()]
         rows = rows[rows.dataset == rows.dataset.iloc[0]] if len(rows) else rows
-        trained = study.table.variant[study.table.source == "run"]
+        single = (rows.n_trainings == 1) & rows.variant.isin(study.table.variant[study.table.source == "run"])
         # an interval over images alone would be read as one that also holds for another training
-        rows = rows.assign(
-            **{end: rows[end].mask((rows.n_trainings == 1) & rows.variant.isin(trained)) for end in ENDS}
-        )
+        rows = rows.assign(**{end: rows[end].mask(single) for end in ENDS})
         if len(rows) and (found := image_differences(study.frame, rows)):
             description = f"PSNR of each image of {found.dataset}, ×{found.scale}, minus that of {found.reference}"
             banded = any(panel.interval for panel in found.panels.values())
