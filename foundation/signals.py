@@ -100,8 +100,9 @@ def withheld() -> Iterator[None]:
 
 
 def accept_signals() -> None:
-    """Let signals end this process, which has nothing to save, at once and without a traceback."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Let signals end this process, which has nothing to save, at once and without a traceback; not ignored ones."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
 

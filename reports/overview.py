@@ -31,7 +31,7 @@ def write_report(
     display: Mapping[str, Any] | None = None,
     measured: bool = False,
 ) -> Path:
-    """Render the report of a protocol, and the overview of all reports beside it; the path of the report's page.
+    """Render the report of a protocol; the path of its page.
 
     `measured`: of the runs that are part of the suite, instead of those below `root`.
 
@@ -48,8 +48,13 @@ def write_report(
         except results.ResultsError as error:
             unknown.append(str(error))
     changed = {ablations.name_of(name): display or {} for name in also or names}
-    page = render(names, protocol, runs, left_out=unknown, display=changed, into=into)
-    results.write(root / "report" / "index.html", overview_page(listed_reports(root)))
+    return render(names, protocol, runs, left_out=unknown, display=changed, into=into)
+
+
+def write_overview(root: Path = results.ROOT) -> Path:
+    """Write the page over all reports below `root`; its path."""
+    page = root / "report" / "index.html"
+    results.write(page, overview_page(listed_reports(root)))
     return page
 
 

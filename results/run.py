@@ -16,6 +16,7 @@ run.yaml and provenance.json carry a hash of their own content; every other file
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import json
@@ -23,7 +24,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +232,7 @@ def read_description(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), PlainLoader)
+        content = copy.deepcopy(_parsed(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ResultsError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
@@ -244,6 +245,12 @@ def read_description(path: Path) -> dict[str, Any] | None:
     if (told is None and "format" in content) or (told is not None and _digest_or_none(sealed) != told):
         raise ResultsError(f"{path}: damaged or edited: its content does not have the hash that it states")
     return content
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Any:
+    """A report asks a dozen times what a run is, and parsing takes most of the answer."""
+    return yaml.load(text, PlainLoader)
 
 
 def read_provenance(path: Path) -> dict[str, Any]:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +19,7 @@ import ablations
 import results
 from ablations import CostName, QualityName
 from foundation import check_writable, nearest
+from foundation.signals import accept_signals, end_with_parent, withheld
 from spinbench.console import console, say
 from spinbench.options import Folder, ProtocolName, UsageError, settings
 
@@ -62,13 +68,45 @@ def report(
     """
     display = settings(table, "--table")
     own, measured = results.protocols(folder), results.protocols(results.MEASURED)
-    for name in protocol or own or measured or ["quick"]:
-        try:
-            render(name, folder, experiments or [], display, measured=name not in own and name in measured)
-        except (ablations.AblationError, results.ResultsError) as error:
-            if protocol or display:
-                raise
-            say(f"left out: {error}")  # the definition of the protocol is missing or damaged
+    names = protocol or own or measured or ["quick"]
+    suite = {name: name not in own and name in measured for name in names}
+    if protocol or display:
+        for name in names:
+            render(name, folder, experiments or [], display, suite[name])
+        return
+    for line in _in_processes(partial(_rendered, folder, experiments or [], suite), names):
+        say(line)
+    _say_overview(folder)
+
+
+def _in_processes(task: Callable[[str], str], names: Sequence[str]) -> Iterator[str]:
+    """What a task returns for each name; a process for each core, since drawing takes seconds."""
+    count = min(len(names), os.cpu_count() or 1)
+    if count == 1:
+        yield from map(task, names)
+        return
+    import reports.overview  # noqa: F401  # forks have it already
+
+    method = "fork" if sys.platform == "linux" else "spawn"
+    with ProcessPoolExecutor(count, multiprocessing.get_context(method), initializer=_begin) as pool:
+        with withheld():
+            lines = pool.map(task, names)
+        yield from lines
+
+
+def _begin() -> None:
+    accept_signals()
+    end_with_parent()
+
+
+def _rendered(folder: Path, also: Sequence[str], suite: Mapping[str, bool], protocol: str) -> str:
+    """Render the report of a protocol, and tell its path, or why it is left out."""
+    from reports.overview import write_report
+
+    try:
+        return f"report: {write_report(protocol, folder, also, measured=suite[protocol])}"
+    except (ablations.AblationError, results.ResultsError) as error:
+        return f"left out: {error}"  # the definition of the protocol is missing or damaged
 
 
 @app.command()
@@ -238,4 +276,10 @@ def render(
 
     path = write_report(protocol, folder, also, display, measured)
     say(f"report: {path}")
-    say(f"all reports: {folder / 'report' / 'index.html'}")
+    _say_overview(folder)
+
+
+def _say_overview(folder: Path) -> None:
+    from reports.overview import write_overview
+
+    say(f"all reports: {write_overview(folder)}")

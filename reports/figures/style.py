@@ -96,8 +96,8 @@ def save(figure: Figure, file_format: str, size: FigureSize = PAGE) -> bytes:
     """The figure as a file: pdf, png, or svg without a background. `size` is the one that it was drawn for."""
     buffer = io.BytesIO()
     with size.context():
-        if figure.get_layout_engine() is not None:
-            figure.draw_without_rendering()
+        if (layout := figure.get_layout_engine()) is not None:
+            layout.execute(figure)
             figure.set_layout_engine("none")  # once is enough for all formats
         figure.savefig(
             buffer, format=file_format, dpi=200, transparent=file_format == "svg", metadata=METADATA[file_format]

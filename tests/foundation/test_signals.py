@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from foundation.signals import STOP, noted_signals, stop
+from foundation.signals import STOP, accept_signals, noted_signals, stop
 
 CHECKOUT = Path(__file__).parents[2]
 PARENT = """
@@ -133,3 +134,12 @@ def test_a_child_that_imports_is_not_ended_by_ctrl_c(tmp_path: Path) -> None:
     time.sleep(0.5)
     os.killpg(parent.pid, signal.SIGINT)
     assert parent.communicate() == ("imported\n0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(signal.default_int_handler, signal.SIG_DFL), (signal.SIG_IGN, signal.SIG_IGN)]
+)
+def test_accepted_signals_end_a_process_unless_they_were_ignored(before: Any, after: Any) -> None:
+    signal.signal(signal.SIGINT, before)
+    accept_signals()
+    assert signal.getsignal(signal.SIGINT) == after

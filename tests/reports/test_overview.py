@@ -6,7 +6,7 @@ from pathlib import Path
 
 import ablations
 import results
-from reports.overview import contents, write_report
+from reports.overview import contents, write_overview, write_report
 from results import definitions
 from results.quality import read_quality
 from tests.reports.conftest import Store
@@ -42,7 +42,7 @@ def test_a_second_protocol_has_a_page_of_its_own(store: Store, tmp_path: Path) -
     first, second = write_report("quick", tmp_path), write_report("mine", tmp_path)
     assert first != second
     assert "31.00" in Page(first).row("Full")[-1] and "32.00" in Page(second).row("Full")[-1]
-    overview = Page(tmp_path / "report" / "index.html")
+    overview = Page(write_overview(tmp_path))
     links = [attributes["href"] for tag, attributes in overview.elements if tag == "a"]
     assert links == ["mine/index.html", "quick/index.html"]
     assert all((tmp_path / "report" / link).is_file() for link in links)

@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from spinbench.report import app
+from tests.reports.conftest import storing
 from tests.spinbench.commands import spinbench
 
 
@@ -25,13 +26,34 @@ def test_the_example_in_the_help_works(name: str, tmp_path: Path, monkeypatch: p
     assert {"report": "table1-x4-tabular.tex", "tradeoff": "fig.pdf"}[name] in made
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_all_protocols_are_rendered_one_after_another_or_at_once(
+    cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reports.render.drawings", lambda *_: {})
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    for protocol in ("cpu", "quick"):
+        storing(tmp_path)("full", protocol)
+    broken = tmp_path / "runs" / "mine" / "protocol.yaml"
+    broken.parent.mkdir()
+    broken.write_text("origin: x\n")
+    done = spinbench("report", "--results", tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = "".join(done.stdout.splitlines())
+    pages = {protocol: tmp_path / "report" / protocol / "index.html" for protocol in ("cpu", "mine", "quick")}
+    assert told.index(f"report: {pages['cpu']}") < told.index(f"left out: {broken}") < told.index(str(pages["quick"]))
+    assert [protocol for protocol, page in pages.items() if page.is_file()] == ["cpu", "quick"]
+    overview = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert all(f'href="{protocol}/index.html"' in overview for protocol in ("cpu", "quick"))
+
+
 def test_options_of_a_table_reach_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reports.render.drawings", lambda *_: {})
     shown = ["groups={Transformers: [esrt, full], CNN: [imdn]}", "caption=Mine.", "label=tab:mine", "metrics=psnr"]
     options = [part for entry in shown for part in ("--table", entry)]
     done = spinbench("report", "table1", "--protocol", "published", *options, "--results", tmp_path)
     assert done.returncode == 0, done.stderr
-    folder = tmp_path / "report" / "published"
+    folder = tmp_path / "report" / "measured" / "published"  # of the suite's runs, since there are no others
     tex = (folder / "table1.tex").read_text(encoding="utf-8")
     assert r"\caption{Mine.}\label{tab:mine-x4}" in tex
     (page, markdown) = (folder / name for name in ("index.html", "table1.md"))
