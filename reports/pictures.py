@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -95,6 +95,15 @@ def load_page_pictures(root: Path = results.ROOT) -> list[PagePicture]:
 def page_comparisons(found: Sequence[PagePicture]) -> list[PageComparison]:
     """The comparisons among some pictures."""
     return [PageComparison(one, one.facts) for one in found if one.kind == "comparison"]
+
+
+def leading_comparison(compared: Sequence[PageComparison], variants: Collection[str]) -> PageComparison | None:
+    """The comparison with most of the networks that a page measures; None where none shows any of them."""
+
+    def shared(one: PageComparison) -> int:
+        return sum(panel.name in variants for panel in one.facts.panels)
+
+    return max(filter(shared, compared), key=shared, default=None)
 
 
 def write_figures(compared: Sequence[PageComparison], folder: Path) -> None:

@@ -96,6 +96,7 @@ def render(
         "left_out": list(dict.fromkeys([*left_out, *map(str, excluded)])),
         "remarks": remarks(everywhere),
         "comparisons": comparisons,
+        "crop": pictures.leading_comparison(comparisons, {name for one in studies for name in one.measured}),
         "superpixels": [one for one in stored if one.kind == "superpixels"],
         "attribution": [one for one in stored if one.kind == "attribution"],
     }

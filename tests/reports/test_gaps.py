@@ -85,6 +85,7 @@ def test_a_page_of_trainings_leads_with_its_own_gaps_or_those_of_the_suite(store
     page = Page(render(["table2"], "quick", tmp_path))
     assert "these are the suite's own runs" not in page.text
     assert (tmp_path / "report" / "quick" / "gaps-table2.pdf").is_file()
+    assert "To take away" in page.text and ("a", {"href": "table2.tex"}) in page.elements
     assert "Synthetic CPU" in page.text
     store(results.BASELINE, psnr=25.5)  # better than both
     assert (

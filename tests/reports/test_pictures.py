@@ -118,6 +118,14 @@ def test_the_page_says_what_was_measured_and_how_it_was_chosen(compare: Store) -
         assert re.search(r' src="data:image/png;base64,[A-Za-z0-9+/=]+" width="16" height="12" alt="[^"]+"', image)
 
 
+def test_a_page_leads_with_the_comparison_of_its_networks(compare: Store) -> None:
+    few = compare([panel(1, "A", 30, 0.9), panel(2, "B", 30, 0.9)], name="few")
+    many = compare([panel(number, "C", 30, 0.9) for number in (1, 2, 3)], name="many")
+    assert pictures.leading_comparison([few, many], {"1", "2", "3"}) is many
+    assert pictures.leading_comparison([few, many], {"1", "2"}) is few
+    assert pictures.leading_comparison([few, many], {"4"}) is None
+
+
 def test_the_slider_compares_any_two_and_needs_the_script_to_be_seen(compare: Store) -> None:
     html = page(compare([panel(1, "Bicubic", 25.5, 0.8), panel(2, "IMDN", 30, 0.9), panel(3, "CARN", 29, 0.9)]))
     assert html.count('<fieldset class="slider" hidden>') == 1
