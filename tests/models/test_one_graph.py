@@ -19,7 +19,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(params=[*VARIANTS, "HPINet-M"])
+@pytest.fixture(
+    params=["full", *(pytest.param(name, marks=pytest.mark.slow) for name in [*VARIANTS, "HPINet-M"] if name != "full")]
+)
 def model(request: pytest.FixtureRequest) -> nn.Module:
     """One block, since what compiles takes seconds."""
     torch.manual_seed(0)

@@ -145,6 +145,7 @@ class Hanging(PatchBatches):
         return super().__getitem__(index)
 
 
+@pytest.mark.slow
 def test_workers_that_hang_are_told_and_done_without(
     photos: datasets.Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -67,6 +67,7 @@ def test_peak_memory_of_a_registered_network() -> None:
         peak_memory("no-such-network", 2, {}, (48, 64), CPU)
 
 
+@pytest.mark.slow
 @only_linux
 @pytest.mark.skipif(cpu.kernels() is None, reason="needs a C++ compiler")
 def test_kernels_take_less_memory_than_pytorch() -> None:
