@@ -114,17 +114,24 @@ def _judge_contests(study: Study) -> dict[str, Judgement]:
     }
 
 
+_GLOSSES = {"open": " (measured, without a clear result)"}
+
+
 def judge_studies(studies: Iterable[Study], pictures: Sequence[PagePicture] = ()) -> Claims:
     """The judgements of several studies together."""
     studies = list(studies)
     judgements = [judgement for study in studies for judgement in judge_study(study, pictures)]
     sentences = []
     printed = any(study.table.published.notna().any() for study in studies)
-    for numbers in ("published", "measured")[not printed :] if judgements else ():
+    about = f"Of {len(judgements)} claims about these experiments" if len(judgements) > 1 else "Of the claim"
+    for numbers, which in (("published", "the paper's own numbers"), ("measured", "the numbers measured here"))[
+        not printed :
+    ]:
         words = Counter(getattr(one, numbers).word for one in judgements)
-        counts = ", ".join(f"{words[word]} {word}" for word in get_args(Word) if words[word])
-        which = f"The {len(judgements)} claims" if len(judgements) > 1 else "The claim"
-        sentences.append(f"{which} by the {numbers} numbers: {counts}.")
+        counts = [f"{words[word]} {word}{_GLOSSES.get(word, '')}" for word in get_args(Word) if words[word]]
+        if counts:
+            sentences.append(f"{about}, by {which}: {', '.join(counts)}.")
+            about = "Of these"
     return Claims(judgements, sentences, printed)
 
 

@@ -50,8 +50,11 @@ class Deviations(NamedTuple):
         place = f"{largest.label} at ×{largest.scale} on {largest.dataset}"
         if len(self.values) == 1:
             return f"{place}, with published weights, is {signed(largest.difference, 3)} dB from the paper's PSNR."
-        met = f"{self.within} of {len(self.values)} PSNR values with published weights are within {TOLERANCE} dB"
-        return f"{met} of the paper; the largest difference is {signed(largest.difference, 3)} dB ({place})."
+        count = len(self.values)
+        which = f"All {count}" if self.within == count else f"{self.within} of {count}"
+        names = f" ({', '.join(self.labels)})" if len(self.labels) < 5 else ""
+        met = f"{which} PSNR values with published weights that the paper has as well{names} are within {TOLERANCE} dB"
+        return f"{met}; the largest difference is {signed(largest.difference, 3)} dB ({place})."
 
 
 def load_deviations(study: Study) -> Deviations | None:

@@ -74,7 +74,8 @@ class Gaps(NamedTuple):
         if not known:
             return "There are too few images for an interval."
         which = "all judged variants" if self.judged else "all variants"
-        return f"Bars are 95% intervals over images and trainings that hold for {which} of a budget at once."
+        alone = " A mark without a bar is one training." if len(known) < len(self.gaps) else ""
+        return f"Bars are 95% intervals over images and trainings, widened to hold for {which} together.{alone}"
 
 
 def load_gaps(protocols: Iterable[str], root: Path = results.ROOT, experiment: str = "table2") -> Gaps | None:

@@ -36,6 +36,7 @@ class Lead(NamedTuple):
     narrow: Markup
     agreement: str
     gaps: Gaps | None
+    deviations: Deviations | None
     instead: str = ""
 
 
@@ -116,9 +117,9 @@ def _shown(name: str, found: Gaps | Deviations, folder: Path | None) -> Lead:
     picture = figures.inline(files[f"{name}.svg"], name, description)
     drawing = Drawing(picture, description, files=tuple(files) if folder else ())
     narrow = figures.inline(figures.save(draw(figures.PHONE), "svg"), f"{name}-narrow", description)
-    gaps = found if isinstance(found, Gaps) else None
-    sentence = gaps_sentence(found) if isinstance(found, Gaps) else found.sentence
-    return Lead(drawing, narrow, sentence, gaps)
+    if isinstance(found, Gaps):
+        return Lead(drawing, narrow, gaps_sentence(found), found, None)
+    return Lead(drawing, narrow, found.sentence, None, found)
 
 
 def gaps_sentence(found: Gaps) -> str:
@@ -131,9 +132,11 @@ def gaps_sentence(found: Gaps) -> str:
         counts = {word: sum(gap.word == word for gap in judged) for word in _words}
         told = {word: count for word, count in counts.items() if count}
         gaps = f"{len(judged)} gaps between {found.reference} and its variants {place}"
+        same = sum(gap.difference * gap.published > 0 for gap in judged)
+        signs = f"Of the estimates, {same or 'none'} of {len(judged)} {'have' if same > 1 else 'has'} the paper's sign."
         if len(told) == 1:
-            return f"All {gaps} {_counted[judged[0].word]}."
-        return f"Of {gaps}, {', '.join(f'{count} {_counted[word]}' for word, count in told.items())}."
+            return f"All {gaps} {_counted[judged[0].word]}. {signs}"
+        return f"Of {gaps}, {', '.join(f'{count} {_counted[word]}' for word, count in told.items())}. {signs}"
     if len(found.gaps) == 1:
         return f"{_gap(found, found.gaps[0], place)}."
     known = [gap for gap in found.gaps if gap.low == gap.low]
@@ -166,5 +169,5 @@ _words = {
 _counted = {
     "agrees in direction": "agree in direction with the paper",
     "disagrees in direction": "disagree in direction",
-    "open": "are open (no interval excludes zero)",
+    "open": "are open (no interval that excludes zero)",
 }

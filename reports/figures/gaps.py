@@ -45,8 +45,8 @@ def gaps(found: Gaps, size: FigureSize = PAGE) -> Figure:
         ax.set_ylim(len(labels) - 0.5, -0.5)
         ax.grid(False, axis="y")
         place = f"dB on {found.dataset}, ×{found.scale}"
-        ax.set_xlabel(
-            literal(f"PSNR of {found.reference} minus the variant's{chr(10) if size.narrow else ', '}{place}")
-        )
+        better = f"← variant better | {found.reference} better →"
+        break_ = chr(10) if size.narrow else ", "
+        ax.set_xlabel(literal(f"PSNR of {found.reference} minus the variant's{break_}{place}\n{better}"))
         legend(figure, size, *ax.get_legend_handles_labels())
         return figure

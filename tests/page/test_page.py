@@ -164,7 +164,9 @@ def test_the_slider_divides_two_images_by_pointer_and_keyboard(visit: Visit) -> 
 def test_claims_are_told_at_the_top_and_one_click_away(visit: Visit) -> None:
     page = visit("cpu")
     summary = page.get_by_role("region", name="Measured under protocol cpu")
-    expect(summary).to_contain_text(re.compile(r"The \d+ claims by the published numbers: \d+ supported"))
+    expect(summary).to_contain_text(
+        re.compile(r"Of \d+ claims about these experiments, by the paper's own numbers: \d+ supported")
+    )
     summary.get_by_role("link", name="All claims and their evidence").click()
     expect(page.get_by_role("heading", name="Claims of the paper")).to_be_in_viewport()
     budget = " (at 3,000 iterations)"  # of verdicts on networks that were trained here

@@ -105,8 +105,8 @@ def test_the_summary_counts() -> None:
         stored(BETTER, printed=values) for values in (printed(a=31.0, b=30.0, c=30.0), printed(a=29.0, b=30.0), {})
     ]
     assert judge_studies(several).summary == [
-        "The 3 claims by the published numbers: 1 supported, 1 contradicted, 1 undecided.",
-        "The 3 claims by the measured numbers: 3 undecided.",
+        "Of 3 claims about these experiments, by the paper's own numbers: 1 supported, 1 contradicted, 1 undecided.",
+        "Of these, by the numbers measured here: 3 undecided.",
     ]
     assert judge_studies([]).summary == []
 
