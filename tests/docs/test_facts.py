@@ -13,6 +13,7 @@ import results
 from ablations import load_protocol
 from benchmarks.data.datasets import SETS
 from reports.claims import judge_study
+from reports.deviations import load_deviations
 from reports.gaps import load_gaps
 from reports.study import load_study
 from results.quality import read_quality
@@ -99,6 +100,17 @@ def test_the_gap_between_superpixels_and_patches() -> None:
     )
     assert said == [round(gap.difference, 3), round(gap.low, 3), round(gap.high, 3), round(gap.published, 2)]
     assert (gap.word, gap.seeds, gaps.dataset) == ("open", 3, "BSDS100")
+
+
+def test_published_checkpoints_and_the_paper() -> None:
+    deviations = load_deviations(load_study("table1", "published", results.MEASURED))
+    assert deviations
+    here = [one for one in deviations.values if one.scale == 4]
+    assert {one.label for one in here} == {"IMDN", "LatticeNet+"}
+    said = found(
+        r"All (\d+) PSNR values at ×4 that can be compared with the paper's \(IMDN, LatticeNet\+\) are within (\S+) dB"
+    )
+    assert said == [len(here), 0.01] and all(abs(one.difference) < 0.01 for one in here)
 
 
 def test_seeds_and_bicubic() -> None:
