@@ -11,6 +11,7 @@ import ablations
 import results
 from benchmarks.data.datasets import SETS
 from reports.claims import judge_study
+from reports.deviations import load_deviations
 from reports.gaps import Gaps, load_gaps
 from reports.study import Study, load_study
 from reports.tables import CONVENTION
@@ -32,7 +33,7 @@ def page() -> str:
         "# What we found so far\n",
         _filled(
             "This page is computed from the runs in `results/measured` by `python docs/findings.py`, and a test "
-            "compares the two. Nobody has published a replication of SPIN's ablation, and its authors have "
+            "compares the two. We know of no other replication of SPIN's ablation, and its authors have "
             "published no weights. This one is small: it asks in which order the variants learn, not how good they "
             "become."
         ),
@@ -43,8 +44,7 @@ def page() -> str:
             f"annealed learning rate (one cycle): the paper's training is {papers.iterations:,} steps on "
             f"{papers.data}. The outcome was registered before any number was seen: PSNR on {gaps.dataset} "
             f"({gaps.images} images), of Full against {_listed(_judged())}; the other variants are shown, not judged. "
-            "Parameters of the same name start from the same values in every variant, so that "
-            "variants share what they can."
+            "A parameter that two variants have in common starts from the same values in both."
         ),
         _rates(),
         "## Results\n",
@@ -52,13 +52,15 @@ def page() -> str:
         _table(gaps),
         _filled(
             "Intervals are over images and trainings (crossed random factors), and hold for all judged variants of "
-            "a budget at once; one training of a variant has none and decides nothing. PSNR is on luma without a "
-            "border of 4 pixels."
+            "a budget at once; one training of a variant has none and decides nothing. PSNR is on luma, after "
+            "cutting 4 pixels from each side; Urban100 stands for the 20 of its 100 images that were at hand."
         ),
         "## What follows, and what does not\n",
         *_conclusions(gaps, studies),
         "## The paper's claims on its own numbers\n",
         _own_numbers(next(iter(studies.values()))),
+        "## Published checkpoints\n",
+        _published(),
         "## What is missing\n",
         _missing(studies),
     ]
@@ -161,8 +163,8 @@ def _conclusions(gaps: Gaps, studies: dict[str, Study]) -> Iterable[str]:
         rows = [gap for gap in gaps.gaps if gap.iterations == budget]
         behind = [gap.label for gap in rows if gap.difference < 0]
         decided = [gap for gap in rows if gap.word in ("agrees in direction", "disagrees in direction")]
-        text = f"At {budget:,} steps Full's mean is below that of {_listed(behind) or 'no variant'}"
-        text += f" of the {len(rows)} variants measured." if behind else "."
+        ahead = f"{len(behind)} of {len(rows)} variants have a higher mean than Full: {_listed(behind)}."
+        text = f"At {budget:,} steps {ahead if behind else 'no variant has a higher mean than Full.'}"
         if decided:
             text += " " + " ".join(
                 f"Against {gap.label} the interval {gap.word.replace(' in ', ' with the paper in ')}."
@@ -177,6 +179,15 @@ def _conclusions(gaps: Gaps, studies: dict[str, Study]) -> Iterable[str]:
         "protocol asks."
     )
     return [textwrap.fill(f"- {line}", 120, subsequent_indent="  ") for line in found] + [""]
+
+
+def _published() -> str:
+    found = load_deviations(load_study("table1", "published", results.MEASURED))
+    assert found
+    return _filled(
+        f"Under the protocol `published`, on the stored LR images of each set: {found.sentence} So the networks, the "
+        "resize and the metrics of this suite are those of the published numbers, as far as checkpoints are published."
+    )
 
 
 def _own_numbers(study: Study) -> str:

@@ -51,7 +51,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def on_post_build(config: MkDocsConfig) -> None:
     """Render the reports of the results that are part of the suite into the site."""
     import results
-    from reports.overview import write_report
+    from reports.overview import write_overview, write_report
 
     for protocol in results.protocols(results.MEASURED):
         write_report(protocol, Path(config.site_dir), measured=True)
+    write_overview(Path(config.site_dir))

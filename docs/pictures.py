@@ -76,7 +76,7 @@ def comparison(folder: Path) -> PageComparison:
     """Made by the command that a user has."""
     spinbench("picture", "compare", "pretrained", "--networks", "bicubic,pretrained",
               "--image", f"embedded-test/{IMAGE}", "--box", BOX, "--results", str(folder))  # fmt: skip
-    (found,) = page_comparisons(load_page_pictures(folder))
+    (found,) = page_comparisons(load_page_pictures(folder)[0])
     return found
 
 

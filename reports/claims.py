@@ -114,7 +114,11 @@ def _judge_contests(study: Study) -> dict[str, Judgement]:
     }
 
 
-_GLOSSES = {"open": " (measured, without a clear result)"}
+def _told(word: Word, count: int) -> str:
+    """The word as it follows a count of claims."""
+    if word == "open":
+        return "open (measured, without a clear result)"
+    return word if count == 1 else word.replace("agrees", "agree")
 
 
 def judge_studies(studies: Iterable[Study], pictures: Sequence[PagePicture] = ()) -> Claims:
@@ -128,7 +132,7 @@ def judge_studies(studies: Iterable[Study], pictures: Sequence[PagePicture] = ()
         not printed :
     ]:
         words = Counter(getattr(one, numbers).word for one in judgements)
-        counts = [f"{words[word]} {word}{_GLOSSES.get(word, '')}" for word in get_args(Word) if words[word]]
+        counts = [f"{words[word]} {_told(word, words[word])}" for word in get_args(Word) if words[word]]
         if counts:
             sentences.append(f"{about}, by {which}: {', '.join(counts)}.")
             about = "Of these"

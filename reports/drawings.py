@@ -155,7 +155,9 @@ def _differences(studies: Sequence[Study], compared: Sequence[Significance]) -> 
         if len(rows) and (found := image_differences(study.frame, rows)):
             description = f"PSNR of each image of {found.dataset}, ×{found.scale}, minus that of {found.reference}"
             banded = any(panel.interval for panel in found.panels.values())
-            note = "The dashed line is the mean" + (", and the band its 95% interval." if banded else ".")
+            note = "The dashed line is the mean" + (
+                ", and the band its 95% interval, for this pair alone." if banded else "."
+            )
             if single.any():
                 note += " Without several trainings of both networks there is no band."
             yield f"differences-{one.name}", Plan(partial(figures.differences, found), description, note=note)

@@ -74,7 +74,8 @@ class Gaps(NamedTuple):
         if not known:
             return "There are too few images for an interval."
         which = "all judged variants" if self.judged else "all variants"
-        alone = " A mark without a bar is one training." if len(known) < len(self.gaps) else ""
+        single = [gap.seeds == 1 for gap in self.gaps if math.isnan(gap.low)]
+        alone = " A mark without a bar is one training." if single and all(single) else ""
         return f"Bars are 95% intervals over images and trainings, widened to hold for {which} together.{alone}"
 
 
@@ -137,6 +138,8 @@ def study_gaps(study: Study, plan: ablations.Protocol) -> Gaps | None:
 
 
 def _word(published: float, low: float, high: float) -> GapWord:
-    if not (low > 0 or high < 0) or not abs(published) > 0:  # NaN excludes nothing
+    if not abs(published) > 0:  # no gap in the paper
+        return "not judged"
+    if not (low > 0 or high < 0):  # NaN excludes nothing
         return "open"
     return "agrees in direction" if (low > 0) == (published > 0) else "disagrees in direction"

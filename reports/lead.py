@@ -136,7 +136,8 @@ def gaps_sentence(found: Gaps) -> str:
         signs = f"Of the estimates, {same or 'none'} of {len(judged)} {'have' if same > 1 else 'has'} the paper's sign."
         if len(told) == 1:
             return f"All {gaps} {_counted[judged[0].word]}. {signs}"
-        return f"Of {gaps}, {', '.join(f'{count} {_counted[word]}' for word, count in told.items())}. {signs}"
+        parts = (f"{count} {_counted[word] if count > 1 else _single[word]}" for word, count in told.items())
+        return f"Of {gaps}, {', '.join(parts)}. {signs}"
     if len(found.gaps) == 1:
         return f"{_gap(found, found.gaps[0], place)}."
     known = [gap for gap in found.gaps if gap.low == gap.low]
@@ -170,4 +171,9 @@ _counted = {
     "agrees in direction": "agree in direction with the paper",
     "disagrees in direction": "disagree in direction",
     "open": "are open (no interval that excludes zero)",
+}
+_single = {
+    "agrees in direction": "agrees in direction with the paper",
+    "disagrees in direction": "disagrees in direction",
+    "open": "is open (no interval that excludes zero)",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,12 +85,17 @@ class PageComparison:
         ]
 
 
-def load_page_pictures(root: Path = results.ROOT) -> list[PagePicture]:
-    """The pictures stored below `root`, by kind and name.
-
-    Raises ResultsError for a damaged one, or for facts that are not those of its kind.
+def load_page_pictures(root: Path = results.ROOT) -> tuple[list[PagePicture], list[str]]:
+    """The pictures stored below `root`, by kind and name; and a line for each whose facts are not those of its kind,
+    such as one that another version of the suite has made. Raises ResultsError for a damaged one.
     """
-    return [PagePicture(picture, FACTS[picture.kind].of(picture)) for picture in pictures.load_pictures(root)]
+    found, left_out = [], []
+    for picture in pictures.load_pictures(root):
+        try:
+            found.append(PagePicture(picture, FACTS[picture.kind].of(picture)))
+        except results.ResultsError as error:
+            left_out.append(str(error))
+    return found, left_out
 
 
 def page_comparisons(found: Sequence[PagePicture]) -> list[PageComparison]:
@@ -97,11 +103,17 @@ def page_comparisons(found: Sequence[PagePicture]) -> list[PageComparison]:
     return [PageComparison(one, one.facts) for one in found if one.kind == "comparison"]
 
 
-def leading_comparison(compared: Sequence[PageComparison], variants: Collection[str]) -> PageComparison | None:
-    """The comparison with most of the networks that a page measures; None where none shows any of them."""
+def leading_comparison(
+    compared: Sequence[PageComparison], variants: Collection[str], protocol: str
+) -> PageComparison | None:
+    """The comparison with most of the networks that a page measures; None where none shows any of them.
+
+    What was trained under another protocol is another network.
+    """
 
     def shared(one: PageComparison) -> int:
-        return sum(panel.name in variants for panel in one.facts.panels)
+        own = (panel for panel in one.facts.panels if not re.match(rf"run (?!{re.escape(protocol)}/)", panel.source))
+        return sum(panel.name in variants for panel in own)
 
     return max(filter(shared, compared), key=shared, default=None)
 

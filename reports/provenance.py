@@ -53,8 +53,12 @@ def provenance(runs: Iterable[Run]) -> Provenance:
 
 
 def remarks(runs: Iterable[Run]) -> list[str]:
-    """A line for every training that went on in another process or cannot be repeated to the same bits."""
-    return [f"{run.name}: {line}" for run in runs for line in processes.remarks(run.provenance().get("train", {}))]
+    """What trainings went on in another process or cannot be repeated to the same bits: a line for each remark."""
+    told: dict[str, list[str]] = {}
+    for run in runs:
+        for line in processes.remarks(run.provenance().get("train", {})):
+            told.setdefault(line, []).append(run.name)
+    return [f"{', '.join(names)}: {line}" for line, names in told.items()]
 
 
 def full_sets(runs: Iterable[Run]) -> dict[str, int]:

@@ -71,8 +71,11 @@ def render(
         labels |= {name: variant.label for name, variant in one.experiment.variants.items()}
     excluded = [out for one in studies for out in one.left_out if out.excluded]
     compared = significances(studies)
-    stored = pictures.load_page_pictures(root)
+    stored, unread = pictures.load_page_pictures(root)
     comparisons = pictures.page_comparisons(stored)
+    crop = pictures.leading_comparison(
+        comparisons, {name for one in studies for name in one.measured}, ablations.name_of(protocol)
+    )
     content = {
         "plan": plan,
         "protocol": ablations.name_of(protocol),
@@ -93,10 +96,10 @@ def render(
         "agreement": agreement(_pooled(studies), results.official(), full_sets(runs)),
         "ledger": ablations.ledger(),
         "provenance": provenance(everywhere),
-        "left_out": list(dict.fromkeys([*left_out, *map(str, excluded)])),
+        "left_out": list(dict.fromkeys([*left_out, *unread, *map(str, excluded)])),
         "remarks": remarks(everywhere),
-        "comparisons": comparisons,
-        "crop": pictures.leading_comparison(comparisons, {name for one in studies for name in one.measured}),
+        "comparisons": sorted(comparisons, key=lambda one: one is not crop),
+        "crop": crop,
         "superpixels": [one for one in stored if one.kind == "superpixels"],
         "attribution": [one for one in stored if one.kind == "attribution"],
     }

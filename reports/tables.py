@@ -201,6 +201,8 @@ def with_marks(table: pd.DataFrame, metrics: Mapping[str, Metric] = METRICS) -> 
         contest = column.comparable.eq(True) & ~_decides_nothing(column)
         if column.source.eq("run").any():
             contest &= column.source != PUBLISHED_WEIGHTS
+        if (contest & (column.source != "baseline")).sum() < 2:
+            continue  # a single network would be ranked against bicubic
         ranked = column.measured.where(contest)
         table.loc[column.index, "measured_mark"] = marks(list(ranked), decimals)
     return table

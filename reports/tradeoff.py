@@ -211,7 +211,7 @@ def quality_over_cost(
     below = [point for point in points if point.y < floor]
     drawn = TradeOff(dataset, scale, x, y, [], [], conditions, tuple(apart))
     printed_only = all(point.kind != "measured" for point in others) and len(others) + len(below) == len(points)
-    if printed_only and len({point.label for point in below}) > 1:
+    if printed_only and len({point.label for point in below if point.kind == "trained"}) > 1:
         return drawn._replace(points=below, above=tuple(others))
     return drawn._replace(points=[point for point in points if point.y >= floor], below=below)
 

@@ -30,8 +30,7 @@ def remarks(record: Mapping[str, Any]) -> list[str]:
     if earlier := record.get("earlier", []):
         found = "; ".join(changes([*earlier, record]))
         bits = f" with changes ({found}), which may affect its last bits" if found else " on the same machine"
-        times = "once" if len(earlier) == 1 else f"{len(earlier)} times"
-        told.append(f"interrupted and resumed {times}{bits}")
+        told.append(f"interrupted and resumed{bits}")
     if (together := max(one.get("ranks", 1) for one in (*earlier, record))) > 1:
         unlike = "; ".join(record.get("unlike") or [])
         told.append(

@@ -8,9 +8,10 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 from rich.table import Table
@@ -18,7 +19,7 @@ from rich.table import Table
 import ablations
 import results
 from ablations import CostName, QualityName
-from foundation import check_writable, nearest
+from foundation import SpinbenchError, check_writable, nearest
 from foundation.signals import accept_signals, end_with_parent, withheld
 from spinbench.console import console, say
 from spinbench.options import Folder, ProtocolName, UsageError, settings
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 FIGURES = (".pdf", ".svg", ".png")
+T = TypeVar("T")
 
 
 @app.command()
@@ -74,13 +76,20 @@ def report(
         for name in names:
             render(name, folder, experiments or [], display, suite[name])
         return
-    for line in _in_processes(partial(_rendered, folder, experiments or [], suite), names):
-        say(line)
+    rendered = False
+    for path, error in in_processes(partial(_rendered, folder, experiments or [], suite), names):
+        say(f"report: {path}" if path else f"left out: {error}")
+        rendered |= path is not None
+    if not rendered:
+        raise typer.Exit(1)
     _say_overview(folder)
 
 
-def _in_processes(task: Callable[[str], str], names: Sequence[str]) -> Iterator[str]:
-    """What a task returns for each name; a process for each core, since drawing takes seconds."""
+def in_processes(task: Callable[[str], T], names: Sequence[str]) -> Iterator[T]:
+    """What a task returns for each name; a process for each core, since drawing takes seconds.
+
+    Raises SpinbenchError if such a process was ended.
+    """
     count = min(len(names), os.cpu_count() or 1)
     if count == 1:
         yield from map(task, names)
@@ -90,8 +99,11 @@ def _in_processes(task: Callable[[str], str], names: Sequence[str]) -> Iterator[
     method = "fork" if sys.platform == "linux" else "spawn"
     with ProcessPoolExecutor(count, multiprocessing.get_context(method), initializer=_begin) as pool:
         with withheld():
-            lines = pool.map(task, names)
-        yield from lines
+            found = pool.map(task, names)
+        try:
+            yield from found
+        except BrokenProcessPool as error:
+            raise SpinbenchError("a process that rendered a report was ended, perhaps for lack of memory") from error
 
 
 def _begin() -> None:
@@ -99,14 +111,16 @@ def _begin() -> None:
     end_with_parent()
 
 
-def _rendered(folder: Path, also: Sequence[str], suite: Mapping[str, bool], protocol: str) -> str:
-    """Render the report of a protocol, and tell its path, or why it is left out."""
+def _rendered(
+    folder: Path, also: Sequence[str], suite: Mapping[str, bool], protocol: str
+) -> tuple[Path | None, str | None]:
+    """Render the report of a protocol: its path, or why it is left out."""
     from reports.overview import write_report
 
     try:
-        return f"report: {write_report(protocol, folder, also, measured=suite[protocol])}"
+        return write_report(protocol, folder, also, measured=suite[protocol]), None
     except (ablations.AblationError, results.ResultsError) as error:
-        return f"left out: {error}"  # the definition of the protocol is missing or damaged
+        return None, str(error)  # the definition of the protocol is missing or damaged
 
 
 @app.command()

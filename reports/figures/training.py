@@ -53,6 +53,7 @@ def training(curves: Mapping[str, list[pd.DataFrame]], size: FigureSize = PAGE) 
 
 def _loss(curve: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Iterations, and the mean of the loss since the previous of them."""
+    curve = curve[curve.loss.notna()].reset_index(drop=True)
     steps = curve.iteration.diff().fillna(curve.iteration)
     stretch = np.arange(len(curve)) * min(POINTS, len(curve)) // len(curve)
     means = (curve.loss * steps).groupby(stretch).sum() / steps.groupby(stretch).sum()

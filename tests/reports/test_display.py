@@ -54,8 +54,10 @@ def test_rows_are_those_asked_for_in_their_order_and_ranked_among_themselves(roo
     assert [row.variant for row in everything.rows][:2] == ["bicubic", "only-ispa"]
     assert marks(everything)["patch"] == ""
     some = layout(root, rows="patch, bicubic")
-    assert [row.variant for row in some.rows] == ["patch", "bicubic"]
-    assert marks(some) == {"patch": "best", "bicubic": "second"}
+    assert marks(some) == {"patch": "", "bicubic": ""}, "a single network is not ranked against bicubic"
+    some = layout(root, rows="patch, svq, bicubic")
+    assert [row.variant for row in some.rows] == ["patch", "svq", "bicubic"]
+    assert marks(some) == {"svq": "best", "patch": "second", "bicubic": ""}
     assert len({row.block for row in some.rows}) == 1
     assert not any("Full" in note for note in some.notes)
 

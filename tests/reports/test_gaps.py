@@ -51,8 +51,8 @@ def test_without_a_registered_outcome_there_are_no_gaps(tmp_path: Path) -> None:
         (-0.06, -0.2, -0.01, "agrees in direction"),
         (0.06, -0.1, 0.2, "open"),
         (0.06, math.nan, math.nan, "open"),
-        (math.nan, 0.01, 0.2, "open"),
-        (0.0, 0.01, 0.2, "open"),
+        (math.nan, 0.01, 0.2, "not judged"),
+        (0.0, 0.01, 0.2, "not judged"),
     ],
 )
 def test_the_word_follows_from_the_interval(published: float, low: float, high: float, word: str) -> None:

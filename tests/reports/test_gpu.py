@@ -70,7 +70,6 @@ def test_networks_timed_on_a_card_enter_costs_and_figures(store: Store, tmp_path
         "–",
         "1.0",
         "–",
-        "–",
     ] in page.rows
     grouped = page.rows[page.rows.index([f"PyTorch, {CARD}"]) :]
     single = next(row for row in grouped if row[0] == "BSRN")

@@ -70,7 +70,7 @@ def test_the_suite_s_own_runs_are_reported_where_nothing_was_run(store: Store, t
     mean = images[(images.dataset == "BSDS100") & (images.convention == "rcan")].psnr.mean()
     assert 26 < mean < 27 and any(cell.startswith("26.") for row in rows for cell in row)
     overview = Page(empty / "report" / "index.html")
-    assert "Measured for the suite itself" in overview.text
+    assert "Comes with the suite" in overview.text
     assert ("a", {"href": "measured/cpu-short/index.html"}) in overview.elements
     store("full", psnr=31.0)
     assert results.protocols(tmp_path) == ["quick"]

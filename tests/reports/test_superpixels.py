@@ -79,7 +79,7 @@ def section(root: Path) -> Page:
     environment.filters |= {"shown": shown, "signed": signed}
     template = environment.from_string('{% from "superpixels.html" import section %}{{ section(found) }}')
     page = root / "page.html"
-    page.write_text(template.render(found=page_pictures.load_page_pictures(root)), encoding="utf-8")
+    page.write_text(template.render(found=page_pictures.load_page_pictures(root)[0]), encoding="utf-8")
     return Page(page)
 
 

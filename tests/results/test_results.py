@@ -302,6 +302,6 @@ def test_damaged_files_are_named_and_left_out(tmp_path: Path, file: str) -> None
 def test_remarks_on_a_training() -> None:
     first = {"device": {"name": "A"}, "threads": 2}
     assert processes.remarks(first) == []
-    assert processes.remarks({**first, "earlier": [first]}) == ["interrupted and resumed once on the same machine"]
+    assert processes.remarks({**first, "earlier": [first]}) == ["interrupted and resumed on the same machine"]
     (remark,) = processes.remarks({**first, "varying": "put_ does not have a deterministic implementation"})
     assert remark.endswith("(put_ does not have a deterministic implementation): not the same bits twice")

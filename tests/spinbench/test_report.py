@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from spinbench.report import app
+from foundation import SpinbenchError
+from spinbench.report import app, in_processes
 from tests.reports.conftest import storing
 from tests.spinbench.commands import spinbench
 
@@ -45,6 +47,22 @@ def test_all_protocols_are_rendered_one_after_another_or_at_once(
     assert [protocol for protocol, page in pages.items() if page.is_file()] == ["cpu", "quick"]
     overview = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert all(f'href="{protocol}/index.html"' in overview for protocol in ("cpu", "quick"))
+
+
+def own_process(name: str) -> int:
+    if name == "ended":
+        os._exit(9)
+    return os.getpid()
+
+
+def test_a_process_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert os.getpid() not in in_processes(own_process, ["a", "b"])
+    assert [*in_processes(own_process, ["a"])] == [os.getpid()]
+    with pytest.raises(SpinbenchError, match="was ended, perhaps for lack of memory"):
+        [*in_processes(own_process, ["a", "ended"])]
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert [*in_processes(own_process, ["a", "b"])] == 2 * [os.getpid()]
 
 
 def test_options_of_a_table_reach_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,7 +222,7 @@ def test_the_section_of_the_page(tmp_path: Path) -> None:
     )
     environment.filters |= {"shown": shown, "signed": signed}
     section = environment.get_template("attribution.html").module.section
-    page = Page(str(section(reports.pictures.load_page_pictures(tmp_path))))
+    page = Page(str(section(reports.pictures.load_page_pictures(tmp_path)[0])))
     text = " ".join(" ".join(page.texts).split())
     assert "A <b>" in text
     assert "a & b" in text
