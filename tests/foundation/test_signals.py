@@ -36,8 +36,8 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(autouse=True)
-def usual_signals() -> Iterator[None]:
-    """A suite that runs in the background may have been started with SIGINT ignored."""
+def handler_kept() -> Iterator[None]:
+    """Tests set it, and the others rely on it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
