@@ -178,6 +178,7 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [nullcontext, cpu.off])
 def test_the_dense_association_never_exists(how: Callable[[], AbstractContextManager[None]]) -> None:
     height = width = 240

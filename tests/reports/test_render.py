@@ -82,6 +82,7 @@ def test_some_variants_and_a_part_of_a_set(store: Store, tmp_path: Path) -> None
     assert "published (" not in page.text  # no sentence with a difference
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_the_published_point_is_drawn_beside_the_whole_of_its_set_only(store: Store, tmp_path: Path) -> None:
     figure = tmp_path / "report" / "cpu" / "fig7.svg"
@@ -104,6 +105,7 @@ def test_nothing_measured_yet(tmp_path: Path) -> None:
     assert not (tmp_path / "report" / "paper" / "fig7.pdf").exists()  # of axes without a curve
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_several_seeds(store: Store, tmp_path: Path) -> None:
     for seed in range(3):
@@ -165,6 +167,7 @@ def test_the_page_needs_nothing_else(store: Store, tmp_path: Path) -> None:
     assert [tag for tag, _ in page.elements].count("h1") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_the_policy_names_every_script_and_style_by_its_hash(store: Store, tmp_path: Path) -> None:
     store_table2(store)

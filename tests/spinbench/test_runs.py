@@ -45,8 +45,8 @@ def test_a_run_leaves_everything(finished: Finished) -> None:
     assert "tiny/index.html" in (folder / "report" / "index.html").read_text()
 
 
-def test_finished_work_is_never_repeated(finished: Finished) -> None:
-    folder, _ = finished
+def test_finished_work_is_never_repeated(finished: Finished, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished[0], tmp_path / "copied")  # another process may use the original
     files = sorted((folder / "runs").rglob("*.*"))
     before = [path.stat().st_mtime_ns for path in files]
     again = run_tiny(folder, "--only", "full")
@@ -83,6 +83,7 @@ def test_an_interrupted_run_says_where_it_stopped(tmp_path: Path, monkeypatch: p
     assert done.stdout.splitlines()[-1] == "full-x4-s0: stopped after iteration 2 of 4"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_report")
 def test_narrowing_takes_nothing_away(tmp_path: Path) -> None:
     """`--data` after a full run dropped the other sets."""
@@ -245,8 +246,8 @@ def test_bicubic_and_list() -> None:
 
 
 @pytest.mark.slow
-def test_a_report_needs_no_torch(finished: Finished) -> None:
-    folder, _ = finished
+def test_a_report_needs_no_torch(finished: Finished, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished[0], tmp_path / "copied")
     code = (
         "import sys; from spinbench.app import app; "
         f"app(['report', '--protocol', {str(TINY)!r}, '--results', {str(folder)!r}], standalone_mode=False); "
