@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -55,8 +54,8 @@ def test_spin_is_full_where_it_is_the_same_network(finished: Finished, tmp_path:
 
 
 @pytest.mark.slow
-def test_variants_are_named_as_one_likes(finished: Finished, tmp_path: Path) -> None:
-    folder = shutil.copytree(finished[0], tmp_path / "copied")
+def test_variants_are_named_as_one_likes(finished: Finished) -> None:
+    folder, _ = finished
     options = ["--protocol", TINY, "--results", folder, "--threads", 1]
     for name in ("Full", "spin"):
         again = spinbench("run", "table2", "--only", name, *options)
