@@ -53,7 +53,7 @@ def page() -> str:
         _filled(
             "Intervals are over images and trainings (crossed random factors), and hold for all judged variants of "
             "a budget at once; one training of a variant has none and decides nothing. PSNR is on luma, after "
-            "cutting 4 pixels from each side; Urban100 stands for the 20 of its 100 images that were at hand."
+            f"cutting {gaps.scale} pixels from each side.{_incomplete(next(iter(studies.values())))}"
         ),
         "## What follows, and what does not\n",
         *_conclusions(gaps, studies),
@@ -179,6 +179,16 @@ def _conclusions(gaps: Gaps, studies: dict[str, Study]) -> Iterable[str]:
         "protocol asks."
     )
     return [textwrap.fill(f"- {line}", 120, subsequent_indent="  ") for line in found] + [""]
+
+
+def _incomplete(study: Study) -> str:
+    """Sets of which only some images were at hand, in a sentence."""
+    parts = study.table[study.table.measured.notna() & (study.table.n_images < study.table.of_images)]
+    parts = parts.drop_duplicates("dataset")
+    return "".join(
+        f" {row.dataset} stands for the {row.n_images:g} of its {row.of_images:g} images that were at hand."
+        for row in parts.itertuples()
+    )
 
 
 def _published() -> str:

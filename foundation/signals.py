@@ -113,6 +113,13 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def end_at_once() -> None:
+    """Let signals, and the end of its parent, end this process, which `multiprocessing` has started and which has
+    nothing to save."""
+    accept_signals()
+    end_with_parent()
+
+
 def end_with_parent() -> None:
     """Let this process, which `multiprocessing` has started, end when its parent has, even if that was killed.
 

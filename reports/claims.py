@@ -114,11 +114,11 @@ def _judge_contests(study: Study) -> dict[str, Judgement]:
     }
 
 
-def _told(word: Word, count: int) -> str:
-    """The word as it follows a count of claims."""
-    if word == "open":
-        return "open (measured, without a clear result)"
-    return word if count == 1 else word.replace("agrees", "agree")
+_COUNTED = {
+    "open": "open (measured, without a clear result)",
+    "agrees in direction": "agreeing in direction",
+    "disagrees in direction": "disagreeing in direction",
+}  # the words of verdicts after a number of claims, where they are not the same
 
 
 def judge_studies(studies: Iterable[Study], pictures: Sequence[PagePicture] = ()) -> Claims:
@@ -132,7 +132,7 @@ def judge_studies(studies: Iterable[Study], pictures: Sequence[PagePicture] = ()
         not printed :
     ]:
         words = Counter(getattr(one, numbers).word for one in judgements)
-        counts = [f"{words[word]} {_told(word, words[word])}" for word in get_args(Word) if words[word]]
+        counts = [f"{words[word]} {_COUNTED.get(word, word)}" for word in get_args(Word) if words[word]]
         if counts:
             sentences.append(f"{about}, by {which}: {', '.join(counts)}.")
             about = "Of these"

@@ -20,7 +20,6 @@ from reports.study import Study
 from reports.tables import METRICS
 from reports.tradeoff import QUANTITIES, CostName, TradeOff
 
-ENDS = ("low", "high")  # of an interval
 COSTS: tuple[CostName, ...] = ("params", "macs", "latency")  # of figures for the page alone
 
 
@@ -151,7 +150,7 @@ def _differences(studies: Sequence[Study], compared: Sequence[Significance]) -> 
         rows = rows[rows.dataset == rows.dataset.iloc[0]] if len(rows) else rows
         single = (rows.n_trainings == 1) & rows.variant.isin(study.table.variant[study.table.source == "run"])
         # an interval over images alone would be read as one that also holds for another training
-        rows = rows.assign(**{end: rows[end].mask(single) for end in ENDS})
+        rows = rows.assign(**{end: rows[end].mask(single) for end in ("low", "high")})
         if len(rows) and (found := image_differences(study.frame, rows)):
             description = f"PSNR of each image of {found.dataset}, ×{found.scale}, minus that of {found.reference}"
             banded = any(panel.interval for panel in found.panels.values())

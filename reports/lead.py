@@ -130,14 +130,10 @@ def gaps_sentence(found: Gaps) -> str:
         return f"{_gap(found, judged[0], place)}; {_words[judged[0].word]}."
     if judged:
         counts = {word: sum(gap.word == word for gap in judged) for word in _words}
-        told = {word: count for word, count in counts.items() if count}
-        gaps = f"{len(judged)} gaps between {found.reference} and its variants {place}"
+        told = ", ".join(f"{count} {_counted[word]}" for word, count in counts.items() if count)
         same = sum(gap.difference * gap.published > 0 for gap in judged)
         signs = f"Of the estimates, {same or 'none'} of {len(judged)} {'have' if same > 1 else 'has'} the paper's sign."
-        if len(told) == 1:
-            return f"All {gaps} {_counted[judged[0].word]}. {signs}"
-        parts = (f"{count} {_counted[word] if count > 1 else _single[word]}" for word, count in told.items())
-        return f"Of {gaps}, {', '.join(parts)}. {signs}"
+        return f"Of {len(judged)} gaps between {found.reference} and its variants {place}: {told}. {signs}"
     if len(found.gaps) == 1:
         return f"{_gap(found, found.gaps[0], place)}."
     known = [gap for gap in found.gaps if gap.low == gap.low]
@@ -168,12 +164,7 @@ _words = {
     "open": "which of the two is better is open",
 }
 _counted = {
-    "agrees in direction": "agree in direction with the paper",
-    "disagrees in direction": "disagree in direction",
-    "open": "are open (no interval that excludes zero)",
-}
-_single = {
-    "agrees in direction": "agrees in direction with the paper",
-    "disagrees in direction": "disagrees in direction",
-    "open": "is open (no interval that excludes zero)",
+    "agrees in direction": "agreeing with the paper in direction",
+    "disagrees in direction": "disagreeing in direction",
+    "open": "open (no interval that excludes zero)",
 }

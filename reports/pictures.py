@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import math
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -111,9 +110,11 @@ def leading_comparison(
     What was trained under another protocol is another network.
     """
 
+    def elsewhere(source: str) -> bool:
+        return source.startswith("run ") and not source.startswith(f"run {protocol}/")
+
     def shared(one: PageComparison) -> int:
-        own = (panel for panel in one.facts.panels if not re.match(rf"run (?!{re.escape(protocol)}/)", panel.source))
-        return sum(panel.name in variants for panel in own)
+        return sum(panel.name in variants and not elsewhere(panel.source) for panel in one.facts.panels)
 
     return max(filter(shared, compared), key=shared, default=None)
 

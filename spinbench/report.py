@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -19,8 +14,8 @@ from rich.table import Table
 import ablations
 import results
 from ablations import CostName, QualityName
-from foundation import SpinbenchError, check_writable, nearest
-from foundation.signals import accept_signals, end_with_parent, withheld
+from foundation import check_writable, nearest
+from spinbench.at_once import in_processes
 from spinbench.console import console, say
 from spinbench.options import Folder, ProtocolName, UsageError, settings
 
@@ -30,7 +25,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 FIGURES = (".pdf", ".svg", ".png")
-T = TypeVar("T")
 
 
 @app.command()
@@ -76,6 +70,8 @@ def report(
         for name in names:
             render(name, folder, experiments or [], display, suite[name])
         return
+    from reports import overview  # noqa: F401  # forked processes have it already
+
     rendered = False
     for path, error in in_processes(partial(_rendered, folder, experiments or [], suite), names):
         say(f"report: {path}" if path else f"left out: {error}")
@@ -83,32 +79,6 @@ def report(
     if not rendered:
         raise typer.Exit(1)
     _say_overview(folder)
-
-
-def in_processes(task: Callable[[str], T], names: Sequence[str]) -> Iterator[T]:
-    """What a task returns for each name; a process for each core, since drawing takes seconds.
-
-    Raises SpinbenchError if such a process was ended.
-    """
-    count = min(len(names), os.cpu_count() or 1)
-    if count == 1:
-        yield from map(task, names)
-        return
-    import reports.overview  # noqa: F401  # forks have it already
-
-    method = "fork" if sys.platform == "linux" else "spawn"
-    with ProcessPoolExecutor(count, multiprocessing.get_context(method), initializer=_begin) as pool:
-        with withheld():
-            found = pool.map(task, names)
-        try:
-            yield from found
-        except BrokenProcessPool as error:
-            raise SpinbenchError("a process that rendered a report was ended, perhaps for lack of memory") from error
-
-
-def _begin() -> None:
-    accept_signals()
-    end_with_parent()
 
 
 def _rendered(

@@ -19,7 +19,7 @@ from torch import nn
 import models
 from benchmarks.measure.latency import evaluating, noise
 from benchmarks.measure.macs import CostError
-from foundation.signals import accept_signals, end_with_parent, withheld
+from foundation.signals import end_at_once, withheld
 from models.spin import cpu
 
 
@@ -62,18 +62,13 @@ def _peak_memory(
         if device.type == "cuda":
             return Memory(_second_pass(build(), lr_size, device), lr_size, "PyTorch's allocator, second pass")
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, context, initializer=_begin) as process:
+        with ProcessPoolExecutor(1, context, initializer=end_at_once) as process:
             with withheld():
                 peak = process.submit(_first_pass, build, lr_size, device, torch.get_num_threads(), kernels)
             return Memory(peak.result(), lr_size, "growth of a fresh process's resident memory")
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
         raise CostError(f"peak memory at LR {lr_size[0]}x{lr_size[1]} (HxW): {reason}") from error
-
-
-def _begin() -> None:
-    accept_signals()
-    end_with_parent()
 
 
 def _second_pass(model: nn.Module, lr_size: tuple[int, int], device: torch.device) -> int:

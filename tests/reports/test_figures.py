@@ -26,6 +26,7 @@ from reports.figures.style import COLUMN, INK, LINE, PAGE, FigureSize, line, lit
 from reports.figures.trade_off import FRONTS, POINT_MARKS
 from reports.study import Curve
 from reports.tradeoff import POINT_KINDS, CostName, Point, TradeOff
+from tests.reports.figure_data import paired, training
 from tests.reports.speeds import NETWORKS, speed_rows
 
 Store = Callable[..., results.Run]
@@ -42,25 +43,6 @@ def curve(seeds: int = 3, dataset: str = "Set5") -> Curve:
     ]
     published = pd.DataFrame([{"x": 8, "psnr": 32.48, "ssim": 0.8983}])
     return Curve("fig7", 4, dataset, [float(x) for x in range(4, 11)], pd.DataFrame(rows), published)
-
-
-def training(networks: int = 13, validated: bool = True) -> dict[str, list[pd.DataFrame]]:
-    found = {}
-    for index in range(networks):
-        iteration = np.arange(1, 41)
-        psnr = np.where(iteration % 20 == 0, 28 + iteration / 40 + index / 10, np.nan)
-        table = {"iteration": iteration, "loss": 10 + index / 10 + 90 / iteration}
-        found[f"network {index}"] = [pd.DataFrame(table | ({"psnr": psnr} if validated else {}))]
-    return found
-
-
-def paired(count: int = 5, images: int = 100) -> ImageDifferences:
-    random = np.random.default_rng(0)
-    panels = {
-        f"variant {index}": VariantDifferences(random.normal(-0.1, 0.2, images).tolist(), (-0.15, -0.05))
-        for index in range(count)
-    }
-    return ImageDifferences("Full", "BSDS100", 4, "psnr", panels)
 
 
 def parts() -> dict[str, dict[str, int]]:
@@ -285,48 +267,6 @@ def test_seeds_that_are_not_the_same_for_all() -> None:
     some = some._replace(measured=some.measured[(some.measured.seed == 0) | (some.measured.x < 6)])
     (legend,) = figures.depth(some, "blocks").legends
     assert "measured, mean of 1 to 3 seeds" in [text.get_text() for text in legend.get_texts()]
-
-
-def test_validation_is_drawn_where_there_is_one() -> None:
-    assert len(figures.training(training(3, validated=False)).axes) == 1
-    loss, validation = figures.training(training(3)).axes
-    assert len(loss.lines) == len(validation.lines) == 3
-    assert validation.lines[0].get_xdata().tolist() == [20, 40]
-    assert loss.get_ylabel() == "training loss" and validation.get_ylabel() == "validation PSNR (dB)"
-
-
-def test_the_loss_is_averaged_since_the_previous_point() -> None:
-    table = pd.DataFrame({"iteration": [10, 20, 40], "loss": [3.0, 1.0, 4.0]})
-    shown = figures.training({"a": [table]}).axes[0].lines[0]
-    assert shown.get_xdata().tolist() == [10, 20, 40] and shown.get_ydata().tolist() == [3.0, 1.0, 4.0]
-    iteration = np.array([*range(1, 120), 139])  # the last row stands for twenty steps
-    table = pd.DataFrame({"iteration": iteration, "loss": np.where(iteration < 139, iteration, 500)})
-    shown = figures.training({"a": [table]}).axes[0].lines[0]
-    assert shown.get_xdata().tolist() == [*range(2, 119, 2), 139]
-    assert shown.get_ydata()[:2].tolist() == [1.5, 3.5] and shown.get_ydata()[-1] == (119 + 20 * 500) / 21
-
-
-def long_trainings() -> dict[str, list[pd.DataFrame]]:
-    """Six variants with five seeds of a million steps each, a row every 200."""
-    random = np.random.default_rng(0)
-    steps = np.arange(1, 5001) * 200
-    return {
-        f"variant {index}": [pd.DataFrame({"iteration": steps, "loss": 5 + random.random(5000)}) for _ in range(5)]
-        for index in range(6)
-    }
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        partial(figures.training, long_trainings()),
-        partial(figures.differences, paired()),
-        partial(figures.differences, paired(images=1000)),
-    ],
-    ids=["trainings", "100 images", "1000 images"],
-)
-def test_figures_stay_small(draw: figures.Draw) -> None:
-    assert len(figures.save(draw(PAGE), "svg")) < 200_000
 
 
 def test_differences_are_sorted_and_counted() -> None:

@@ -286,3 +286,9 @@ def test_a_browser_shows_the_page(store: Store, tmp_path: Path, dark: bool) -> N
         corner = pixels.getpixel((2, 2))
         assert (corner < 60) if dark else (corner > 230)
         assert len(pixels.getcolors(256) or []) > 50  # text and figures, not an empty page
+
+
+def test_a_page_without_a_leading_figure_says_where_it_was_measured(store: Store, tmp_path: Path) -> None:
+    store("full")
+    page = Page(render(["table2"], "quick", tmp_path))  # figures are not drawn here, nor is the leading one
+    assert page.source.count('<p class="muted origin">Synthetic CPU') == 1

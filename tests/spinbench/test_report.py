@@ -11,7 +11,8 @@ import pytest
 import typer
 
 from foundation import SpinbenchError
-from spinbench.report import app, in_processes
+from spinbench.at_once import in_processes
+from spinbench.report import app
 from tests.reports.conftest import storing
 from tests.spinbench.commands import spinbench
 
